@@ -1,0 +1,2 @@
+//! The host agent as a process of its own.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The portal: one door for gRPC, HTTP/JSON and browsers.

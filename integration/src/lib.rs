@@ -1,0 +1,1 @@
+//! End-to-end, fault and scale tests, and the benchmark driver.

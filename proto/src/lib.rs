@@ -1,0 +1,91 @@
+//! The API of Gyre, as the .proto files say it.
+//!
+//! Everything here is generated at build time from `proto/gyre`: message types, clients and servers, JSON codecs, and
+//! [`DESCRIPTORS`], the descriptor set that the gateway, the store, the query engine and the command line read their routes,
+//! tables, schema and commands from. What is written by hand is the glue that generic code needs to handle any resource.
+
+#![allow(missing_docs, clippy::all, clippy::unwrap_used)]
+
+mod field_mask;
+pub mod json;
+
+pub use field_mask::FieldMask;
+pub use pbjson_types::{Duration, Timestamp};
+pub use prost::Message;
+pub use prost::bytes::Bytes;
+
+/// The encoded `FileDescriptorSet` of all packages, with comments and options.
+pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gyre.binpb"));
+
+/// A message with a name.
+pub trait Named: Message + Default {
+    /// The full name, such as `gyre.vm.v1.Vm`.
+    const NAME: &'static str;
+}
+
+/// A message that is a resource.
+pub trait Resource: Named {
+    /// The kind, such as `l3-network`.
+    const KIND: &'static str;
+    /// The UUID as text, empty where it has none yet.
+    fn uuid(&self) -> &str;
+    /// The generation, 0 where it has none yet.
+    fn generation(&self) -> i64;
+}
+
+/// What every list call asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// Which rows.
+    pub filter: &'a str,
+    /// In which order.
+    pub order_by: &'a str,
+    /// How many at most; 0 means the default.
+    pub page_size: i32,
+    /// Where the page before ended.
+    pub page_token: &'a str,
+}
+
+/// A list call's request.
+pub trait ListRequest {
+    /// What it asks for.
+    fn page(&self) -> PageRequest<'_>;
+}
+
+/// A list call's response.
+pub trait Page {
+    /// What it is a page of.
+    type Item: Resource;
+    /// Puts a page together.
+    fn new(items: Vec<Self::Item>, next_page_token: String) -> Self;
+}
+
+macro_rules! package {
+    ($name:literal, $($module:ident)::+) => {
+        package!(@open $name, $($module)::+);
+    };
+    (@open $name:literal, $outer:ident :: v1) => {
+        pub mod $outer {
+            pub mod v1 {
+                include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
+                include!(concat!(env!("OUT_DIR"), "/", $name, ".serde.rs"));
+            }
+        }
+    };
+}
+
+package!("gyre.common.v1", common::v1);
+package!("gyre.identity.v1", identity::v1);
+package!("gyre.host.v1", host::v1);
+package!("gyre.storage.v1", storage::v1);
+package!("gyre.network.v1", network::v1);
+package!("gyre.vm.v1", vm::v1);
+package!("gyre.agent.v1", agent::v1);
+
+pub mod options {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/gyre.options.v1.rs"));
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));

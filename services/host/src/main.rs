@@ -1,0 +1,2 @@
+//! The host service as a process of its own.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Operations, durable workflows, lanes and progress.

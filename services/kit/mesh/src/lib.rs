@@ -1,0 +1,1 @@
+//! Membership, the hash ring, owner channels, telemetry, start-up and shutdown.

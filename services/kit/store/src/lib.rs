@@ -1,0 +1,1 @@
+//! The database: connections on their own threads, transactions, migrations, the change log.

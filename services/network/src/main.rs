@@ -1,0 +1,2 @@
+//! The network service as a process of its own.
+fn main() {}

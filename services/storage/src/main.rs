@@ -1,0 +1,2 @@
+//! The storage service as a process of its own.
+fn main() {}

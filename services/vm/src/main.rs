@@ -1,0 +1,2 @@
+//! The vm service as a process of its own.
+fn main() {}

@@ -54,7 +54,15 @@ fn main() {
         .extern_path(".google.protobuf.Timestamp", "::pbjson_types::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .btree_map(["."])
-        .build(&[".gyre.common", ".gyre.identity", ".gyre.host", ".gyre.storage", ".gyre.network", ".gyre.vm", ".gyre.agent"])
+        .build(&[
+            ".gyre.common",
+            ".gyre.identity",
+            ".gyre.host",
+            ".gyre.storage",
+            ".gyre.network",
+            ".gyre.vm",
+            ".gyre.agent",
+        ])
         .expect("generate JSON codecs");
 
     let pool = DescriptorPool::decode(descriptors.as_slice()).expect("descriptor pool");

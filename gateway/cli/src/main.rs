@@ -1,2 +1,5 @@
 //! The command `gyre`.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    gyre_cli::main()
+}

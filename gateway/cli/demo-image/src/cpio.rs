@@ -66,9 +66,9 @@ impl Archive {
         let (owner, group, time, on_major, on_minor, checksum) = (0, 0, 0, 0, 0, 0);
         let links = if mode & DIRECTORY == DIRECTORY && mode & FILE != FILE { 2 } else { 1 };
         self.bytes.extend_from_slice(b"070701");
-        for field in [
-            inode, mode, owner, group, links, time, size, on_major, on_minor, major, minor, name_size, checksum,
-        ] {
+        for field in
+            [inode, mode, owner, group, links, time, size, on_major, on_minor, major, minor, name_size, checksum]
+        {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());

@@ -28,16 +28,16 @@
 //! - `hostname: ...` and `uptime: ... s` follow, then the network is brought up, then `address: ...` and a second
 //!   `uptime:` line, then a root shell without password on the serial port. It is a demonstration, not a place for
 //!   secrets.
-//! - Every network card asks for an address by DHCP for about three seconds. If that gave the first card (`eth0`)
-//!   nothing, the SMBIOS chassis asset tag is followed: `gyre;ip=10.0.0.5/24;gw=10.0.0.1`, where `dns=`, `mtu=` and
-//!   `name=` are understood too, and all but `gyre` may be left out.
+//! - Every network card asks for an address by DHCP. If that gave the first card (`eth0`) nothing within two seconds,
+//!   the SMBIOS chassis asset tag is followed: `gyre;ip=10.0.0.5/24;gw=10.0.0.1`, where `dns=`, `mtu=` and `name=` are
+//!   understood too, and all but `gyre` may be left out. Without an address in the tag the boot goes on after three
+//!   seconds, and a late lease is taken, and told, when it comes.
 //! - The host name is the first of: `name=` of that tag, the SMBIOS product serial (`-smbios type=1,serial=...`), the
 //!   SMBIOS product name unless it is QEMU's own, what DHCP says, `gyre-demo`.
 //! - The drivers are virtio's (disk, network, balloon, console, random numbers). 96 MiB of memory are enough.
 //!
 //! The flavour of one sector prints the greeting on the serial port and on the screen, and sleeps. It cannot hear the
 //! power button: there is no ACPI in 440 bytes. Such a machine is stopped by force.
-#![warn(clippy::pedantic)]
 
 mod boot;
 mod cpio;
@@ -134,7 +134,7 @@ pub fn build(options: &Options, out: &Path) -> Result<Built, Error> {
     let image = match options.want {
         Want::BootSector => boot_sector(&options.greeting, "the boot sector was asked for".to_owned())?,
         Want::Best | Want::Linux => match discover::parts(options)? {
-            discover::Found::All(parts) => linux(&options.greeting, parts)?,
+            discover::Found::All(parts) => linux(&options.greeting, *parts)?,
             discover::Found::NotAll { why } if options.want == Want::Best => boot_sector(&options.greeting, why)?,
             discover::Found::NotAll { why } => return Err(Error::Missing { why }),
         },
@@ -152,8 +152,8 @@ struct Image {
 fn linux(greeting: &str, parts: discover::Parts) -> Result<Image, Error> {
     let drivers = modules::resolve(&parts.modules, &initramfs::DRIVERS)?;
     let initramfs = initramfs::build(greeting, &parts.busybox, &drivers)?;
-    let kernel = parts.kernel.prepare(initramfs.len(), disk::COMMAND_LINE)?;
-    let memory_mib = kernel.memory_mib;
+    let kernel = parts.kernel.prepare(initramfs.len(), kernel::COMMAND_LINE)?;
+    let memory_mib = u32::from(kernel.memory_mib);
     let extents = disk::linux(boot::loader()?, kernel, initramfs)?;
     let flavour = Flavour::Linux {
         kernel: parts.kernel_path,
@@ -166,7 +166,7 @@ fn linux(greeting: &str, parts: discover::Parts) -> Result<Image, Error> {
 }
 
 fn boot_sector(greeting: &str, why: String) -> Result<Image, Error> {
-    let extents = disk::boot_sector(boot::greeter()?, greeting);
+    let extents = disk::boot_sector(boot::greeter()?, greeting)?;
     Ok(Image { extents, flavour: Flavour::BootSector { why } })
 }
 

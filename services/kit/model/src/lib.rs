@@ -1,1 +1,18 @@
-//! Ids, errors, callers, and what the descriptor set says of resources and calls.
+//! What every room knows: ids, errors, callers, and what the descriptor set says of resources and calls.
+//!
+//! Nothing here does input or output. [`catalog()`] reads the one descriptor set once; everything that is generic in Gyre
+//! (routing, permissions, validation, storage, queries, commands) asks it instead of repeating what the .proto files say.
+
+pub mod caller;
+pub mod catalog;
+pub mod error;
+pub mod id;
+pub mod time;
+pub mod validate;
+pub mod wire;
+
+pub use caller::Caller;
+pub use catalog::{Catalog, catalog};
+pub use error::{Error, Kind, Result};
+pub use id::{Id, parse_uuid};
+pub use uuid::Uuid;

@@ -1,11 +1,11 @@
 # The boot sector of the other flavour: it greets and sleeps. No kernel, no drivers, no ACPI.
 #
-# The greeting stands at TEXT, NUL-terminated, put there by Rust. It goes to the serial port first and as a whole,
-# then to the screen through the BIOS: where the BIOS itself mirrors its screen to the serial port, the line comes
-# twice instead of letter by letter mixed with itself.
+# The greeting stands at TEXT as a line of its own (CR LF before and after, then NUL), put there by Rust. It goes to the
+# serial port first and as a whole, then to the screen through the BIOS: where the BIOS itself mirrors its screen to
+# the serial port, the line comes twice instead of letter by letter mixed with itself.
 
         .set    ORG, 0x7c00
-        .set    TEXT, 230                       # offset in the sector: 200 bytes, CR, LF, NUL, up to the 440 of the MBR
+        .set    TEXT, 230                       # offset in the sector; 205 bytes fit below the disk signature at 440
 
         .code16
 .Lgreet:

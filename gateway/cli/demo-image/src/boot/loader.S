@@ -226,7 +226,7 @@
         mov     $24, %cx
         rep     stosw
         movl    $0x0000ffff, GDT + 16
-        movl    $(0x93000000 | (BOUNCE_SEGMENT >> 12)), GDT + 20
+        movl    $(0x9300 | (BOUNCE_SEGMENT >> 12)), GDT + 20
         movl    $0x0000ffff, GDT + 24
         movl    DEST, %eax
         movl    %eax, GDT + 26                  # base 0..23, and the byte after it is overwritten

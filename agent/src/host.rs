@@ -1,0 +1,274 @@
+//! One host: who may command it, what it was asked to do, and what runs there.
+//!
+//! Theory.
+//! 1. One controller at a time has the session. A new session needs a fence at least as high as the highest that was ever seen
+//!    (kept on the disk), and cuts the one before it. So of two controllers that both believe to own the host, the later wins, and
+//!    the earlier learns of it at once.
+//! 2. Tasks, outcomes and the session's outbox stand under one lock, so that a task that ends while a session opens is told exactly
+//!    once: it is either among the outcomes that the new session begins with, or pushed to it afterwards.
+//! 3. An outcome is kept until the controller acknowledges it. A task id that is known joins its task; it never runs twice at once.
+//! 4. The simulator has thousands of these over simulated ports, a real agent has one.
+
+mod binding;
+mod outbox;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use gyre_model::{Error, Kind, Result, Uuid};
+use gyre_proto::agent::v1::{
+    AgentHello, ControllerHello, HostFacts, SessionRequest, TaskOutcome, TaskProgress, session_request::Message,
+};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::binding::Binding;
+pub use self::outbox::Session;
+use self::outbox::{Outbox, fenced};
+pub use self::run::Widths;
+use crate::drivers::simulator::Faults;
+use crate::failure;
+use crate::images::Images;
+use crate::journal::{Journal, Kept};
+use crate::lanes::Lanes;
+use crate::machines::Machines;
+use crate::ports::Ports;
+use crate::volumes::Volumes;
+
+/// What a host is made with.
+pub struct HostParts {
+    /// The drivers.
+    pub ports: Ports,
+    /// What does not change of the host's facts.
+    pub facts: HostFacts,
+    /// Where tasks are kept.
+    pub journal: Journal,
+    /// Whom the host belongs to.
+    pub binding: Binding,
+    /// How much work runs at once.
+    pub widths: Widths,
+    /// The most bytes of an image's file.
+    pub max_image_bytes: u64,
+    /// The simulator's faults.
+    pub faults: Option<Arc<Faults>>,
+    /// Everything that runs.
+    pub tracker: TaskTracker,
+    /// The end of the agent.
+    pub stop: CancellationToken,
+}
+
+/// A host. Clones share it.
+#[derive(Clone)]
+pub struct Host(Arc<Shared>);
+
+pub(crate) struct Shared {
+    ports: Ports,
+    facts: HostFacts,
+    journal: Journal,
+    binding: tokio::sync::Mutex<Binding>,
+    uuid: OnceLock<Uuid>,
+    widths: Widths,
+    faults: Option<Arc<Faults>>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    machines: Machines,
+    images: Images,
+    volumes: Volumes,
+    lanes: Lanes,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    fence: i64,
+    session: Option<Arc<Outbox>>,
+    tasks: HashMap<String, Entry>,
+}
+
+enum Entry {
+    Running { cancel: CancellationToken, progress: Option<TaskProgress> },
+    Done(TaskOutcome),
+}
+
+impl Host {
+    /// Makes a host of its parts. Nothing is looked at yet.
+    pub fn new(parts: HostParts) -> Self {
+        let HostParts { ports, facts, journal, binding, widths, max_image_bytes, faults, tracker, stop } = parts;
+        let images = Images::new(ports.clone(), max_image_bytes, widths.images, tracker.clone());
+        let volumes = Volumes::new(ports.clone(), images.clone());
+        let uuid = OnceLock::new();
+        if let Some(bound) = binding.host() {
+            let _ = uuid.set(bound);
+        }
+        let inner = Inner { fence: binding.fence(), ..Inner::default() };
+        Self(Arc::new_cyclic(|host: &Weak<Shared>| {
+            let teller = host.clone();
+            let machines = Machines::new(
+                ports.clone(),
+                tracker.clone(),
+                Arc::new(move |facts| {
+                    let session = teller.upgrade().and_then(|host| host.inner.lock().session.clone());
+                    if let Some(session) = session {
+                        session.machine(facts);
+                    }
+                }),
+            );
+            Shared {
+                ports,
+                facts,
+                journal,
+                binding: tokio::sync::Mutex::new(binding),
+                uuid,
+                widths,
+                faults,
+                tracker,
+                stop,
+                machines,
+                images,
+                volumes,
+                lanes: Lanes::default(),
+                inner: Mutex::new(inner),
+            }
+        }))
+    }
+
+    /// Finds the machines that run, and takes up the tasks of the journal: those without an outcome run again.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    pub async fn resume(&self, kept: Vec<Kept>) -> Result<()> {
+        self.0.machines.find().await?;
+        let unfinished: Vec<_> = {
+            let mut inner = self.0.inner.lock();
+            kept.into_iter()
+                .filter_map(|kept| match kept.outcome {
+                    Some(outcome) => {
+                        inner.tasks.insert(outcome.task_id.clone(), Entry::Done(outcome));
+                        None
+                    }
+                    None => Some(kept.task),
+                })
+                .collect()
+        };
+        for task in unfinished {
+            tracing::info!(task = task.id, "running a task again that was not finished");
+            self.begin(task, true);
+        }
+        Ok(())
+    }
+
+    /// The host's UUID, once a controller has said it.
+    pub fn uuid(&self) -> Option<Uuid> {
+        self.0.uuid.get().copied()
+    }
+
+    /// The drivers.
+    pub fn ports(&self) -> &Ports {
+        &self.0.ports
+    }
+
+    /// The images.
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    /// The machines.
+    pub fn machines(&self) -> &Machines {
+        &self.0.machines
+    }
+
+    /// How many tasks run or wait.
+    pub fn tasks_running(&self) -> usize {
+        self.0.inner.lock().tasks.values().filter(|entry| matches!(entry, Entry::Running { .. })).count()
+    }
+
+    /// The host's facts.
+    pub fn facts(&self) -> HostFacts {
+        let mut facts = self.0.facts.clone();
+        self.0.ports.hypervisor.facts(&mut facts);
+        self.0.ports.network.mode().clone_into(&mut facts.network_mode);
+        facts
+    }
+
+    /// Opens a session: admits the controller, cuts the session before, and begins with the hello and all outcomes that are kept.
+    ///
+    /// # Errors
+    /// `FENCED`, `AGENT_BELONGS_TO_ANOTHER_HOST`.
+    pub async fn open(&self, hello: &ControllerHello) -> Result<Session> {
+        let uuid = failure::uuid("hello.host_uuid", &hello.host_uuid)?;
+        // one admission at a time: the fence is on the disk before anybody acts under it
+        let mut binding = self.0.binding.lock().await;
+        binding.admit(uuid, hello.fence)?;
+        let _ = self.0.uuid.set(uuid);
+        let facts = self.facts();
+        let outbox = Arc::new(Outbox::new(hello.fence));
+        let old = {
+            let mut inner = self.0.inner.lock();
+            inner.fence = hello.fence;
+            let machines = self.0.machines.list();
+            let task_ids = inner.tasks.keys().cloned().collect();
+            outbox.hello(AgentHello { facts: Some(facts), machines, task_ids });
+            for entry in inner.tasks.values() {
+                match entry {
+                    Entry::Done(outcome) => outbox.outcome(outcome.clone()),
+                    Entry::Running { progress: Some(progress), .. } => outbox.progress(progress.clone()),
+                    Entry::Running { progress: None, .. } => {}
+                }
+            }
+            inner.session.replace(outbox.clone())
+        };
+        drop(binding);
+        if let Some(old) = old {
+            old.close(Some(fenced(old.fence(), hello.fence)));
+        }
+        tracing::info!(host = %uuid, fence = hello.fence, controller = hello.instance_uuid, "session opened");
+        Ok(Session::new(self.clone(), outbox, hello.heartbeat_ms))
+    }
+
+    /// Takes a message of the session.
+    fn take(&self, outbox: &Arc<Outbox>, request: SessionRequest) -> Result<()> {
+        match request.message {
+            None | Some(Message::Hello(_)) => {
+                return Err(Error::new(
+                    Kind::InvalidArgument,
+                    "SESSION_MESSAGE_UNEXPECTED",
+                    "after the hello come tasks, cancellations and acknowledgements",
+                ));
+            }
+            Some(Message::Tasks(batch)) => batch.tasks.into_iter().for_each(|task| self.submit(outbox, task)),
+            Some(Message::Cancel(cancel)) => {
+                if let Some(Entry::Running { cancel, .. }) = self.0.inner.lock().tasks.get(&cancel.task_id) {
+                    cancel.cancel();
+                }
+            }
+            Some(Message::Acknowledge(acknowledge)) => {
+                let mut inner = self.0.inner.lock();
+                let mut known = acknowledge.task_ids;
+                known.retain(|id| {
+                    let done = matches!(inner.tasks.get(id), Some(Entry::Done(_)));
+                    if done {
+                        inner.tasks.remove(id);
+                    }
+                    done
+                });
+                drop(inner);
+                self.0.journal.forget(known);
+            }
+        }
+        Ok(())
+    }
+
+    /// The session is over, if it still is the one.
+    fn closed(&self, outbox: &Arc<Outbox>) {
+        let mut inner = self.0.inner.lock();
+        if inner.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, outbox)) {
+            inner.session = None;
+            tracing::info!(host = ?self.0.uuid.get(), fence = outbox.fence(), "session closed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Whom the agent belongs to: the host's UUID, taken from the first session, and the highest fence ever seen. Both are on the disk
+//! before anybody acts under them.
+
+use std::path::{Path, PathBuf};
+
+use gyre_model::{Error, Kind, Result, Uuid};
+use serde::{Deserialize, Serialize};
+
+use super::outbox::fenced;
+use crate::failure;
+use crate::journal::replace;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    host_uuid: Option<String>,
+    fence: i64,
+}
+
+/// Whom an agent belongs to.
+pub struct Binding {
+    path: Option<PathBuf>,
+    host: Option<Uuid>,
+    fence: i64,
+}
+
+impl Binding {
+    /// Kept in memory only: a simulated host.
+    pub fn in_memory() -> Self {
+        Self { path: None, host: None, fence: 0 }
+    }
+
+    /// Kept in a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        let kept = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                failure::precondition(
+                    "AGENT_STATE_DAMAGED",
+                    format!("{} is damaged ({error}); remove it to bind this agent to a host anew", path.display()),
+                )
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept::default(),
+            Err(error) => return Err(failure::io("read", path, &error)),
+        };
+        let host = kept.host_uuid.as_deref().and_then(gyre_model::parse_uuid);
+        Ok(Self { path: Some(path.to_owned()), host, fence: kept.fence })
+    }
+
+    /// The host, where a session said it already.
+    pub fn host(&self) -> Option<Uuid> {
+        self.host
+    }
+
+    /// The highest fence ever seen.
+    pub fn fence(&self) -> i64 {
+        self.fence
+    }
+
+    /// Admits a controller, or refuses it.
+    pub(super) fn admit(&mut self, host: Uuid, fence: i64) -> Result<()> {
+        if let Some(bound) = self.host
+            && bound != host
+        {
+            let file = self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            return Err(Error::new(
+                Kind::FailedPrecondition,
+                "AGENT_BELONGS_TO_ANOTHER_HOST",
+                format!(
+                    "this agent belongs to host {bound}, not to {host}; use that host, or, when it is gone for good, stop the \
+                     agent, remove {file} and start it again"
+                ),
+            )
+            .with("bound_host_uuid", bound.to_string())
+            .with("host_uuid", host.to_string()));
+        }
+        if fence < self.fence {
+            return Err(fenced(fence, self.fence));
+        }
+        if self.host != Some(host) || fence != self.fence {
+            if let Some(path) = &self.path {
+                let kept = Kept { host_uuid: Some(host.hyphenated().to_string()), fence };
+                replace(path, &serde_json::to_vec(&kept).map_err(Error::internal)?)?;
+            }
+            self.host = Some(host);
+            self.fence = fence;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! Runs tasks: each is kept in the journal, waits for its turn in its lane and for the width of its kind of work, runs with its
+//! deadline and its cancellation, and leaves an outcome that is kept until the controller has it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use gyre_model::{Error, Kind, Result};
+use gyre_proto::agent::v1::{Task, TaskOutcome, TaskProgress, task_outcome};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::outbox::{Outbox, fenced, stopping};
+use super::{Entry, Host};
+use crate::failure;
+use crate::lanes::Place;
+use crate::metrics;
+use crate::progress::Progress;
+use crate::work::{self, WorkKind};
+
+/// Outcomes that nobody acknowledges are kept up to this many.
+const MOST_KEPT: usize = 100_000;
+
+/// How much work of each kind runs at once on a host.
+#[derive(Clone)]
+pub struct Widths {
+    /// Transfers of images.
+    pub images: usize,
+    limits: Option<Arc<[(WorkKind, Arc<Semaphore>)]>>,
+}
+
+impl Widths {
+    /// No bound: simulated work costs nothing.
+    pub fn unbounded() -> Self {
+        Self { images: usize::MAX >> 4, limits: None }
+    }
+
+    /// Bounds for a real host. Stopping mostly waits for guests, so many may do so at once.
+    pub fn bounded(machines: usize, images: usize) -> Self {
+        let (machines, images) = (machines.max(1), images.max(1));
+        let width = |kind: WorkKind| match kind {
+            WorkKind::StartMachine => machines,
+            WorkKind::StopMachine | WorkKind::RebootMachine | WorkKind::RemoveMachine => machines * 16,
+            WorkKind::ImportImage | WorkKind::FinishUpload => images,
+            WorkKind::CreateVolume => machines + images,
+            WorkKind::PrepareStorage | WorkKind::DeleteImage | WorkKind::DeleteVolume => machines,
+        };
+        let limits = WorkKind::ALL.iter().map(|kind| (*kind, Arc::new(Semaphore::new(width(*kind))))).collect();
+        Self { images, limits: Some(limits) }
+    }
+
+    async fn permit(&self, kind: WorkKind) -> Option<OwnedSemaphorePermit> {
+        let limits = self.limits.as_ref()?;
+        let (_, limit) = limits.iter().find(|(limited, _)| *limited == kind)?;
+        limit.clone().acquire_owned().await.ok()
+    }
+}
+
+impl Host {
+    /// Takes a task from a session: refuses it, joins the one that runs, answers the outcome that is kept, or begins it.
+    pub(super) fn submit(&self, outbox: &Arc<Outbox>, task: Task) {
+        let refusal = {
+            let inner = self.0.inner.lock();
+            match inner.tasks.get(&task.id) {
+                _ if task.fence < inner.fence => Some(fenced(task.fence, inner.fence)),
+                Some(Entry::Running { progress, .. }) => {
+                    if let Some(progress) = progress {
+                        outbox.progress(progress.clone());
+                    }
+                    return;
+                }
+                Some(Entry::Done(outcome)) => {
+                    outbox.outcome(outcome.clone());
+                    return;
+                }
+                None => self.refusal(&task),
+            }
+        };
+        match refusal {
+            Some(error) => {
+                tracing::warn!(task = task.id, %error, "task refused");
+                outbox.outcome(outcome(task.id, Err(error)));
+            }
+            None => self.begin(task, false),
+        }
+    }
+
+    fn refusal(&self, task: &Task) -> Option<Error> {
+        if self.0.stop.is_cancelled() {
+            return Some(stopping());
+        }
+        if task.id.is_empty() || task.id.len() > 512 {
+            return Some(Error::invalid("task.id", format!("must have 1 to 512 bytes, got {}", task.id.len())));
+        }
+        let named = gyre_model::parse_uuid(&task.host_uuid);
+        if !task.host_uuid.is_empty() && named != self.uuid() {
+            return Some(
+                failure::precondition(
+                    "TASK_FOR_ANOTHER_HOST",
+                    format!("the task is for host {}, this session is for {:?}; send it there", task.host_uuid, self.uuid()),
+                )
+                .with("host_uuid", task.host_uuid.clone()),
+            );
+        }
+        if task.work.is_none() {
+            return Some(Error::new(
+                Kind::Unimplemented,
+                "WORK_UNKNOWN",
+                "this agent does not know the work of the task; update the agent",
+            ));
+        }
+        None
+    }
+
+    /// Begins a task: takes its place in its lane at once, so that tasks on one thing run in the order in which they came.
+    pub(super) fn begin(&self, task: Task, kept: bool) {
+        let Some(work) = &task.work else { return };
+        let kind = WorkKind::of(work);
+        let place = self.0.lanes.enter(work::lane(work));
+        let cancel = CancellationToken::new();
+        let entry = Entry::Running { cancel: cancel.clone(), progress: None };
+        self.0.inner.lock().tasks.insert(task.id.clone(), entry);
+        metrics::task_began(kind);
+        let span = crate::trace::task_span(&task, kind, self.uuid());
+        let host = self.clone();
+        self.0.tracker.spawn(async move { host.run(task, kind, place, cancel, kept).await }.instrument(span));
+    }
+
+    async fn run(self, task: Task, kind: WorkKind, place: Place, cancel: CancellationToken, kept: bool) {
+        let id = task.id.clone();
+        let began = std::time::Instant::now();
+        let accepted = if kept { Ok(()) } else { self.0.journal.accepted(&task).await };
+        let result = match accepted {
+            Ok(()) => tokio::select! {
+                biased;
+                // the journal has the task: it runs again at the next start
+                () = self.0.stop.cancelled() => return,
+                result = self.bounded(task, kind, place, cancel) => result,
+            },
+            Err(error) => Err(error),
+        };
+        match &result {
+            Ok(_) => tracing::info!(millis = began.elapsed().as_millis(), "task done"),
+            Err(error) => tracing::warn!(%error, millis = began.elapsed().as_millis(), "task failed"),
+        }
+        metrics::task_ended(kind, result.as_ref().err(), began.elapsed());
+        let outcome = outcome(id, result);
+        // an outcome that cannot be kept is still told; after a crash the task would run again, which is harmless
+        let _ = self.0.journal.finished(&outcome).await;
+        let mut inner = self.0.inner.lock();
+        if inner.tasks.len() > MOST_KEPT {
+            let oldest: Vec<_> = inner
+                .tasks
+                .iter()
+                .filter(|(_, entry)| matches!(entry, Entry::Done(_)))
+                .map(|(id, _)| id.clone())
+                .take(MOST_KEPT / 10)
+                .collect();
+            tracing::warn!(outcomes = oldest.len(), "forgetting outcomes that nobody acknowledged");
+            oldest.iter().for_each(|id| drop(inner.tasks.remove(id)));
+            self.0.journal.forget(oldest);
+        }
+        inner.tasks.insert(outcome.task_id.clone(), Entry::Done(outcome.clone()));
+        if let Some(session) = &inner.session {
+            session.outcome(outcome);
+        }
+    }
+
+    /// Runs a task until its end, its deadline or its cancellation.
+    async fn bounded(
+        &self,
+        task: Task,
+        kind: WorkKind,
+        mut place: Place,
+        cancel: CancellationToken,
+    ) -> Result<Option<task_outcome::Result>> {
+        let left = task.deadline.as_ref().map(|deadline| {
+            let micros = gyre_model::time::to_micros(deadline) - gyre_model::time::now_micros();
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        });
+        let progress = self.progress(task.id.clone());
+        let work = async {
+            place.turn().await;
+            let _permit = self.0.widths.permit(kind).await;
+            let Some(work) = task.work else { return Ok(None) };
+            match AssertUnwindSafe(self.execute(work, kind, &progress)).catch_unwind().await {
+                Ok(result) => result,
+                Err(panic) => {
+                    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                    Err(Error::internal(text.unwrap_or_else(|| "the task panicked".to_owned())))
+                }
+            }
+        };
+        let late = async {
+            match left {
+                Some(left) => tokio::time::sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = work => result,
+            () = cancel.cancelled() => Err(Error::new(Kind::Cancelled, "TASK_CANCELLED", "the task was cancelled")),
+            () = late => Err(Error::new(
+                Kind::DeadlineExceeded,
+                "TASK_DEADLINE_EXCEEDED",
+                format!("{} did not end before its deadline; try again with more time", kind.name()),
+            )),
+        }
+    }
+
+    async fn execute(
+        &self,
+        work: gyre_proto::agent::v1::task::Work,
+        kind: WorkKind,
+        progress: &Progress,
+    ) -> Result<Option<task_outcome::Result>> {
+        let Some(faults) = &self.0.faults else { return self.work(work, progress).await };
+        let host = self.uuid().unwrap_or_default();
+        faults.before(host, kind, progress).await?;
+        let result = self.work(work, progress).await?;
+        faults.after(host, kind)?;
+        Ok(result)
+    }
+
+    fn progress(&self, task_id: String) -> Progress {
+        let host = Arc::downgrade(&self.0);
+        Progress::new(move |percent, message| {
+            let Some(host) = host.upgrade() else { return };
+            let told = TaskProgress { task_id: task_id.clone(), percent, message: message.to_owned() };
+            let mut inner = host.inner.lock();
+            let Some(Entry::Running { progress, .. }) = inner.tasks.get_mut(&told.task_id) else { return };
+            *progress = Some(told.clone());
+            if let Some(session) = &inner.session {
+                session.progress(told);
+            }
+        })
+    }
+
+    /// Whether the heart beats (the simulator can lose it).
+    pub(super) fn heart_beats(&self) -> bool {
+        let Some(faults) = &self.0.faults else { return true };
+        faults.heart_beats(self.uuid().unwrap_or_default())
+    }
+}
+
+fn outcome(task_id: String, result: Result<Option<task_outcome::Result>>) -> TaskOutcome {
+    match result {
+        Ok(result) => TaskOutcome { task_id, error: None, result },
+        Err(error) => TaskOutcome { task_id, error: Some((&error).into()), result: None },
+    }
+}

@@ -1,0 +1,354 @@
+//! What machines are on the host, and how they are started, stopped and forgotten: the state code over the ports.
+//!
+//! Theory.
+//! 1. The table says for each machine what it is like and what it is doing. Tasks change it, and events of the hypervisor do
+//!    (a guest shuts down, QEMU dies). Tasks on one machine never overlap (the runner's lanes see to it), events come at any time.
+//! 2. While a task is at a machine, its state changes are the task's answer and nobody else is told. All other changes are told to
+//!    the controller. [`AtWork`] marks the time between; giving it up half-way (a cancelled task) tells the state as it is.
+//! 3. What must not be left half-done (plugging in and launching) runs to its end even when its task is cancelled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gyre_model::{Error, Result, Uuid};
+use gyre_proto::agent::v1::{MachineFacts, MachineNic, MachineSpec, MachineState};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::failure;
+use crate::ports::{MachineEvent, PluggedNic, Ports};
+use crate::progress::Progress;
+
+/// How long a guest may take to shut down where the task does not say.
+const DEFAULT_GRACE: Duration = Duration::from_secs(60);
+
+/// Told of every change that no task made.
+pub type Tell = Arc<dyn Fn(MachineFacts) + Send + Sync>;
+
+/// The machines of one host. Clones share them.
+#[derive(Clone)]
+pub struct Machines(Arc<Shared>);
+
+struct Shared {
+    ports: Ports,
+    tracker: TaskTracker,
+    tell: Tell,
+    table: Mutex<HashMap<Uuid, Machine>>,
+}
+
+struct Machine {
+    spec: Arc<MachineSpec>,
+    state: MachineState,
+    at_work: bool,
+}
+
+fn facts(vm: Uuid, state: MachineState) -> MachineFacts {
+    MachineFacts { vm_uuid: vm.hyphenated().to_string(), state: state.into() }
+}
+
+/// A task is at a machine. See rule 2.
+struct AtWork<'a> {
+    machines: &'a Machines,
+    vm: Uuid,
+    told: bool,
+}
+
+impl AtWork<'_> {
+    /// The task is done with it; its answer is the machine's state.
+    fn done(mut self) -> MachineFacts {
+        self.told = true;
+        facts(self.vm, self.end().unwrap_or(MachineState::Stopped))
+    }
+
+    fn end(&self) -> Option<MachineState> {
+        let mut table = self.machines.0.table.lock();
+        let machine = table.get_mut(&self.vm)?;
+        machine.at_work = false;
+        Some(machine.state)
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if !self.told
+            && let Some(state) = self.end()
+        {
+            (self.machines.0.tell)(facts(self.vm, state));
+        }
+    }
+}
+
+impl Machines {
+    /// The machines of a host, all of which are still to be found.
+    pub fn new(ports: Ports, tracker: TaskTracker, tell: Tell) -> Self {
+        let machines = Self(Arc::new(Shared { ports, tracker, tell, table: Mutex::default() }));
+        let observer = Arc::downgrade(&machines.0);
+        machines.0.ports.hypervisor.observe(Arc::new(move |vm, event| {
+            if let Some(shared) = observer.upgrade() {
+                Self(shared).happened(vm, event);
+            }
+        }));
+        machines
+    }
+
+    /// Finds what is on the host.
+    ///
+    /// # Errors
+    /// The host cannot be looked at.
+    pub async fn find(&self) -> Result<()> {
+        let found = self.0.ports.hypervisor.find().await?;
+        let mut table = self.0.table.lock();
+        for machine in found {
+            if let Some(vm) = gyre_model::parse_uuid(&machine.spec.vm_uuid) {
+                tracing::info!(%vm, state = machine.state.as_str_name(), "machine found");
+                table.insert(vm, Machine { spec: Arc::new(machine.spec), state: machine.state, at_work: false });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every machine, and what it is doing.
+    pub fn list(&self) -> Vec<MachineFacts> {
+        self.0.table.lock().iter().map(|(vm, machine)| facts(*vm, machine.state)).collect()
+    }
+
+    /// What a machine is doing; nothing when it is not known.
+    pub fn state(&self, vm: Uuid) -> Option<MachineState> {
+        self.0.table.lock().get(&vm).map(|machine| machine.state)
+    }
+
+    fn happened(&self, vm: Uuid, event: MachineEvent) {
+        let state = match event {
+            MachineEvent::Exited => MachineState::Stopped,
+            MachineEvent::Paused => MachineState::Paused,
+            MachineEvent::Resumed => MachineState::Running,
+        };
+        let mut table = self.0.table.lock();
+        let Some(machine) = table.get_mut(&vm) else { return };
+        if machine.state == state {
+            return;
+        }
+        machine.state = state;
+        if machine.at_work {
+            return;
+        }
+        let spec = machine.spec.clone();
+        drop(table);
+        tracing::info!(%vm, state = state.as_str_name(), "machine changed by itself");
+        if event == MachineEvent::Exited {
+            let machines = self.clone();
+            self.0.tracker.spawn(async move { machines.unplug(&spec.nics).await });
+        }
+        (self.0.tell)(facts(vm, state));
+    }
+
+    fn at_work(&self, vm: Uuid) -> AtWork<'_> {
+        if let Some(machine) = self.0.table.lock().get_mut(&vm) {
+            machine.at_work = true;
+        }
+        AtWork { machines: self, vm, told: false }
+    }
+
+    fn set_state(&self, vm: Uuid, state: MachineState) {
+        if let Some(machine) = self.0.table.lock().get_mut(&vm) {
+            machine.state = state;
+        }
+    }
+
+    async fn unplug(&self, nics: &[MachineNic]) {
+        for nic in nics {
+            if let Err(error) = self.0.ports.network.unplug(nic).await {
+                tracing::warn!(nic = nic.nic_uuid, %error, "the interface stays on the host");
+            }
+        }
+    }
+
+    /// Starts a machine. One that runs already is fine; one that is frozen goes on.
+    ///
+    /// # Errors
+    /// Why it cannot be started; nothing of it runs then.
+    pub async fn start(&self, spec: MachineSpec, progress: &Progress) -> Result<MachineFacts> {
+        let vm = check(&spec)?;
+        match self.state(vm) {
+            Some(MachineState::Running) => return Ok(facts(vm, MachineState::Running)),
+            Some(MachineState::Paused) => {
+                let at_work = self.at_work(vm);
+                self.0.ports.hypervisor.resume(vm).await?;
+                self.set_state(vm, MachineState::Running);
+                return Ok(at_work.done());
+            }
+            _ => {}
+        }
+        let spec = Arc::new(spec);
+        // running already while it is launched, so that a guest that ends at once is seen to end
+        let machine = Machine { spec: spec.clone(), state: MachineState::Running, at_work: true };
+        let known = self.0.table.lock().insert(vm, machine).is_some();
+        let at_work = AtWork { machines: self, vm, told: false };
+        let (machines, progress) = (self.clone(), progress.clone());
+        let launch = self.0.tracker.spawn(async move {
+            let result = machines.launch(&spec, &progress).await;
+            if result.is_err() {
+                machines.unplug(&spec.nics).await;
+                machines.happened(vm, MachineEvent::Exited);
+                if !known {
+                    // it never was: no files, no memory of it
+                    let _ = machines.0.ports.hypervisor.remove(vm).await;
+                    machines.0.table.lock().remove(&vm);
+                }
+            }
+            result
+        });
+        match launch.await {
+            Ok(Ok(())) => Ok(at_work.done()),
+            Ok(Err(error)) => {
+                at_work.done();
+                Err(error)
+            }
+            Err(error) => Err(Error::internal(error)),
+        }
+    }
+
+    async fn launch(&self, spec: &MachineSpec, progress: &Progress) -> Result<()> {
+        progress.tell(10, "plugging in the network");
+        let mut nics = Vec::with_capacity(spec.nics.len());
+        for nic in &spec.nics {
+            nics.push(PluggedNic { nic: nic.clone(), backend: self.0.ports.network.plug(nic).await? });
+        }
+        progress.tell(40, "starting the machine");
+        self.0.ports.hypervisor.launch(spec, &nics).await
+    }
+
+    /// Stops a machine: asks the guest, waits, then pulls the plug. One that is off already is fine.
+    ///
+    /// # Errors
+    /// It cannot be stopped.
+    pub async fn stop(&self, vm: Uuid, force: bool, grace: Duration, progress: &Progress) -> Result<MachineFacts> {
+        let at_work = self.at_work(vm);
+        self.turn_off(vm, force, grace, progress).await?;
+        Ok(at_work.done())
+    }
+
+    async fn turn_off(&self, vm: Uuid, force: bool, grace: Duration, progress: &Progress) -> Result<()> {
+        let Some(state) = self.state(vm) else { return Ok(()) };
+        if state != MachineState::Stopped {
+            // a frozen guest hears no button
+            let asked = !force && state == MachineState::Running && self.ask(vm, grace, progress).await;
+            if !asked {
+                progress.tell(90, "pulling the plug");
+                self.0.ports.hypervisor.kill(vm).await?;
+            }
+            self.set_state(vm, MachineState::Stopped);
+        }
+        let nics = self.0.table.lock().get(&vm).map(|machine| machine.spec.clone());
+        if let Some(spec) = nics {
+            self.unplug(&spec.nics).await;
+        }
+        Ok(())
+    }
+
+    /// Asks the guest to shut down. Answers whether it did in time.
+    async fn ask(&self, vm: Uuid, grace: Duration, progress: &Progress) -> bool {
+        let grace = if grace.is_zero() { DEFAULT_GRACE } else { grace };
+        if let Err(error) = self.0.ports.hypervisor.power_button(vm).await {
+            tracing::warn!(%vm, %error, "the power button does not work");
+            return false;
+        }
+        let asked = Instant::now();
+        let mut exited = self.0.ports.hypervisor.exited(vm);
+        loop {
+            let waited = asked.elapsed();
+            if waited >= grace {
+                tracing::info!(%vm, seconds = grace.as_secs(), "the guest did not shut down in time");
+                return false;
+            }
+            let percent = i32::try_from(waited.as_millis() * 80 / grace.as_millis().max(1)).unwrap_or(0);
+            progress.tell(
+                10 + percent,
+                &format!("waiting for the guest to shut down, {} of {} s", waited.as_secs(), grace.as_secs()),
+            );
+            if tokio::time::timeout((grace - waited).min(Duration::from_secs(1)), &mut exited).await.is_ok() {
+                return true;
+            }
+        }
+    }
+
+    /// Restarts a machine. One that is off is started.
+    ///
+    /// # Errors
+    /// It cannot be stopped, or not be started again.
+    pub async fn reboot(
+        &self,
+        spec: MachineSpec,
+        force: bool,
+        grace: Duration,
+        progress: &Progress,
+    ) -> Result<MachineFacts> {
+        let vm = check(&spec)?;
+        let same = {
+            let table = self.0.table.lock();
+            table.get(&vm).is_some_and(|machine| machine.state == MachineState::Running && *machine.spec == spec)
+        };
+        if force && same {
+            self.0.ports.hypervisor.reset(vm).await?;
+            return Ok(facts(vm, self.state(vm).unwrap_or(MachineState::Stopped)));
+        }
+        let at_work = self.at_work(vm);
+        self.turn_off(vm, force, grace, &progress.part(0, 60)).await?;
+        at_work.done();
+        self.start(spec, &progress.part(60, 100)).await
+    }
+
+    /// Forgets a machine: kills what runs of it and removes its files. One that is not there is fine.
+    ///
+    /// # Errors
+    /// It cannot be killed, or its files cannot be removed.
+    pub async fn remove(&self, vm: Uuid, progress: &Progress) -> Result<()> {
+        let at_work = self.at_work(vm);
+        self.turn_off(vm, true, Duration::ZERO, progress).await?;
+        self.0.ports.hypervisor.remove(vm).await?;
+        self.0.table.lock().remove(&vm);
+        at_work.done();
+        Ok(())
+    }
+}
+
+/// Checks what a machine is to be like, and says which one it is.
+fn check(spec: &MachineSpec) -> Result<Uuid> {
+    let vm = failure::uuid("machine.vm_uuid", &spec.vm_uuid)?;
+    let mut violations = Vec::new();
+    let mut must = |holds: bool, field: &str, description: String| {
+        if !holds {
+            violations.push(gyre_model::error::Violation { field: field.to_owned(), description });
+        }
+    };
+    must((1..=1024).contains(&spec.cpu_count), "machine.cpu_count", format!("must be 1 to 1024, got {}", spec.cpu_count));
+    must(
+        (1 << 20..=1 << 44).contains(&spec.memory_bytes),
+        "machine.memory_bytes",
+        format!("must be 1 MiB to 16 TiB, got {}", spec.memory_bytes),
+    );
+    must(spec.name.len() <= 255, "machine.name", format!("must have at most 255 bytes, got {}", spec.name.len()));
+    for disk in &spec.disks {
+        must(disk.path.starts_with('/'), "machine.disks.path", format!("must be an absolute path, got {:?}", disk.path));
+    }
+    for nic in &spec.nics {
+        must(gyre_model::parse_uuid(&nic.nic_uuid).is_some(), "machine.nics.nic_uuid", format!("must be a UUID, got {:?}", nic.nic_uuid));
+        must(is_mac(&nic.mac), "machine.nics.mac", format!("must be six hex bytes with colons, got {:?}", nic.mac));
+        let address = |text: &str| text.is_empty() || text.parse::<std::net::Ipv4Addr>().is_ok();
+        must(address(&nic.address), "machine.nics.address", format!("must be an IPv4 address, got {:?}", nic.address));
+        must(address(&nic.gateway), "machine.nics.gateway", format!("must be an IPv4 address, got {:?}", nic.gateway));
+        must(
+            (0..=32).contains(&nic.prefix_length),
+            "machine.nics.prefix_length",
+            format!("must be 0 to 32, got {}", nic.prefix_length),
+        );
+    }
+    if violations.is_empty() { Ok(vm) } else { Err(Error::invalid_fields(violations)) }
+}
+
+fn is_mac(text: &str) -> bool {
+    let bytes: Vec<_> = text.split(':').collect();
+    bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok())
+}

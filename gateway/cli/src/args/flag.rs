@@ -1,0 +1,360 @@
+//! Flags from the fields of a request.
+//!
+//! A field becomes a flag of its own name in kebab case. Fields that end in `_uuid` or `_bytes` get the shorter name as well,
+//! which is the one that help shows: `--image` and `--image-uuid`, `--memory` and `--memory-bytes`. The field `uuid` of a
+//! request is the positional argument. What Gyre sets itself is no flag.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::{Arg, ArgAction, value_parser};
+use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo, catalog};
+use prost_reflect::FieldDescriptor;
+
+use super::globals::Globals;
+use super::value::{Given, parse};
+use crate::nouns::{Noun, Shape, Verb, alias, noun as find_noun};
+
+/// Where the value stands on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Without a name: what the verb works on.
+    Positional,
+    /// `--name VALUE`
+    Option,
+    /// `--name-file PATH`, for what must not stand on a command line.
+    Secret,
+}
+
+/// A field as a flag.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// The argument's id, and the long name that help shows.
+    pub name: String,
+    /// Other long names.
+    aliases: Vec<(String, bool)>,
+    /// The field of the request that holds the resource, where the flag is one of the resource's.
+    pub outer: Option<&'static FieldInfo>,
+    /// The field.
+    pub field: &'static FieldInfo,
+    descriptor: FieldDescriptor,
+    /// Where it stands.
+    pub place: Place,
+    required: bool,
+}
+
+/// The flags of a verb, in the order of the .proto file.
+pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
+    let Some(input) = verb.input() else { return Vec::new() };
+    let descriptor = verb.method.descriptor.input();
+    let mut found = Vec::new();
+    let (body, create) = match verb.shape {
+        Shape::Create(body) => (Some(body), true),
+        Shape::Update(body) => (Some(body), false),
+        Shape::List => return Vec::new(),
+        _ => (None, false),
+    };
+    if let Some(body) = body {
+        let Some(inner) = descriptor.get_field(body.number).and_then(|field| field.kind().as_message().cloned()) else {
+            return Vec::new();
+        };
+        for field in &noun.message.fields {
+            let Some(descriptor) = inner.get_field(field.number) else { continue };
+            let uuid = field.name == "uuid";
+            let offered = if create {
+                !field.rule.output_only && field.name != "generation"
+            } else {
+                uuid || !(field.rule.output_only || field.rule.immutable)
+            };
+            if offered && settable(field) {
+                let mut flag = Flag::new(field, descriptor, noun.message);
+                flag.outer = Some(body);
+                if uuid && !create {
+                    flag.place = Place::Positional;
+                }
+                flag.required = flag.place == Place::Positional || (create && field.rule.required);
+                found.push(flag);
+            }
+        }
+    }
+    for field in &input.fields {
+        let Some(descriptor) = descriptor.get_field(field.number) else { continue };
+        let carried = match verb.shape {
+            Shape::Upload(data) => field.number == data.number,
+            _ => body.is_some_and(|body| body.number == field.number),
+        };
+        if carried || field.rule.output_only || !settable(field) || is_mask(field) {
+            continue;
+        }
+        let mut flag = Flag::new(field, descriptor, input);
+        if field.name == "uuid" {
+            flag.place = Place::Positional;
+        }
+        flag.required = field.rule.required || flag.place == Place::Positional;
+        found.push(flag);
+    }
+    found.sort_by_key(|flag| flag.place != Place::Positional);
+    // A name that an earlier flag has is left to it.
+    let mut taken: Vec<String> = found.iter().map(|flag| flag.name.clone()).collect();
+    for flag in &mut found {
+        flag.aliases.retain(|(alias, _)| {
+            let free = !taken.contains(alias) && !Globals::takes(alias);
+            if free {
+                taken.push(alias.clone());
+            }
+            free
+        });
+    }
+    found
+}
+
+/// Whether a value of this type can be written on a command line.
+fn settable(field: &FieldInfo) -> bool {
+    !(field.repeated && matches!(field.ty, FieldType::Message(_)))
+}
+
+fn is_mask(field: &FieldInfo) -> bool {
+    field.ty == FieldType::Message("google.protobuf.FieldMask")
+}
+
+impl Flag {
+    fn new(field: &'static FieldInfo, descriptor: FieldDescriptor, message: &MessageInfo) -> Self {
+        let full = field.name.replace('_', "-");
+        let short = ["_uuids", "_uuid", "_bytes"]
+            .iter()
+            .find_map(|suffix| field.name.strip_suffix(suffix))
+            .filter(|short| !short.is_empty() && message.field(short).is_none())
+            .map(|short| short.replace('_', "-"))
+            .filter(|short| !Globals::takes(short));
+        let mut aliases = Vec::new();
+        let mut name = match short {
+            Some(short) => {
+                aliases.push((full, true));
+                short
+            }
+            None => full,
+        };
+        if let Some(alias) = alias(&field.rule.refers_to)
+            && name == field.rule.refers_to
+        {
+            aliases.insert(0, (alias.to_owned(), true));
+        }
+        let place = if field.rule.secret { Place::Secret } else { Place::Option };
+        if place == Place::Secret {
+            name.push_str("-file");
+            aliases.clear();
+        }
+        if Globals::takes(&name) {
+            let last = message.name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+            name = format!("{last}-{name}");
+        }
+        Self { name, aliases, outer: None, field, descriptor, place, required: false }
+    }
+
+    /// What the value is called in usage lines: "IMAGE", "SIZE".
+    fn value_name(&self) -> String {
+        let field = self.field;
+        if !field.rule.refers_to.is_empty() {
+            return field.rule.refers_to.to_ascii_uppercase();
+        }
+        match field.ty {
+            FieldType::Int | FieldType::Uint if field.name.ends_with("_bytes") => "SIZE".to_owned(),
+            FieldType::Int | FieldType::Uint | FieldType::Float => "N".to_owned(),
+            FieldType::Time => "TIME".to_owned(),
+            FieldType::Duration => "DURATION".to_owned(),
+            FieldType::Map => "KEY=VALUE".to_owned(),
+            FieldType::Message(_) => "JSON".to_owned(),
+            _ => self.name.to_ascii_uppercase(),
+        }
+    }
+
+    fn help(&self) -> String {
+        let mut help = super::sentence(self.field.doc);
+        let rule = &self.field.rule;
+        if let Some(kind) = find_noun(&rule.refers_to)
+            && kind.has_name()
+        {
+            help.push_str("; a UUID, or a name that only one has");
+        }
+        if rule.secret {
+            help.push_str("; read from this file up to the first line break, - reads standard input");
+        }
+        if self.field.ty == FieldType::Time {
+            help.push_str("; RFC 3339, or from now: +90d");
+        }
+        if self.field.ty == FieldType::Bytes {
+            help.push_str("; @PATH reads a file");
+        }
+        if self.field.repeated {
+            help.push_str("; several with commas between, or the flag again");
+        }
+        if self.required && self.place != Place::Positional {
+            help.push_str(" [required]");
+        }
+        help
+    }
+
+    /// The flag for clap.
+    pub fn arg(&self) -> Arg {
+        let mut arg = Arg::new(self.name.clone()).value_name(self.value_name()).help(self.help()).required(self.required);
+        match self.place {
+            Place::Positional => {}
+            Place::Option | Place::Secret => {
+                arg = arg.long(self.name.clone());
+                for (alias, visible) in &self.aliases {
+                    arg = if *visible { arg.visible_alias(alias.clone()) } else { arg.alias(alias.clone()) };
+                }
+            }
+        }
+        if self.place == Place::Secret {
+            return arg.value_parser(value_parser!(PathBuf));
+        }
+        if self.field.name == "request_id" {
+            arg = arg.help("Names this wish: the same id again answers what the first call did [default: a new one]");
+        }
+        if self.field.repeated {
+            arg = arg.value_delimiter(',').action(ArgAction::Append);
+        } else if self.field.ty == FieldType::Map {
+            arg = arg.action(ArgAction::Append);
+        }
+        match self.field.ty {
+            FieldType::Bool => {
+                arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false");
+            }
+            FieldType::Enum(_) => {
+                let names = self.field.values.iter().map(|(.., short)| *short).filter(|short| *short != "UNSPECIFIED");
+                let docs = value_docs(self.field);
+                let values: Vec<_> = names
+                    .map(|short| {
+                        let name = short.to_ascii_lowercase().replace('_', "-");
+                        let doc = docs.iter().find(|(known, _)| known == short).map(|(_, doc)| doc.clone());
+                        let value = PossibleValue::new(name).alias(short.to_ascii_lowercase());
+                        match doc {
+                            Some(doc) => value.help(doc),
+                            None => value,
+                        }
+                    })
+                    .collect();
+                let field = self.field;
+                let descriptor = self.descriptor.clone();
+                use clap::builder::TypedValueParser as _;
+                return arg.ignore_case(true).value_parser(
+                    clap::builder::PossibleValuesParser::new(values)
+                        .try_map(move |text| parse(field, &descriptor, &text).map_err(Wrong)),
+                );
+            }
+            _ => {}
+        }
+        let field = self.field;
+        let descriptor = self.descriptor.clone();
+        arg.allow_negative_numbers(matches!(field.ty, FieldType::Int | FieldType::Float))
+            .value_parser(move |text: &str| parse(field, &descriptor, text))
+    }
+
+    /// The values given, none where the flag is not there. Secrets are read from their files here.
+    ///
+    /// # Errors
+    /// When a secret's file cannot be read.
+    pub fn given(&self, matches: &clap::ArgMatches) -> std::io::Result<Option<Vec<Given>>> {
+        if self.place == Place::Secret {
+            let Some(path) = matches.get_one::<PathBuf>(&self.name) else { return Ok(None) };
+            let secret = crate::client::first_line(path)?;
+            return Ok(Some(vec![Given::Value(prost_reflect::Value::String(secret))]));
+        }
+        Ok(matches.get_many::<Given>(&self.name).map(|values| values.cloned().collect()))
+    }
+
+    /// The path of the field in the request, as violations name it.
+    pub fn path(&self) -> String {
+        match self.outer {
+            Some(outer) => format!("{}.{}", outer.name, self.field.name),
+            None => self.field.name.to_owned(),
+        }
+    }
+
+    /// How people know it: `--image`, or `VM` for a positional one.
+    pub fn shown(&self) -> String {
+        match self.place {
+            Place::Positional => self.value_name(),
+            _ => format!("--{}", self.name),
+        }
+    }
+
+    /// The field's descriptor.
+    pub fn descriptor(&self) -> &FieldDescriptor {
+        &self.descriptor
+    }
+}
+
+/// What the comments say of an enum's values.
+fn value_docs(field: &FieldInfo) -> Vec<(String, String)> {
+    let FieldType::Enum(name) = field.ty else { return Vec::new() };
+    let Some(kind) = catalog().pool().get_enum_by_name(name) else { return Vec::new() };
+    let file = kind.parent_file();
+    let Some(info) = file.file_descriptor_proto().source_code_info.as_ref() else { return Vec::new() };
+    kind.values()
+        .filter_map(|value| {
+            let short = field.value_name(value.number())?;
+            let location = info.location.iter().find(|location| location.path == value.path())?;
+            Some((short.to_owned(), super::sentence(location.leading_comments.as_deref()?.trim())))
+        })
+        .collect()
+}
+
+#[derive(Debug)]
+struct Wrong(String);
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+impl std::error::Error for Wrong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nouns::noun;
+
+    fn names(kind: &str, verb: &str) -> Vec<String> {
+        let noun = noun(kind).unwrap();
+        flags(noun, &noun.verb(verb).unwrap()).iter().map(Flag::shown).collect()
+    }
+
+    #[test]
+    fn a_create_takes_what_a_caller_may_set() {
+        assert_eq!(
+            names("vm", "create"),
+            [
+                "--uuid",
+                "--name",
+                "--description",
+                "--instance-offering",
+                "--cpu-count",
+                "--memory",
+                "--image",
+                "--root-volume",
+                "--l3-network",
+                "--cluster",
+                "--host",
+                "--request-id"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_update_takes_what_may_change_and_names_its_object_first() {
+        assert_eq!(names("vm", "update"), ["VM", "--name", "--description", "--generation", "--request-id"]);
+    }
+
+    #[test]
+    fn a_verb_names_its_object_first() {
+        assert_eq!(names("vm", "stop"), ["VM", "--request-id", "--force", "--grace-seconds"]);
+        assert_eq!(names("image", "upload"), ["IMAGE"]);
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        assert!(names("account", "create").contains(&"--password-file".to_owned()));
+        assert!(!names("account", "create").contains(&"--password".to_owned()));
+    }
+}

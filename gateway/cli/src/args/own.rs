@@ -1,0 +1,76 @@
+//! Commands that no descriptor describes: signing in and out, members, completions, and the console of a machine.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+use clap_complete::Shell;
+
+use super::value::size;
+use crate::nouns::Noun;
+
+/// Commands beside the nouns.
+pub fn commands() -> Vec<Command> {
+    vec![
+        Command::new("login")
+            .about("Signs in and keeps the token for the commands that follow")
+            .long_about(
+                "Signs in and keeps the token for the commands that follow, in a file that only you can read \
+                 ($XDG_CONFIG_HOME/gyre/credentials.json). Without a flag for it the password is asked for.",
+            )
+            .arg(Arg::new("account").long("account").value_name("NAME").help("The account; asked for where it is not given"))
+            .arg(
+                Arg::new("password-stdin")
+                    .long("password-stdin")
+                    .action(ArgAction::SetTrue)
+                    .help("Reads the password from standard input, up to the first line break"),
+            )
+            .arg(
+                Arg::new("password-file")
+                    .long("password-file")
+                    .value_name("PATH")
+                    .value_parser(value_parser!(PathBuf))
+                    .conflicts_with("password-stdin")
+                    .help("Reads the password from a file, up to the first line break"),
+            ),
+        Command::new("logout").about("Forgets the tokens that were kept"),
+        Command::new("members").about("Shows the instances of the services, and the epoch of the ring"),
+        Command::new("completions")
+            .about("Prints completions for a shell")
+            .long_about("Prints completions for a shell. For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")
+            .arg(Arg::new("shell").value_name("SHELL").value_parser(value_parser!(Shell)).required(true)),
+        Command::new("version").about("Prints the version"),
+    ]
+}
+
+/// Verbs of a noun beside those that its calls give.
+pub fn verbs(noun: Noun) -> Vec<Command> {
+    if noun.kind.kind != "vm" {
+        return Vec::new();
+    }
+    vec![
+        Command::new("console")
+            .about("Opens a machine's serial console")
+            .long_about(
+                "Opens a machine's serial console. In a terminal what you type goes to the machine, and Ctrl-] leaves; \
+                 elsewhere the output is copied to standard output until it is interrupted.",
+            )
+            .arg(Arg::new("uuid").value_name("VM").required(true).help("The machine: its UUID, or its name where only one has it"))
+            .arg(
+                Arg::new("no-follow")
+                    .long("no-follow")
+                    .action(ArgAction::SetTrue)
+                    .help("Prints what was printed lately and ends"),
+            )
+            .arg(
+                Arg::new("tail")
+                    .long("tail")
+                    .value_name("SIZE")
+                    .value_parser(|text: &str| match size(text) {
+                        Ok(bytes) if (1..=1 << 20).contains(&bytes) => i32::try_from(bytes).map_err(|_| String::new()),
+                        Ok(_) => Err("must be between 1 and 1MiB".to_owned()),
+                        Err(wrong) => Err(wrong),
+                    })
+                    .help("How much of what was printed before to begin with, at most 1MiB [default: 64KiB]"),
+            ),
+    ]
+}

@@ -1,0 +1,225 @@
+//! The way to a gateway. Calls that commands are made of travel as bytes with a message type known at run time; the few that are
+//! written by hand use the generated clients on the same channel ([`Client::channel`], [`Client::request`]).
+//!
+//! Every command is one trace: all its calls carry the same W3C trace id.
+
+mod codec;
+mod connect;
+mod credentials;
+mod paths;
+mod trace;
+
+pub use credentials::{Kept, Resolved, SignIn, Source, first_line, forget, keep, resolve, resolve_endpoint};
+pub use paths::Paths;
+pub use trace::Trace;
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use gyre_model::catalog::MethodInfo;
+use gyre_proto::identity::v1::session_service_client::SessionServiceClient;
+use gyre_proto::identity::v1::{CreateSessionRequest, CreateSessionResponse};
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+use tonic::client::Grpc;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Streaming};
+
+use crate::failure::{Failure, Result};
+
+/// The largest answer that is read: a page of a thousand rows with room to spare.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// A connection to a gateway, opened by the first call. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    endpoint: String,
+    token: Option<MetadataValue<Ascii>>,
+    trace: Trace,
+    timeout: Duration,
+    verbose: bool,
+}
+
+impl Client {
+    /// A client of the gateway at this endpoint (`http://host:port` or `https://…`). Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the endpoint is no URL, or the certificates cannot be read.
+    pub fn new(endpoint: &str, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            channel: connect::channel(endpoint, ca_file)?,
+            endpoint: endpoint.to_owned(),
+            token: None,
+            trace: Trace::new(),
+            timeout: Duration::from_secs(30),
+            verbose: false,
+        })
+    }
+
+    /// The same with a token, a session's or an API key.
+    ///
+    /// # Errors
+    /// When the token has characters that a header cannot have.
+    pub fn with_token(mut self, token: &str) -> Result<Self> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| Failure::refused("BAD_TOKEN", "the token has characters that no token has"))?;
+        value.set_sensitive(true);
+        self.token = Some(value);
+        Ok(self)
+    }
+
+    /// The same with another deadline for its calls.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The same, telling of each call on standard error.
+    #[must_use]
+    pub fn with_verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// The gateway.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The trace that its calls belong to.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// For generated clients.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A request with credentials, trace and deadline.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = self.open_request(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    /// A request without a deadline, for streams.
+    pub fn open_request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        if let Ok(parent) = self.trace.parent().parse() {
+            request.metadata_mut().insert("traceparent", parent);
+        }
+        request
+    }
+
+    fn tell(&self, method: &MethodInfo) {
+        if self.verbose {
+            eprintln!("{} {} trace {}", self.endpoint, method.path, self.trace.id());
+        }
+    }
+
+    async fn grpc(&self) -> Result<Grpc<Channel>> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
+        grpc.ready().await?;
+        Ok(grpc)
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// What the service answers, or that nobody does.
+    pub async fn call(&self, method: &'static MethodInfo, message: &DynamicMessage) -> Result<DynamicMessage> {
+        self.call_within(method, message, self.timeout).await
+    }
+
+    /// Makes a call that may take this long.
+    ///
+    /// # Errors
+    /// What the service answers, or that nobody does.
+    pub async fn call_within(
+        &self,
+        method: &'static MethodInfo,
+        message: &DynamicMessage,
+        timeout: Duration,
+    ) -> Result<DynamicMessage> {
+        self.tell(method);
+        let mut request = self.open_request(Bytes::from(message.encode_to_vec()));
+        request.set_timeout(timeout);
+        let path = PathAndQuery::from_static(method.path);
+        let answer = self.grpc().await?.unary(request, path, codec::BytesCodec).await?;
+        decode(method.descriptor.output(), answer.into_inner())
+    }
+
+    /// Opens a stream of answers.
+    ///
+    /// # Errors
+    /// What the service answers, or that nobody does.
+    pub async fn open(&self, method: &'static MethodInfo, message: &DynamicMessage) -> Result<Answers> {
+        self.tell(method);
+        let request = self.open_request(Bytes::from(message.encode_to_vec()));
+        let path = PathAndQuery::from_static(method.path);
+        let answer = self.grpc().await?.server_streaming(request, path, codec::BytesCodec).await?;
+        Ok(Answers { stream: answer.into_inner(), descriptor: method.descriptor.output() })
+    }
+
+    /// Sends a stream of requests.
+    ///
+    /// # Errors
+    /// What the service answers, or that nobody does.
+    pub async fn send(
+        &self,
+        method: &'static MethodInfo,
+        messages: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<DynamicMessage> {
+        self.tell(method);
+        let path = PathAndQuery::from_static(method.path);
+        let request = self.open_request(messages);
+        let answer = self.grpc().await?.client_streaming(request, path, codec::BytesCodec).await?;
+        decode(method.descriptor.output(), answer.into_inner())
+    }
+
+    /// Signs in. Answers the token and when it ends.
+    ///
+    /// # Errors
+    /// When name and password do not fit, or nobody answers.
+    pub async fn sign_in(&self, account: &str, password: &str) -> Result<CreateSessionResponse> {
+        let request = CreateSessionRequest { account: account.to_owned(), password: password.to_owned() };
+        let answer = SessionServiceClient::new(self.channel()).create_session(self.request(request)).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+fn decode(descriptor: MessageDescriptor, bytes: Bytes) -> Result<DynamicMessage> {
+    DynamicMessage::decode(descriptor, bytes)
+        .map_err(|error| Failure::general(format!("the answer is not what this version of gyre expects: {error}")))
+}
+
+/// A stream of answers.
+#[derive(Debug)]
+pub struct Answers {
+    stream: Streaming<Bytes>,
+    descriptor: MessageDescriptor,
+}
+
+impl Answers {
+    /// The next answer, or none after the last.
+    ///
+    /// # Errors
+    /// When the stream breaks.
+    pub async fn next(&mut self) -> Result<Option<DynamicMessage>> {
+        match self.stream.message().await? {
+            Some(bytes) => decode(self.descriptor.clone(), bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+}

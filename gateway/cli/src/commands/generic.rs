@@ -1,0 +1,137 @@
+//! Any verb of any noun.
+
+use std::time::Duration;
+
+use clap::ArgMatches;
+use gyre_model::catalog::catalog;
+use gyre_proto::common::v1::Operation;
+use prost_reflect::{DynamicMessage, Value};
+
+use super::{list, request, upload, wait};
+use crate::args::{Globals, duration, names};
+use crate::client::Client;
+use crate::failure::{Exit, Failure, Result};
+use crate::nouns::{Noun, OPERATION, Shape, Verb, noun as find_noun};
+use crate::output::{self, Format};
+use crate::ui::Ui;
+
+/// How long `operation wait` waits when nobody says how long.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Makes the call and prints the answer.
+pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+    if matches!(verb.shape, Shape::List) {
+        return list::run(client, globals, noun, verb, matches).await;
+    }
+    let request = request::build(client, noun, verb, matches).await?;
+    let ui = Ui::new(globals.quiet);
+    let answer = match verb.shape {
+        Shape::Stream if verb.method.output == OPERATION => return watch(client, globals, &ui, &request).await,
+        Shape::Stream => return stream(client, globals, verb, &request).await,
+        Shape::Upload(data) => upload::run(client, &ui, verb, data, &request, matches).await?,
+        _ if verb.name == "wait" && verb.method.output == OPERATION => {
+            return wait_call(client, globals, verb, &request).await;
+        }
+        _ => client.call(verb.method, &request).await?,
+    };
+    match matches.try_get_one::<String>(names::WAIT).ok().flatten() {
+        Some(limit) => finish(client, globals, &ui, &answer, limit).await,
+        None => {
+            output::print_message(globals.format, &answer)?;
+            if answer.fields().next().is_none() && globals.format == Format::Table {
+                output::print(&format!("{} {}: done\n", noun.kind.kind, verb.name))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// `--wait`: follows the operation to its end and prints the resource as it is then.
+async fn finish(client: &Client, globals: &Globals, ui: &Ui, answer: &DynamicMessage, limit: &str) -> Result<()> {
+    let limit = if limit.is_empty() { None } else { Some(duration(limit).map_err(|wrong| Failure::usage(format!("--wait: {wrong}")))?) };
+    let operation = typed(answer)?;
+    let operation = wait::follow(client, ui, &operation, limit).await?;
+    match after(client, &operation).await? {
+        Some(resource) => output::print_message(globals.format, &resource),
+        None => output::print_message(globals.format, &untyped(&operation, answer)?),
+    }
+}
+
+/// What an operation worked on, where it is still there.
+async fn after(client: &Client, operation: &Operation) -> Result<Option<DynamicMessage>> {
+    let Some(get) = find_noun(&operation.resource_kind).and_then(|noun| noun.verb("get")) else { return Ok(None) };
+    let mut request = DynamicMessage::new(get.method.descriptor.input());
+    request.set_field_by_name("uuid", Value::String(operation.resource_uuid.clone()));
+    match client.call(get.method, &request).await {
+        Ok(resource) => Ok(Some(resource)),
+        Err(failure) if failure.exit() == Exit::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `gyre operation watch`: follows to the end; programs get every state that comes.
+async fn watch(client: &Client, globals: &Globals, ui: &Ui, request: &DynamicMessage) -> Result<()> {
+    let uuid = request.get_field_by_name("uuid").and_then(|uuid| uuid.as_str().map(str::to_owned)).unwrap_or_default();
+    let operation = Operation { uuid, ..Operation::default() };
+    let descriptor =
+        catalog().pool().get_message_by_name(OPERATION).ok_or_else(|| Failure::general("there are no operations"))?;
+    let template = DynamicMessage::new(descriptor);
+    if globals.format == Format::Table {
+        let operation = wait::follow(client, ui, &operation, None).await?;
+        return output::print_message(globals.format, &untyped(&operation, &template)?);
+    }
+    let quiet = Ui::new(true);
+    let each = |operation: &Operation| output::print_next(globals.format, &untyped(operation, &template)?);
+    wait::follow_each(client, &quiet, &operation, None, each).await.map(|_| ())
+}
+
+/// `gyre operation wait`: one call that the service holds open.
+async fn wait_call(client: &Client, globals: &Globals, verb: &Verb, request: &DynamicMessage) -> Result<()> {
+    let patience = request
+        .get_field_by_name("timeout")
+        .filter(|_| request.has_field_by_name("timeout"))
+        .and_then(|timeout| timeout.as_message()?.get_field_by_number(1)?.as_i64())
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(LONGEST_WAIT, Duration::from_secs);
+    let answer = client.call_within(verb.method, request, patience + Duration::from_secs(5)).await?;
+    output::print_message(globals.format, &answer)?;
+    let operation = typed(&answer)?;
+    if wait::ended(&operation) {
+        wait::outcome(&operation)
+    } else {
+        Err(Failure::late(format!("the operation {} goes on", operation.uuid)))
+    }
+}
+
+async fn stream(client: &Client, globals: &Globals, verb: &Verb, request: &DynamicMessage) -> Result<()> {
+    let mut answers = client.open(verb.method, request).await?;
+    // A stream of bytes is what it carries; anything else is printed message by message.
+    let raw = verb.method.descriptor.output().fields().find(|field| field.kind() == prost_reflect::Kind::Bytes);
+    loop {
+        let next = tokio::select! {
+            next = answers.next() => next?,
+            _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted("interrupted")),
+        };
+        let Some(message) = next else { return Ok(()) };
+        match (&raw, globals.format) {
+            (Some(field), Format::Table) => {
+                if let Some(bytes) = message.get_field(field).as_bytes() {
+                    output::print_bytes(bytes)?;
+                }
+            }
+            _ => output::print_next(globals.format, &message)?,
+        }
+    }
+}
+
+fn typed(message: &DynamicMessage) -> Result<Operation> {
+    message
+        .transcode_to()
+        .map_err(|error| Failure::general(format!("the answer is no operation: {error}")))
+}
+
+fn untyped(operation: &Operation, like: &DynamicMessage) -> Result<DynamicMessage> {
+    let mut message = DynamicMessage::new(like.descriptor());
+    message.transcode_from(operation).map_err(|error| Failure::general(format!("the answer is no operation: {error}")))?;
+    Ok(message)
+}

@@ -1,0 +1,64 @@
+//! Lists: pages are asked for until there are no more, or as many as were wanted.
+
+use clap::ArgMatches;
+use prost_reflect::{DynamicMessage, Value};
+
+use super::resolve::items;
+use crate::args::{Globals, names};
+use crate::client::Client;
+use crate::failure::Result;
+use crate::nouns::{Noun, Verb};
+use crate::output::{self, Format};
+
+/// The largest page that the API gives.
+const LARGEST_PAGE: u64 = 1000;
+
+/// Lists and prints.
+pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+    let limit = matches.get_one::<u64>(names::LIMIT).copied();
+    let asked = matches.get_one::<i32>(names::PAGE_SIZE).and_then(|size| u64::try_from(*size).ok());
+    let mut request = DynamicMessage::new(verb.method.descriptor.input());
+    for name in [names::FILTER, names::ORDER_BY] {
+        if let Some(text) = matches.get_one::<String>(name) {
+            request.set_field_by_name(&name.replace('-', "_"), Value::String(text.clone()));
+        }
+    }
+    let mut found = Vec::new();
+    loop {
+        let missing = limit.map(|limit| limit - found.len() as u64);
+        // A limit smaller than a page asks for no more than it wants; otherwise the gateway chooses.
+        let size = match (asked, missing) {
+            (Some(asked), Some(missing)) => Some(asked.min(missing)),
+            (None, Some(missing)) => Some(missing.min(LARGEST_PAGE)),
+            (asked, None) => asked,
+        };
+        if let Some(size) = size {
+            request.set_field_by_name("page_size", Value::I32(i32::try_from(size).unwrap_or(i32::MAX)));
+        }
+        let page = client.call(verb.method, &request).await?;
+        found.extend(items(&page));
+        if let Some(limit) = limit {
+            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        let next = page.get_field_by_name("next_page_token").and_then(|token| token.as_str().map(str::to_owned));
+        match next {
+            Some(next) if !next.is_empty() && limit.is_none_or(|limit| (found.len() as u64) < limit) => {
+                request.set_field_by_name("page_token", Value::String(next));
+            }
+            _ => break,
+        }
+    }
+    if globals.format != Format::Table {
+        return output::print_value(globals.format, &found);
+    }
+    if found.is_empty() {
+        if !globals.quiet {
+            eprintln!("no {}", noun.kind.plural.replace('-', " "));
+        }
+        return Ok(());
+    }
+    let wanted: Vec<&str> =
+        matches.get_many::<String>(names::COLUMNS).map(|names| names.map(String::as_str).collect()).unwrap_or_default();
+    let columns = if wanted.is_empty() { noun.kind.columns.as_slice() } else { wanted.as_slice() };
+    output::print(&output::rows(noun.message, columns, &found))
+}

@@ -1,0 +1,123 @@
+//! From a parsed command line to calls.
+
+mod completions;
+mod console;
+mod generic;
+mod list;
+mod members;
+mod request;
+mod resolve;
+mod session;
+mod terminal;
+mod upload;
+pub mod wait;
+
+pub use resolve::find;
+pub use upload::pieces;
+
+use clap::ArgMatches;
+
+use crate::args::Globals;
+use crate::client::{self, Client, Kept, Paths, Source};
+use crate::failure::{Failure, Result};
+use crate::nouns::noun;
+use crate::output::{self, Format};
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever goes wrong, with the exit code that scripts see.
+pub async fn run(globals: &Globals, matches: &ArgMatches) -> Result<()> {
+    let Some((name, inner)) = matches.subcommand() else { return Err(Failure::usage("no command was given")) };
+    match name {
+        "completions" => return completions::run(inner),
+        "version" => return version(globals.format),
+        _ => {}
+    }
+    let paths = Paths::from_environment();
+    match name {
+        "login" => session::login(globals, &paths, inner).await,
+        "logout" => session::logout(globals, &paths),
+        _ => signed_in(globals, &paths, name, inner).await,
+    }
+}
+
+fn version(format: Format) -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    match format {
+        Format::Table => output::print(&format!("gyre {version}\n")),
+        _ => output::print_value(format, &serde_json::json!({ "version": version })),
+    }
+}
+
+/// A client without credentials.
+fn client(globals: &Globals, endpoint: &str) -> Result<Client> {
+    let client = Client::new(endpoint, globals.ca_file.as_deref())?;
+    Ok(client.with_timeout(globals.timeout).with_verbose(globals.verbose))
+}
+
+/// Runs a command as whoever the credentials say. A kept token of the sign-in file may have been made by a node that has
+/// forgotten its keys since: when it is refused, nothing was done, so the command runs once more with a new one.
+async fn signed_in(globals: &Globals, paths: &Paths, name: &str, matches: &ArgMatches) -> Result<()> {
+    let resolved = client::resolve(globals, paths)?;
+    let client = client(globals, &resolved.endpoint)?;
+    let outcome = match &resolved.source {
+        Source::Nobody => command(&client, globals, name, matches).await,
+        Source::Token(token) => command(&client.clone().with_token(token)?, globals, name, matches).await,
+        Source::SignIn(sign_in, kept) => {
+            let first = match kept {
+                Some(token) => Some(command(&client.clone().with_token(token)?, globals, name, matches).await),
+                None => None,
+            };
+            match first {
+                Some(outcome) if !matches!(&outcome, Err(failure) if failure.unauthenticated()) => outcome,
+                _ => {
+                    let session =
+                        client.sign_in(&sign_in.account, &sign_in.password).await.map_err(|failure| at(&client, failure))?;
+                    let kept = Kept {
+                        endpoint: sign_in.endpoint.clone(),
+                        expire_time: session.expire_time.as_ref().map(session::rfc3339),
+                        account: sign_in.account.clone(),
+                        token: session.token,
+                    };
+                    // Not being able to keep it costs the next command a sign-in, no more.
+                    if let Err(failure) = client::keep(&paths.token, &kept)
+                        && globals.verbose
+                    {
+                        eprintln!("the token is not kept: {failure}");
+                    }
+                    command(&client.clone().with_token(&kept.token)?, globals, name, matches).await
+                }
+            }
+        }
+    };
+    outcome.map_err(|failure| at(&client, failure))
+}
+
+/// Adds what to do about failures that come from where and as whom was called.
+fn at(client: &Client, failure: Failure) -> Failure {
+    if failure.reason() == "GATEWAY_UNREACHABLE" {
+        let endpoint = client.endpoint().to_owned();
+        failure.with("endpoint", endpoint).hint("is Gyre running there? `gyre up` starts one on this machine")
+    } else if failure.unauthenticated() {
+        let endpoint = client.endpoint();
+        let hint = format!("sign in with `gyre login --endpoint {endpoint}`, or set GYRE_TOKEN");
+        failure.with("endpoint", endpoint).hint(hint)
+    } else {
+        failure
+    }
+}
+
+async fn command(client: &Client, globals: &Globals, name: &str, matches: &ArgMatches) -> Result<()> {
+    if name == "members" {
+        return members::run(client, globals).await;
+    }
+    let unknown = || Failure::usage(format!("there is no command {name}"));
+    let noun = noun(name).ok_or_else(unknown)?;
+    let (verb, matches) = matches.subcommand().ok_or_else(unknown)?;
+    if verb == "console" && noun.kind.kind == "vm" {
+        return console::run(client, globals, matches).await;
+    }
+    let verb = noun.verb(verb).ok_or_else(unknown)?;
+    generic::run(client, globals, noun, &verb, matches).await
+}

@@ -1,0 +1,41 @@
+//! The command `gyre`: Gyre's API for people and scripts.
+//!
+//! No command here knows a resource. What there is to name and to do is read from the descriptors at run time
+//! ([`nouns`]), turned into commands and flags ([`args`]), sent as bytes to any gateway ([`client`]) and shown
+//! ([`output`]). A new resource or call in a .proto file is a new command without an edit here.
+//!
+//! What is written by hand ([`commands`]) is what a descriptor cannot say: signing in, a console in a terminal, waiting for an
+//! operation with a progress bar. Every failure ends in one type, [`Failure`](failure::Failure), which knows its exit code.
+
+pub mod args;
+pub mod client;
+pub mod commands;
+pub mod failure;
+pub mod nouns;
+pub mod output;
+pub mod ui;
+#[cfg(feature = "up")]
+pub mod up;
+
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let matches = match args::tree().try_get_matches() {
+        Ok(matches) => matches,
+        // Help, version and wrong usage; clap knows its streams and codes (0 and 2).
+        Err(error) => error.exit(),
+    };
+    let globals = args::Globals::read(&matches);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::Failure::from(error).report(globals.format),
+    };
+    let outcome = runtime.block_on(commands::run(&globals, &matches));
+    // A reader of the keyboard may be blocked in a read; the process does not wait for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(globals.format),
+    }
+}

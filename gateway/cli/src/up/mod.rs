@@ -1,0 +1,1 @@
+//! `gyre up`: the whole of Gyre in one process.

@@ -1,0 +1,4 @@
+DROP TABLE operation_work;
+DROP TABLE request;
+DROP TABLE change_log;
+DROP TABLE operation;

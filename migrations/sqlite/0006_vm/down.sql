@@ -1,0 +1,2 @@
+DROP TABLE vm;
+DROP TABLE instance_offering;

@@ -1,0 +1,451 @@
+//! What the descriptor set says, read once and laid out for quick lookups: every call with its route and who may make it, every
+//! message with the rules of its fields, every kind of resource with its table.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use gyre_proto::Message;
+use gyre_proto::options::v1::{FieldRule, MethodRule, ResourceRule, ServiceRule};
+use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MethodDescriptor};
+
+pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope};
+
+/// Everything that the descriptor set says.
+#[derive(Debug)]
+pub struct Catalog {
+    pool: DescriptorPool,
+    messages: HashMap<&'static str, MessageInfo>,
+    methods: HashMap<&'static str, MethodInfo>,
+    kinds: HashMap<&'static str, KindInfo>,
+}
+
+/// Who answers the calls of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostedBy {
+    /// The members of this mesh service.
+    Service(&'static str),
+    /// Every member alike.
+    Every,
+    /// The gateway itself.
+    Gateway,
+    /// Agents on hosts.
+    Agent,
+}
+
+/// A call.
+#[derive(Debug)]
+pub struct MethodInfo {
+    /// The path of the HTTP/2 request: "/gyre.vm.v1.VmService/GetVm".
+    pub path: &'static str,
+    /// The full name of the service: "gyre.vm.v1.VmService".
+    pub service: &'static str,
+    /// The name of the call: "GetVm".
+    pub name: &'static str,
+    /// Who answers it.
+    pub host: HostedBy,
+    /// The field numbers to the UUID that picks the owner.
+    pub route: Option<&'static [u32]>,
+    /// Who may call.
+    pub access: Access,
+    /// The action that policies name.
+    pub action: &'static str,
+    /// The full name of the request message.
+    pub input: &'static str,
+    /// The full name of the response message.
+    pub output: &'static str,
+    /// Whether the caller sends a stream.
+    pub client_streaming: bool,
+    /// Whether a stream is answered.
+    pub server_streaming: bool,
+    /// The number of the field `request_id`; a call that has one changes something.
+    pub request_id: Option<u32>,
+    /// The number of the bytes field that a raw HTTP body is cut into.
+    pub raw_body: Option<u32>,
+    /// What the comment says.
+    pub doc: &'static str,
+    /// The rest of what the descriptor says, such as `google.api.http`.
+    pub descriptor: MethodDescriptor,
+}
+
+/// A message.
+#[derive(Debug)]
+pub struct MessageInfo {
+    /// The full name.
+    pub name: &'static str,
+    /// The fields by number.
+    pub fields: Vec<FieldInfo>,
+    /// The kind of resource that it is.
+    pub kind: Option<&'static str>,
+    /// What the comment says.
+    pub doc: &'static str,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldType {
+    /// bool
+    Bool,
+    /// int32, int64, sint…, sfixed… (the wire forms that Gyre uses are int32 and int64)
+    Int,
+    /// uint32, uint64
+    Uint,
+    /// float, double
+    Float,
+    /// string
+    Text,
+    /// bytes
+    Bytes,
+    /// An enum, by its full name.
+    Enum(&'static str),
+    /// google.protobuf.Timestamp
+    Time,
+    /// google.protobuf.Duration
+    Duration,
+    /// Another message, by its full name.
+    Message(&'static str),
+    /// A map.
+    Map,
+}
+
+/// A field.
+#[derive(Debug)]
+pub struct FieldInfo {
+    /// The name in the .proto file, and of the column.
+    pub name: &'static str,
+    /// The name in JSON.
+    pub json_name: &'static str,
+    /// Its number.
+    pub number: u32,
+    /// What it holds.
+    pub ty: FieldType,
+    /// Whether it is a list.
+    pub repeated: bool,
+    /// Its rules.
+    pub rule: FieldRule,
+    /// What the comment says.
+    pub doc: &'static str,
+    /// The values of an enum: number, full name, and short name without the enum's prefix.
+    pub values: Vec<(i32, &'static str, &'static str)>,
+}
+
+/// A kind of resource.
+#[derive(Debug)]
+pub struct KindInfo {
+    /// The kind: "vm".
+    pub kind: &'static str,
+    /// Its plural: "vms".
+    pub plural: &'static str,
+    /// Its table.
+    pub table: &'static str,
+    /// Who sees it.
+    pub scope: Scope,
+    /// The mesh service that owns it.
+    pub service: &'static str,
+    /// The fields that tables show.
+    pub columns: Vec<&'static str>,
+    /// The full name of its message.
+    pub message: &'static str,
+}
+
+impl MessageInfo {
+    /// The field of that name.
+    pub fn field(&self, name: &str) -> Option<&FieldInfo> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The field of that number.
+    pub fn by_number(&self, number: u32) -> Option<&FieldInfo> {
+        self.fields.iter().find(|field| field.number == number)
+    }
+}
+
+impl FieldInfo {
+    /// The short name of an enum's value.
+    pub fn value_name(&self, number: i32) -> Option<&'static str> {
+        self.values.iter().find(|(known, ..)| *known == number).map(|(.., short)| *short)
+    }
+
+    /// The number of an enum's value, by its short or its full name, in either case.
+    pub fn value_number(&self, name: &str) -> Option<i32> {
+        self.values
+            .iter()
+            .find(|(_, full, short)| short.eq_ignore_ascii_case(name) || full.eq_ignore_ascii_case(name))
+            .map(|(number, ..)| *number)
+    }
+}
+
+impl Catalog {
+    /// The call with this path.
+    pub fn method(&self, path: &str) -> Option<&MethodInfo> {
+        self.methods.get(path)
+    }
+
+    /// Every call.
+    pub fn methods(&self) -> impl Iterator<Item = &MethodInfo> {
+        self.methods.values()
+    }
+
+    /// The message of this full name.
+    pub fn message(&self, name: &str) -> Option<&MessageInfo> {
+        self.messages.get(name)
+    }
+
+    /// The kind of this name.
+    pub fn kind(&self, kind: &str) -> Option<&KindInfo> {
+        self.kinds.get(kind)
+    }
+
+    /// Every kind.
+    pub fn kinds(&self) -> impl Iterator<Item = &KindInfo> {
+        self.kinds.values()
+    }
+
+    /// The descriptors themselves. Sharing them between threads on a hot path is slow (their counts sit on one cache line).
+    pub fn pool(&self) -> &DescriptorPool {
+        &self.pool
+    }
+}
+
+/// The catalog of this build.
+///
+/// # Panics
+/// When the descriptor set that was built in does not hold together, which the tests would have found.
+pub fn catalog() -> &'static Catalog {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(|| match Reader::new().and_then(Reader::read) {
+        Ok(catalog) => catalog,
+        Err(error) => panic!("the descriptor set that was built in is broken: {error}"),
+    })
+}
+
+/// Texts of the catalog live as long as the process: they are few, and read on every call.
+fn keep(text: impl Into<String>) -> &'static str {
+    Box::leak(text.into().into_boxed_str())
+}
+
+struct Reader {
+    pool: DescriptorPool,
+    service: ExtensionDescriptor,
+    method: ExtensionDescriptor,
+    resource: ExtensionDescriptor,
+    field: ExtensionDescriptor,
+}
+
+type Broken = String;
+
+fn option<M: Message + Default>(
+    options: &DynamicMessage,
+    extension: &ExtensionDescriptor,
+) -> Result<Option<M>, Broken> {
+    if !options.has_extension(extension) {
+        return Ok(None);
+    }
+    match options.get_extension(extension).as_ref() {
+        prost_reflect::Value::Message(rule) => {
+            M::decode(rule.encode_to_vec().as_slice()).map(Some).map_err(|error| error.to_string())
+        }
+        other => Err(format!("option {} is {other:?}", extension.full_name())),
+    }
+}
+
+impl Reader {
+    fn new() -> Result<Self, Broken> {
+        let pool = DescriptorPool::decode(gyre_proto::DESCRIPTORS).map_err(|error| error.to_string())?;
+        let extension = |name: &str| {
+            pool.get_extension_by_name(&format!("gyre.options.v1.{name}")).ok_or_else(|| format!("no option {name}"))
+        };
+        Ok(Self {
+            service: extension("service")?,
+            method: extension("method")?,
+            resource: extension("resource")?,
+            field: extension("field")?,
+            pool,
+        })
+    }
+
+    fn read(self) -> Result<Catalog, Broken> {
+        let mut messages = HashMap::new();
+        let mut kinds = HashMap::new();
+        for message in self.pool.all_messages().filter(|message| message.package_name().starts_with("gyre.")) {
+            let rule: Option<ResourceRule> = option(&message.options(), &self.resource)?;
+            let name = keep(message.full_name());
+            let kind = rule.as_ref().map(|rule| keep(rule.kind.as_str()));
+            if let (Some(rule), Some(kind)) = (&rule, kind) {
+                let package = message.package_name().split('.').nth(1).unwrap_or_default();
+                kinds.insert(
+                    kind,
+                    KindInfo {
+                        kind,
+                        plural: keep(rule.plural.as_str()),
+                        table: keep(rule.table.as_str()),
+                        scope: match rule.scope() {
+                            Scope::Unspecified => Scope::Account,
+                            scope => scope,
+                        },
+                        service: keep(package),
+                        columns: rule.columns.iter().map(|column| keep(column.as_str())).collect(),
+                        message: name,
+                    },
+                );
+            }
+            let mut fields = message.fields().map(|field| self.field(&field)).collect::<Result<Vec<_>, _>>()?;
+            fields.sort_by_key(|field| field.number);
+            let doc = comment(message.parent_file().file_descriptor_proto(), message.path());
+            messages.insert(name, MessageInfo { name, fields, kind, doc });
+        }
+        let mut methods = HashMap::new();
+        for service in self.pool.services().filter(|service| service.package_name().starts_with("gyre.")) {
+            let rule: ServiceRule = option(&service.options(), &self.service)?
+                .ok_or_else(|| format!("{} does not say who hosts it", service.full_name()))?;
+            let host = match rule.host.as_str() {
+                "*" => HostedBy::Every,
+                "gateway" => HostedBy::Gateway,
+                "agent" => HostedBy::Agent,
+                name => HostedBy::Service(keep(name)),
+            };
+            for method in service.methods() {
+                let info = self.method(&method, host, &messages)?;
+                methods.insert(info.path, info);
+            }
+        }
+        Ok(Catalog { pool: self.pool, messages, methods, kinds })
+    }
+
+    fn field(&self, field: &FieldDescriptor) -> Result<FieldInfo, Broken> {
+        use prost_reflect::Kind;
+        let ty = match field.kind() {
+            _ if field.is_map() => FieldType::Map,
+            Kind::Bool => FieldType::Bool,
+            Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64 => FieldType::Int,
+            Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64 => FieldType::Uint,
+            Kind::Float | Kind::Double => FieldType::Float,
+            Kind::String => FieldType::Text,
+            Kind::Bytes => FieldType::Bytes,
+            Kind::Enum(kind) => FieldType::Enum(keep(kind.full_name())),
+            Kind::Message(message) => match message.full_name() {
+                "google.protobuf.Timestamp" => FieldType::Time,
+                "google.protobuf.Duration" => FieldType::Duration,
+                name => FieldType::Message(keep(name)),
+            },
+        };
+        let values = match field.kind() {
+            Kind::Enum(kind) => {
+                let all: Vec<_> = kind.values().map(|value| (value.number(), keep(value.name()))).collect();
+                let prefix = all.first().and_then(|(_, name)| name.strip_suffix("UNSPECIFIED")).unwrap_or_default();
+                all.into_iter()
+                    .map(|(number, name)| (number, name, name.strip_prefix(prefix).unwrap_or(name)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(FieldInfo {
+            name: keep(field.name()),
+            json_name: keep(field.json_name()),
+            number: field.number(),
+            ty,
+            repeated: field.is_list(),
+            rule: option(&field.options(), &self.field)?.unwrap_or_default(),
+            doc: comment(field.parent_message().parent_file().file_descriptor_proto(), field.path()),
+            values,
+        })
+    }
+
+    fn method(
+        &self,
+        method: &MethodDescriptor,
+        host: HostedBy,
+        messages: &HashMap<&'static str, MessageInfo>,
+    ) -> Result<MethodInfo, Broken> {
+        let rule: MethodRule = option(&method.options(), &self.method)?.unwrap_or_default();
+        let input = messages
+            .get(method.input().full_name())
+            .ok_or_else(|| format!("{} takes a message from outside", method.full_name()))?;
+        let service = method.parent_service();
+        let number = |name: &str| input.field(name).map(|field| field.number);
+        let route = match rule.route.as_str() {
+            "" => None,
+            path => {
+                let mut numbers = Vec::new();
+                let mut message = input;
+                for name in path.split('.') {
+                    let field = message
+                        .field(name)
+                        .ok_or_else(|| format!("{} is routed by {path}, which is not there", method.full_name()))?;
+                    numbers.push(field.number);
+                    if let FieldType::Message(inner) = field.ty {
+                        message = messages.get(inner).ok_or_else(|| format!("no message {inner}"))?;
+                    }
+                }
+                Some(&*Box::leak(numbers.into_boxed_slice()))
+            }
+        };
+        let output = method.output();
+        Ok(MethodInfo {
+            path: keep(format!("/{}/{}", service.full_name(), method.name())),
+            service: keep(service.full_name()),
+            name: keep(method.name()),
+            host,
+            route,
+            access: match rule.access() {
+                Access::Unspecified => Access::Account,
+                access => access,
+            },
+            action: keep(rule.action.as_str()),
+            input: input.name,
+            output: messages.get(output.full_name()).map_or_else(|| keep(output.full_name()), |message| message.name),
+            client_streaming: method.is_client_streaming(),
+            server_streaming: method.is_server_streaming(),
+            request_id: number("request_id"),
+            raw_body: number(&rule.raw_body),
+            doc: comment(service.parent_file().file_descriptor_proto(), method.path()),
+            descriptor: method.clone(),
+        })
+    }
+}
+
+/// The comment above something, on one line.
+fn comment(file: &prost_reflect::prost_types::FileDescriptorProto, path: &[i32]) -> &'static str {
+    let text = file
+        .source_code_info
+        .as_ref()
+        .and_then(|info| info.location.iter().find(|location| location.path == path))
+        .and_then(|location| location.leading_comments.as_deref())
+        .unwrap_or_default();
+    keep(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_descriptor_set_is_read_whole() {
+        let catalog = catalog();
+        let create = catalog.method("/gyre.vm.v1.VmService/CreateVm").unwrap();
+        assert_eq!(create.route, Some([1, 1].as_slice()));
+        assert_eq!(create.request_id, Some(2));
+        assert_eq!(create.host, HostedBy::Service("vm"));
+        assert_eq!(create.access, Access::Account);
+        assert!(create.doc.starts_with("Makes a machine"));
+        let vm = catalog.kind("vm").unwrap();
+        assert_eq!((vm.table, vm.service, vm.plural), ("vm", "vm", "vms"));
+        let state = catalog.message("gyre.vm.v1.Vm").unwrap().field("state").unwrap();
+        assert_eq!(state.value_name(3), Some("RUNNING"));
+        assert_eq!(state.value_number("vm_state_running"), Some(3));
+    }
+
+    #[test]
+    fn references_point_at_kinds_that_exist_and_public_calls_name_an_action() {
+        let catalog = catalog();
+        for message in catalog.messages.values() {
+            for field in &message.fields {
+                let refers = field.rule.refers_to.as_str();
+                assert!(refers.is_empty() || catalog.kind(refers).is_some(), "{}.{}", message.name, field.name);
+            }
+        }
+        for method in catalog.methods() {
+            assert!(method.access == Access::Internal || !method.action.is_empty(), "{}", method.path);
+            assert!(!method.doc.is_empty(), "{}", method.path);
+        }
+    }
+}

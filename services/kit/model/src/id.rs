@@ -1,0 +1,90 @@
+//! UUIDs as people and programs write them, and ids that know what they name.
+//!
+//! A message carries text; code that handles several kinds at once carries [`Id`]s, so that a host cannot stand where a machine
+//! is meant. Untyped UUIDs become typed in [`Id::parse`] and typed ones untyped in [`Id::uuid`], nowhere else.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use gyre_proto::Resource;
+use uuid::Uuid;
+
+use crate::error::{Error, Kind, Result};
+
+/// Reads a UUID: hyphenated in either case, or 32 hex digits. Anything else (braces, URNs) is none.
+pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    matches!(text.len(), 32 | 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// The UUID of a resource of one kind.
+pub struct Id<R> {
+    uuid: Uuid,
+    kind: PhantomData<fn() -> R>,
+}
+
+impl<R: Resource> Id<R> {
+    /// Wraps a UUID that is known to name a resource of this kind.
+    pub fn of(uuid: Uuid) -> Self {
+        Self { uuid, kind: PhantomData }
+    }
+
+    /// Reads one from a message's field.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` that names the field and the value.
+    pub fn parse(field: &str, text: &str) -> Result<Self> {
+        parse_uuid(text).map(Self::of).ok_or_else(|| {
+            Error::new(Kind::InvalidArgument, "INVALID_FIELD", format!("{field} must be the UUID of a {}", R::KIND))
+                .violation(field, format!("must be a UUID, got {text:?}"))
+        })
+    }
+
+    /// The UUID itself.
+    pub fn uuid(self) -> Uuid {
+        self.uuid
+    }
+}
+
+impl<R> Clone for Id<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<R> Copy for Id<R> {}
+impl<R> PartialEq for Id<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.uuid == other.uuid
+    }
+}
+impl<R> Eq for Id<R> {}
+impl<R> Hash for Id<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.uuid.hash(state);
+    }
+}
+impl<R> fmt::Debug for Id<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uuid.fmt(formatter)
+    }
+}
+impl<R> fmt::Display for Id<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uuid.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_are_read_in_two_forms_and_no_other() {
+        let uuid = Uuid::new_v4();
+        assert_eq!(parse_uuid(&uuid.hyphenated().to_string().to_uppercase()), Some(uuid));
+        assert_eq!(parse_uuid(&uuid.simple().to_string()), Some(uuid));
+        assert_eq!(parse_uuid(&uuid.braced().to_string()), None);
+        assert_eq!(parse_uuid(&uuid.urn().to_string()), None);
+        assert_eq!(parse_uuid(""), None);
+    }
+}

@@ -1,0 +1,318 @@
+//! How a message lies in its table: which field is which column, and the way there and back, over wire bytes.
+//!
+//! | field | column |
+//! | --- | --- |
+//! | text with the form of a UUID | uuid; the empty text is NULL |
+//! | other text | text |
+//! | int32, int64 | bigint |
+//! | bool | boolean |
+//! | double | double precision |
+//! | enum | text: the short name, such as `RUNNING` |
+//! | Timestamp | timestamptz; not there is NULL |
+//! | message, or a list | jsonb: its proto3 JSON; not there is NULL, an empty list is `[]` |
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, Scope, catalog};
+use gyre_model::wire::{self, Value as Wire};
+use gyre_model::{Error, Result, parse_uuid, time};
+use gyre_proto::Resource;
+use gyre_proto::json::JsonCodec;
+use gyre_store::{Row, Type, Value};
+use serde_json::value::RawValue;
+
+/// A column.
+pub struct Column {
+    /// The field that it holds.
+    pub field: &'static FieldInfo,
+    /// Its type.
+    pub ty: Type,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+}
+
+/// The table of a kind.
+pub struct Table {
+    /// The kind.
+    pub kind: &'static KindInfo,
+    /// Its columns, in the order of the fields' numbers.
+    pub columns: Vec<Column>,
+    /// The columns' names with commas between.
+    pub names: String,
+    account: Option<usize>,
+}
+
+/// Columns that every row has a value for although their type could be NULL.
+const ALWAYS: [&str; 3] = ["uuid", "create_time", "update_time"];
+
+/// The table of a kind of resource.
+pub fn table<R: Resource>() -> &'static Table {
+    by_kind(R::KIND)
+}
+
+/// The table of the kind of this name.
+///
+/// # Panics
+/// For a kind that is not in the descriptor set; generic code only has names from there.
+pub fn by_kind(kind: &str) -> &'static Table {
+    static TABLES: OnceLock<HashMap<&'static str, Table>> = OnceLock::new();
+    let tables = TABLES.get_or_init(|| catalog().kinds().map(|kind| (kind.kind, Table::new(kind))).collect());
+    match tables.get(kind) {
+        Some(table) => table,
+        None => panic!("no kind {kind}"),
+    }
+}
+
+impl Column {
+    fn new(field: &'static FieldInfo) -> Self {
+        let ty = match field.ty {
+            _ if field.repeated => Type::Json,
+            FieldType::Bool => Type::Bool,
+            FieldType::Int | FieldType::Uint | FieldType::Duration => Type::Int,
+            FieldType::Float => Type::Float,
+            FieldType::Text
+                if field.rule.format() == Format::Uuid || field.name == "uuid" || field.name.ends_with("_uuid") =>
+            {
+                Type::Id
+            }
+            FieldType::Text | FieldType::Enum(_) => Type::Text,
+            FieldType::Bytes => Type::Bytes,
+            FieldType::Time => Type::Time,
+            FieldType::Message(_) | FieldType::Map => Type::Json,
+        };
+        let nullable =
+            matches!(ty, Type::Id | Type::Time | Type::Json) && !field.repeated && !ALWAYS.contains(&field.name);
+        Self { field, ty, nullable }
+    }
+
+    /// What it holds where the message says nothing.
+    fn empty(&self) -> Value {
+        match self.ty {
+            _ if self.field.repeated => Value::json("[]"),
+            Type::Bool => Value::Bool(false),
+            Type::Int => Value::Int(0),
+            Type::Float => Value::Float(0.0),
+            Type::Bytes => Value::Bytes(Vec::new()),
+            Type::Text => Value::from(self.field.value_name(0).unwrap_or_default()),
+            Type::Id | Type::Time | Type::Json => Value::Null(self.ty),
+        }
+    }
+
+    fn value(&self, wire: Wire<'_>) -> Result<Value> {
+        let wrong = || Error::internal(format!("field {} does not hold what it should", self.field.name));
+        Ok(match (self.field.ty, wire) {
+            (FieldType::Bool, Wire::Varint(number)) => Value::Bool(number != 0),
+            (FieldType::Int | FieldType::Uint, Wire::Varint(number)) => Value::Int(number as i64),
+            (FieldType::Float, Wire::Fixed64(bits)) => Value::Float(f64::from_bits(bits)),
+            (FieldType::Enum(_), Wire::Varint(number)) => {
+                let number = i32::try_from(number as i64).map_err(|_| wrong())?;
+                Value::from(self.field.value_name(number).ok_or_else(wrong)?)
+            }
+            (FieldType::Text, Wire::Bytes(bytes)) => {
+                let text = std::str::from_utf8(bytes).map_err(|_| wrong())?;
+                match self.ty {
+                    Type::Id if text.is_empty() => Value::Null(Type::Id),
+                    Type::Id => Value::from(
+                        parse_uuid(text)
+                            .ok_or_else(|| Error::invalid(self.field.name, format!("must be a UUID, got {text:?}")))?,
+                    ),
+                    _ => Value::from(text),
+                }
+            }
+            (FieldType::Bytes, Wire::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
+            (FieldType::Time, Wire::Bytes(bytes)) => {
+                let time = <gyre_proto::Timestamp as gyre_proto::Message>::decode(bytes).map_err(|_| wrong())?;
+                Value::time(time::to_micros(&time))
+            }
+            (FieldType::Message(name), Wire::Bytes(bytes)) => {
+                let mut json = Vec::new();
+                let codec = JsonCodec::by_name(name).ok_or_else(wrong)?;
+                (codec.print)(bytes, &mut json).map_err(Error::internal)?;
+                Value::json(String::from_utf8(json).map_err(Error::internal)?)
+            }
+            _ => return Err(wrong()),
+        })
+    }
+
+    /// A list as JSON.
+    fn list(&self, items: &[Wire<'_>]) -> Result<Value> {
+        let mut json = Vec::from(b"[".as_slice());
+        for item in items {
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            match self.value_of_item(*item)? {
+                Value::Json(text) => json.extend_from_slice(text.0.as_bytes()),
+                Value::Text(text) => serde_json::to_writer(&mut json, &text).map_err(Error::internal)?,
+                Value::Int(number) => serde_json::to_writer(&mut json, &number).map_err(Error::internal)?,
+                other => return Err(Error::internal(format!("a list of {other:?} has no column type"))),
+            }
+        }
+        json.push(b']');
+        Ok(Value::json(String::from_utf8(json).map_err(Error::internal)?))
+    }
+
+    fn value_of_item(&self, item: Wire<'_>) -> Result<Value> {
+        match (self.field.ty, item) {
+            (FieldType::Text, Wire::Bytes(bytes)) => {
+                Ok(Value::from(std::str::from_utf8(bytes).map_err(Error::internal)?))
+            }
+            _ => self.value(item),
+        }
+    }
+
+    fn put(&self, row: &Row, at: usize, out: &mut Vec<u8>) -> Result<()> {
+        let number = self.field.number;
+        if row.is_null(at) {
+            return Ok(());
+        }
+        if self.field.repeated {
+            let items: Vec<&RawValue> = serde_json::from_str(row.text(at)?).map_err(Error::internal)?;
+            for item in items {
+                match self.field.ty {
+                    FieldType::Message(name) => {
+                        let codec = JsonCodec::by_name(name).ok_or_else(|| Error::internal(name))?;
+                        let bytes = (codec.parse)(item.get().as_bytes()).map_err(Error::internal)?;
+                        wire::put_bytes(out, number, &bytes);
+                    }
+                    FieldType::Text => {
+                        let text: String = serde_json::from_str(item.get()).map_err(Error::internal)?;
+                        wire::put_bytes(out, number, text.as_bytes());
+                    }
+                    _ => {
+                        let value: i64 = serde_json::from_str(item.get()).map_err(Error::internal)?;
+                        wire::put_number(out, number, value as u64);
+                    }
+                }
+            }
+            return Ok(());
+        }
+        match self.field.ty {
+            FieldType::Bool => {
+                if row.bool(at)? {
+                    wire::put_number(out, number, 1);
+                }
+            }
+            FieldType::Int | FieldType::Uint | FieldType::Duration => {
+                let value = row.int(at)?;
+                if value != 0 {
+                    wire::put_number(out, number, value as u64);
+                }
+            }
+            FieldType::Float => {
+                let value = row.float(at)?;
+                if value != 0.0 {
+                    wire::put_fixed64(out, number, value.to_bits());
+                }
+            }
+            FieldType::Enum(_) => {
+                let value = self.field.value_number(row.text(at)?).unwrap_or(0);
+                if value != 0 {
+                    wire::put_number(out, number, value as u64);
+                }
+            }
+            FieldType::Text if self.ty == Type::Id => {
+                let mut buffer = gyre_model::Uuid::encode_buffer();
+                let text = row.id(at)?.hyphenated().encode_lower(&mut buffer);
+                wire::put_bytes(out, number, text.as_bytes());
+            }
+            FieldType::Text => {
+                let text = row.text(at)?;
+                if !text.is_empty() {
+                    wire::put_bytes(out, number, text.as_bytes());
+                }
+            }
+            FieldType::Bytes => {
+                let bytes = row.bytes(at)?;
+                if !bytes.is_empty() {
+                    wire::put_bytes(out, number, bytes);
+                }
+            }
+            FieldType::Time => {
+                let time = time::from_micros(row.int(at)?);
+                wire::put_bytes(out, number, &gyre_proto::Message::encode_to_vec(&time));
+            }
+            FieldType::Message(name) => {
+                let codec = JsonCodec::by_name(name).ok_or_else(|| Error::internal(name))?;
+                let bytes = (codec.parse)(row.text(at)?.as_bytes()).map_err(Error::internal)?;
+                wire::put_bytes(out, number, &bytes);
+            }
+            FieldType::Map => return Err(Error::internal("maps have no column type")),
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn new(kind: &'static KindInfo) -> Self {
+        let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
+        let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
+        let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
+        let account = columns.iter().position(|column| column.field.name == "account_uuid");
+        Self { kind, names: names.join(", "), columns, account }
+    }
+
+    /// The column of that name, and its place.
+    pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
+        self.columns.iter().enumerate().find(|(_, column)| column.field.name == name || column.field.json_name == name)
+    }
+
+    /// The place of the column `account_uuid`.
+    pub fn account(&self) -> Option<usize> {
+        self.account
+    }
+
+    /// Whether rows have a column `shared`.
+    pub fn has_shared(&self) -> bool {
+        self.column("shared").is_some()
+    }
+
+    /// Who sees rows.
+    pub fn scope(&self) -> Scope {
+        self.kind.scope
+    }
+
+    /// The values of a message, in the order of the columns.
+    ///
+    /// # Errors
+    /// A text that should be a UUID and is not; all else is a fault of Gyre's.
+    pub fn values(&self, message: &[u8]) -> Result<Vec<Value>> {
+        let mut values: Vec<Value> = self.columns.iter().map(Column::empty).collect();
+        let mut lists: Vec<Vec<Wire<'_>>> = Vec::new();
+        for (number, wire) in wire::fields(message) {
+            let Some(at) = self.columns.iter().position(|column| column.field.number == number) else { continue };
+            let column = &self.columns[at];
+            if column.field.repeated {
+                lists.resize(self.columns.len(), Vec::new());
+                lists[at].push(wire);
+            } else {
+                values[at] = column.value(wire)?;
+            }
+        }
+        for (at, items) in lists.iter().enumerate().filter(|(_, items)| !items.is_empty()) {
+            values[at] = self.columns[at].list(items)?;
+        }
+        Ok(values)
+    }
+
+    /// The message of a row whose columns are this table's from the first on.
+    ///
+    /// # Errors
+    /// A column that holds something else: a fault of Gyre's.
+    pub fn message(&self, row: &Row) -> Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(256);
+        for (at, column) in self.columns.iter().enumerate() {
+            column.put(row, at, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// The same, decoded.
+    ///
+    /// # Errors
+    /// As [`Table::message`].
+    pub fn resource<R: Resource>(&self, row: &Row) -> Result<R> {
+        R::decode(self.message(row)?.as_slice()).map_err(Error::internal)
+    }
+}

@@ -1,0 +1,155 @@
+//! Changing resources. Every change appends to the change log in the same transaction.
+
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
+use gyre_proto::Resource;
+use gyre_proto::json::JsonCodec;
+use gyre_store::{Conn, DbError, Sql, Type, Value};
+
+use crate::read;
+use crate::table::table;
+
+/// On whose behalf something changes, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// Who asked.
+    pub caller: Caller,
+    /// The operation that it is part of.
+    pub operation: Option<Uuid>,
+}
+
+impl Change {
+    /// A change that a call makes itself.
+    pub fn by(caller: Caller) -> Self {
+        Self { caller, operation: None }
+    }
+
+    /// A change that is part of an operation.
+    pub fn of(caller: Caller, operation: Uuid) -> Self {
+        Self { caller, operation: Some(operation) }
+    }
+}
+
+fn json<R: Resource>(resource: &R) -> Result<Value> {
+    let codec = JsonCodec::by_name(R::NAME).ok_or_else(|| Error::internal(R::NAME))?;
+    let mut text = Vec::with_capacity(512);
+    (codec.print)(&resource.encode_to_vec(), &mut text).map_err(Error::internal)?;
+    Ok(Value::json(String::from_utf8(text).map_err(Error::internal)?))
+}
+
+fn log<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid, before: Option<&R>, after: Option<&R>) -> Result<()> {
+    let action = match (before, after) {
+        (None, _) => "CREATE",
+        (_, None) => "DELETE",
+        _ => "UPDATE",
+    };
+    let sql = Sql::new("INSERT INTO change_log (time, kind, resource_uuid, actor_uuid, operation_uuid, action, before, after) VALUES (")
+        .bind_all([
+            Value::time(time::now_micros()),
+            Value::from(R::KIND),
+            Value::from(uuid),
+            Value::from(change.caller.account_uuid),
+            Value::or_null(change.operation, Type::Id),
+            Value::from(action),
+            before.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
+            after.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
+        ])
+        .sql(")");
+    conn.execute(sql)?;
+    Ok(())
+}
+
+fn uuid_of<R: Resource>(resource: &R) -> Result<Uuid> {
+    parse_uuid(resource.uuid())
+        .ok_or_else(|| Error::invalid("uuid", format!("must be a UUID, got {:?}", resource.uuid())))
+}
+
+/// Writes a new resource: `create_time`, `update_time` and `generation` are set here. Answers it as it stands.
+///
+/// # Errors
+/// `ALREADY_EXISTS` where the UUID is taken.
+pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Result<R> {
+    let table = table::<R>();
+    let uuid = uuid_of(resource)?;
+    let mut values = table.values(&resource.encode_to_vec())?;
+    let now = time::now_micros();
+    for (value, column) in values.iter_mut().zip(&table.columns) {
+        match column.field.name {
+            "create_time" | "update_time" => *value = Value::time(now),
+            "generation" => *value = Value::Int(1),
+            _ => {}
+        }
+    }
+    let sql = Sql::new(format!("INSERT INTO {} ({}) VALUES (", table.kind.table, table.names))
+        .bind_all(values)
+        .sql(format!(") RETURNING {}", table.names));
+    let row = conn.savepoint(|conn| conn.query_one(sql)).map_err(|error| match error {
+        DbError::Unique(constraint) => Error::new(
+            Kind::AlreadyExists,
+            "ALREADY_EXISTS",
+            format!("there is already a {} with this identity ({uuid}): choose another", R::KIND),
+        )
+        .with("constraint", constraint),
+        other => other.into(),
+    })?;
+    let stored: R = table.resource(&row.ok_or_else(|| Error::internal("an insert answered nothing"))?)?;
+    log(conn, change, uuid, None, Some(&stored))?;
+    Ok(stored)
+}
+
+/// Writes a resource over the generation that it was read with. Answers it as it stands.
+///
+/// # Errors
+/// `ABORTED` (`STALE_GENERATION`) where another change came first, `NOT_FOUND` where it is gone.
+pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Result<R> {
+    let table = table::<R>();
+    let uuid = uuid_of(resource)?;
+    let before: R = read::get(conn, &Caller::system(), uuid)?;
+    let values = table.values(&resource.encode_to_vec())?;
+    let mut sql = Sql::new(format!("UPDATE {} SET generation = generation + 1, update_time = ", table.kind.table))
+        .bind(Value::time(time::now_micros()));
+    for (value, column) in values.into_iter().zip(&table.columns) {
+        if matches!(column.field.name, "uuid" | "create_time" | "update_time" | "generation" | "account_uuid")
+            || COUNTERS.contains(&(R::KIND, column.field.name))
+        {
+            continue;
+        }
+        sql.push(format!(", {} = ", column.field.name));
+        sql.push_bind(value);
+    }
+    let sql = sql
+        .sql(" WHERE uuid = ")
+        .bind(uuid)
+        .sql(" AND generation = ")
+        .bind(resource.generation())
+        .sql(format!(" RETURNING {}", table.names));
+    let Some(row) = conn.query_one(sql)? else {
+        return Err(Error::new(
+            Kind::Aborted,
+            "STALE_GENERATION",
+            format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND),
+        ));
+    };
+    let stored: R = table.resource(&row)?;
+    log(conn, change, uuid, Some(&before), Some(&stored))?;
+    Ok(stored)
+}
+
+/// Columns that are guarded counters: only their own statements (`used = used + x WHERE used + x <= total`) write them.
+const COUNTERS: [(&str, &str); 4] = [
+    ("host", "cpu_used"),
+    ("host", "memory_used_bytes"),
+    ("ip-range", "used_count"),
+    ("primary-storage", "used_bytes"),
+];
+
+/// Deletes a resource. Answers whether it was there.
+///
+/// # Errors
+/// The database's.
+pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<bool> {
+    let table = table::<R>();
+    let Some(before) = read::find::<R>(conn, &Caller::system(), uuid)? else { return Ok(false) };
+    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
+    log(conn, change, uuid, Some(&before), None)?;
+    Ok(true)
+}

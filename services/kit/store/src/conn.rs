@@ -1,0 +1,110 @@
+//! A connection, whichever database is behind it.
+
+use diesel::RunQueryDsl;
+use diesel::connection::SimpleConnection;
+
+use crate::error::{DbError, DbResult};
+use crate::row::Row;
+use crate::sql::Sql;
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A connection on one of the store's threads.
+pub struct Conn {
+    pub(crate) inner: Inner,
+    pub(crate) lost: bool,
+}
+
+pub(crate) enum Inner {
+    #[cfg(feature = "sqlite")]
+    Sqlite(diesel::sqlite::SqliteConnection),
+    #[cfg(feature = "postgres")]
+    Postgres(diesel::pg::PgConnection),
+}
+
+macro_rules! on {
+    ($conn:expr, $inner:ident => $body:expr) => {
+        match &mut $conn.inner {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite($inner) => $body,
+            #[cfg(feature = "postgres")]
+            Inner::Postgres($inner) => $body,
+        }
+    };
+}
+
+impl Conn {
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match self.inner {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a statement that answers rows.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn query(&mut self, sql: Sql) -> DbResult<Vec<Row>> {
+        let result = on!(self, inner => sql.load::<Row>(inner));
+        self.note(result)
+    }
+
+    /// Runs a statement that answers at most one row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn query_one(&mut self, sql: Sql) -> DbResult<Option<Row>> {
+        Ok(self.query(sql)?.into_iter().next())
+    }
+
+    /// Runs a statement, and answers how many rows it changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn execute(&mut self, sql: Sql) -> DbResult<usize> {
+        let result = on!(self, inner => diesel::RunQueryDsl::execute(sql, inner));
+        self.note(result)
+    }
+
+    /// Runs something that may fail without undoing what the transaction did before.
+    ///
+    /// # Errors
+    /// What the closure answers, or that the database is away.
+    pub fn savepoint<T, E: From<DbError>>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.batch("SAVEPOINT inner_savepoint")?;
+        match run(self) {
+            Ok(value) => {
+                self.batch("RELEASE SAVEPOINT inner_savepoint")?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.batch("ROLLBACK TO SAVEPOINT inner_savepoint; RELEASE SAVEPOINT inner_savepoint")?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn batch(&mut self, text: &str) -> DbResult<()> {
+        let result = on!(self, inner => inner.batch_execute(text));
+        self.note(result)
+    }
+
+    fn note<T>(&mut self, result: diesel::QueryResult<T>) -> DbResult<T> {
+        result.map_err(|error| {
+            let error = DbError::from(error);
+            self.lost |= matches!(error, DbError::Lost(_));
+            error
+        })
+    }
+}

@@ -63,3 +63,9 @@ pub fn host(reason: &'static str, message: impl Display) -> Error {
 pub fn precondition(reason: &'static str, message: impl Into<String>) -> Error {
     Error::new(Kind::FailedPrecondition, reason, message)
 }
+
+/// A machine without a console.
+pub fn no_console(vm: Uuid) -> Error {
+    precondition("CONSOLE_MISSING", format!("machine {vm} has no console on this host; start the machine first"))
+        .with("vm_uuid", vm.to_string())
+}

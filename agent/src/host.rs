@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::binding::Binding;
 pub use self::outbox::Session;
+pub(crate) use self::outbox::stopping;
 use self::outbox::{Outbox, fenced};
 pub use self::run::Widths;
 use crate::drivers::simulator::Faults;
@@ -223,6 +224,7 @@ impl Host {
         if let Some(old) = old {
             old.close(Some(fenced(old.fence(), hello.fence)));
         }
+        crate::metrics::session_opened();
         tracing::info!(host = %uuid, fence = hello.fence, controller = hello.instance_uuid, "session opened");
         Ok(Session::new(self.clone(), outbox, hello.heartbeat_ms))
     }

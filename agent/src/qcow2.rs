@@ -19,11 +19,11 @@ const BACKING_FORMAT: u32 = 0xe279_2aca;
 /// The longest name of a backing file that qcow2 allows.
 const MAX_BACKING: usize = 1023;
 
-/// The bytes of a new image whose disk has `size` bytes, on top of a backing file where one is named.
+/// Checks the size of a disk.
 ///
 /// # Errors
-/// `VOLUME_SIZE_INVALID`, `PATH_TOO_LONG`.
-pub fn image(size: u64, backing: Option<(&str, Format)>) -> Result<Vec<u8>> {
+/// `VOLUME_SIZE_INVALID`.
+pub fn check_size(size: u64) -> Result<()> {
     if size == 0 || size > MAX_DISK || !size.is_multiple_of(512) {
         return Err(Error::new(
             Kind::InvalidArgument,
@@ -32,6 +32,15 @@ pub fn image(size: u64, backing: Option<(&str, Format)>) -> Result<Vec<u8>> {
         )
         .violation("size_bytes", format!("must be a multiple of 512 up to {MAX_DISK}, got {size}")));
     }
+    Ok(())
+}
+
+/// The bytes of a new image whose disk has `size` bytes, on top of a backing file where one is named.
+///
+/// # Errors
+/// `VOLUME_SIZE_INVALID`, `PATH_TOO_LONG`.
+pub fn image(size: u64, backing: Option<(&str, Format)>) -> Result<Vec<u8>> {
+    check_size(size)?;
     if let Some((name, _)) = backing
         && name.len() > MAX_BACKING
     {

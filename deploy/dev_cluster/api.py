@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from . import Trouble
 from .layout import Layout
@@ -38,11 +39,30 @@ def call(url: str, body: dict | None = None, token: str = "", seconds: float = 1
 def admin_password(layout: Layout) -> str:
     """The password that the identity service made at its first start."""
     try:
-        return json.loads(layout.admin_file.read_text())["password"]
+        text = layout.admin_file.read_text()
     except FileNotFoundError as error:
         raise Trouble(f"{layout.admin_file} is not there: the identity service has not made its administrator") from error
-    except (ValueError, KeyError) as error:
+    try:
+        return json.loads(text)["password"]
+    except (ValueError, KeyError, TypeError) as error:
         raise Trouble(f"{layout.admin_file} holds no password: {error}") from error
+
+
+def sign_in(layout: Layout) -> Path:
+    """The file by which `gyre` finds the cluster and signs in, as `gyre up` writes it for its own node."""
+    path = layout.sign_in_file
+    facts = {"endpoint": layout.endpoints[0], "account": "admin", "password": admin_password(layout)}
+    scratch = path.with_suffix(".new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600)
+    scratch.write_text(json.dumps(facts, indent=2) + "\n")
+    scratch.replace(path)
+    return path
+
+
+def token(layout: Layout, endpoint: str) -> str:
+    """Signs in as the administrator."""
+    return call(f"{endpoint}/v1/sessions", {"account": "admin", "password": admin_password(layout)})["token"]
 
 
 def members(layout: Layout) -> tuple[int, list[dict]]:
@@ -50,8 +70,7 @@ def members(layout: Layout) -> tuple[int, list[dict]]:
     trouble: Trouble | None = None
     for endpoint in layout.endpoints:
         try:
-            session = call(f"{endpoint}/v1/sessions", {"account": "admin", "password": admin_password(layout)})
-            listed = call(f"{endpoint}/v1/members", token=session["token"])
+            listed = call(f"{endpoint}/v1/members", token=token(layout, endpoint))
             return int(listed.get("epoch", 0)), listed.get("members", [])
         except Trouble as error:
             trouble = error

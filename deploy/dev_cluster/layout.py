@@ -87,7 +87,9 @@ class Layout:
         self.certificates = folder / "certificates"
         self.logs = folder / "logs"
         self.run = folder / "run"
+        # What the identity service leaves, and what `gyre` reads.
         self.admin_file = folder / "admin.json"
+        self.sign_in_file = folder / "sign-in.json"
         self.database_secret = folder / "database.secret"
 
     def port(self, offset: int) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -120,21 +121,16 @@ def status(layout: Layout) -> int:
 
 
 def welcome(layout: Layout) -> None:
-    first, *others = layout.endpoints
-    print(
-        f"""
-The cluster answers at {first} (and {", ".join(others)}). To talk to it:
-
-    eval "$({sys.argv[0]} env)"
-    gyre login admin --password-file {layout.admin_file}
-    gyre vm list
-"""
-    )
+    api.sign_in(layout)
+    print(f"\nThe cluster answers at {' and '.join(layout.endpoints)}. To talk to it:\n")
+    print(f'    eval "$({sys.argv[0]} env)"')
+    print("    gyre vm list")
 
 
 def environment(layout: Layout) -> None:
-    print(f"export GYRE_ENDPOINT={layout.endpoints[0]}")
-    print(f'export PATH="{layout.settings.bin_dir}:$PATH"')
+    print(f"export GYRE_ENDPOINT={shlex.quote(layout.endpoints[0])}")
+    print(f"export GYRE_SIGN_IN_FILE={shlex.quote(str(layout.sign_in_file))}")
+    print(f'export PATH={shlex.quote(layout.settings.bin_dir)}:"$PATH"')
 
 
 def logs(layout: Layout, chosen: argparse.Namespace) -> None:

@@ -5,7 +5,6 @@
 //! its outcome.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use gyre_proto::agent::v1::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::Host;
@@ -40,6 +40,7 @@ pub(super) fn fenced(fence: i64, seen: i64) -> Error {
 pub(super) struct Outbox {
     fence: i64,
     ready: Notify,
+    over: CancellationToken,
     letters: Mutex<Letters>,
 }
 
@@ -55,7 +56,7 @@ struct Letters {
 
 impl Outbox {
     pub(super) fn new(fence: i64) -> Self {
-        Self { fence, ready: Notify::new(), letters: Mutex::default() }
+        Self { fence, ready: Notify::new(), over: CancellationToken::new(), letters: Mutex::default() }
     }
 
     pub(super) fn fence(&self) -> i64 {
@@ -91,6 +92,7 @@ impl Outbox {
         self.put(|letters| {
             letters.closed.get_or_insert(reason);
         });
+        self.over.cancel();
     }
 
     fn next(&self) -> Next {
@@ -147,7 +149,7 @@ impl Session {
                 let request = tokio::select! {
                     biased;
                     () = stop.cancelled() => break Some(stopping()),
-                    () = outbox.over() => return,
+                    () = outbox.over.cancelled() => return,
                     request = requests.next() => request,
                 };
                 match request {
@@ -187,8 +189,7 @@ impl Session {
                 }
             }
         });
-        let told: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(told);
-        told
+        told.boxed()
     }
 }
 
@@ -196,6 +197,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.outbox.close(None);
         self.host.closed(&self.outbox);
+        crate::metrics::session_closed();
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::agent::v1::{Task, TaskOutcome, TaskProgress, task_outcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::outbox::{Outbox, fenced, stopping};
 use super::{Entry, Host};
@@ -118,14 +119,22 @@ impl Host {
     pub(super) fn begin(&self, task: Task, kept: bool) {
         let Some(work) = &task.work else { return };
         let kind = WorkKind::of(work);
-        let place = self.0.lanes.enter(work::lane(work));
         let cancel = CancellationToken::new();
-        let entry = Entry::Running { cancel: cancel.clone(), progress: None };
-        self.0.inner.lock().tasks.insert(task.id.clone(), entry);
+        let place = {
+            let mut inner = self.0.inner.lock();
+            if inner.tasks.contains_key(&task.id) {
+                // an older session, about to be cut, brought it a moment ago
+                return;
+            }
+            inner.tasks.insert(task.id.clone(), Entry::Running { cancel: cancel.clone(), progress: None });
+            self.0.lanes.enter(work::lane(work))
+        };
         metrics::task_began(kind);
-        let span = crate::trace::task_span(&task, kind, self.uuid());
-        let host = self.clone();
-        self.0.tracker.spawn(async move { host.run(task, kind, place, cancel, kept).await }.instrument(span));
+        let host_uuid = self.uuid().unwrap_or_default();
+        let span = tracing::info_span!("task", trace_id = Empty, task = task.id, kind = kind.name(), host = %host_uuid);
+        let (host, trace) = (self.clone(), task.trace_parent.clone());
+        let run = async move { host.run(task, kind, place, cancel, kept).await };
+        self.0.tracker.spawn(async move { propagate::in_trace(&trace, span, run).await });
     }
 
     async fn run(self, task: Task, kind: WorkKind, place: Place, cancel: CancellationToken, kept: bool) {

@@ -220,9 +220,11 @@ impl Failure {
     pub fn report(&self, format: Format) -> ExitCode {
         let text = match format {
             // What others wrote must not steer this terminal.
-            Format::Table => {
-                self.to_string().chars().map(|letter| if letter == '\n' || !letter.is_control() { letter } else { ' ' }).collect()
-            }
+            Format::Table => self
+                .to_string()
+                .chars()
+                .map(|letter| if letter == '\n' || !letter.is_control() { letter } else { ' ' })
+                .collect(),
             Format::Json => format!("{:#}", self.to_json()),
             Format::Yaml => {
                 serde_yaml_ng::to_string(&self.to_json()).unwrap_or_else(|_| self.to_string()).trim_end().to_owned()

@@ -23,7 +23,13 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let matches = match args::tree().try_get_matches() {
         Ok(matches) => matches,
-        // Help, version and wrong usage; clap knows its streams and codes (0 and 2).
+        // Wrong usage, for a program.
+        Err(error) if error.use_stderr() && wanted_format() != output::Format::Table => {
+            let text = error.render().to_string();
+            let text = text.trim_start_matches("error: ").trim_end();
+            return failure::Failure::usage(text).report(wanted_format());
+        }
+        // Help, version, and wrong usage for people; clap knows its streams and codes (0 and 2).
         Err(error) => error.exit(),
     };
     let globals = args::Globals::read(&matches);
@@ -38,4 +44,17 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(globals.format),
     }
+}
+
+/// The format that a command line asks for which could not be parsed.
+fn wanted_format() -> output::Format {
+    let words: Vec<_> = std::env::args().collect();
+    let names = |word: &str, next: Option<&String>| {
+        let value = match word {
+            "-o" | "--output" => next.cloned(),
+            _ => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")).map(str::to_owned),
+        };
+        value.and_then(|value| <output::Format as clap::ValueEnum>::from_str(&value, true).ok())
+    };
+    words.iter().enumerate().find_map(|(at, word)| names(word, words.get(at + 1))).unwrap_or(output::Format::Table)
 }

@@ -8,7 +8,7 @@
 //! The coin is taken before the password is checked, so that tries side by side count, and given back when it was right.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ impl Purse {
 #[derive(Debug)]
 pub struct Throttle {
     size: f64,
+    hasher: RandomState,
     purses: Mutex<HashMap<u64, Purse>>,
 }
 
@@ -49,7 +50,7 @@ pub struct Attempt {
 impl Throttle {
     /// Allows this many failures a minute for one account from one address.
     pub fn new(failures: u32) -> Self {
-        Self { size: f64::from(failures.max(1)), purses: Mutex::default() }
+        Self { size: f64::from(failures.max(1)), hasher: RandomState::new(), purses: Mutex::default() }
     }
 
     /// Begins a sign-in, or says how long to wait with it.
@@ -57,9 +58,9 @@ impl Throttle {
         let address = network_of(address);
         let attempt = Attempt {
             purses: [
-                (key(&(address, account)), self.size),
-                (key(&address), 3.0 * self.size),
-                (key(&account), 10.0 * self.size),
+                (self.hasher.hash_one((address, account)), self.size),
+                (self.hasher.hash_one(address), 3.0 * self.size),
+                (self.hasher.hash_one(account), 10.0 * self.size),
             ],
         };
         let mut purses = self.purses.lock();
@@ -109,12 +110,6 @@ fn network_of(address: IpAddr) -> IpAddr {
             None => IpAddr::V6((u128::from(six) & !u128::from(u64::MAX)).into()),
         },
     }
-}
-
-fn key(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

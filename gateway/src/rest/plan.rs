@@ -54,7 +54,6 @@ pub enum BodyPlan {
 }
 
 /// One way to make one call over HTTP.
-#[derive(Debug)]
 pub struct Plan {
     /// The call.
     pub method: &'static MethodInfo,
@@ -74,6 +73,12 @@ pub struct Plan {
     print: &'static JsonCodec,
     /// Whether it answers with an operation.
     pub operation: bool,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Plan").field(&self.http).field(&self.template).field(&self.method.path).finish()
+    }
 }
 
 /// Says `lowerCamelCase` for a path of names.
@@ -314,6 +319,11 @@ impl Plan {
             .map(|field| field.name.to_owned())
             .collect();
         wire::put_bytes(out, number, &FieldMask { paths }.encode_to_vec());
+    }
+
+    /// What prints response messages.
+    pub fn printer(&self) -> &'static JsonCodec {
+        self.print
     }
 
     /// Appends the JSON of a response message.

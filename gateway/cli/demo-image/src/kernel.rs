@@ -23,8 +23,8 @@ pub const COMMAND_LINE_ADDRESS: u32 = SETUP_ADDRESS + HEAP_END as u32;
 /// The command line with its NUL may fill this many bytes.
 pub const COMMAND_LINE_MAX: usize = 2048;
 
-/// The kernel's arguments. What follows `panic=1` buys about a sixth of the time to the greeting under TCG: no shuffling of
-/// addresses, no defence of the guest against itself, no self-tests, no questions to the BIOS about its drives.
+/// The kernel's arguments. What follows `panic=1` buys about a sixth of the time to the greeting under TCG: no shuffling
+/// of addresses, no defence of the guest against itself, no self-tests, no questions to the BIOS about its drives.
 pub const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=1 panic=1 nokaslr mitigations=off cryptomgr.notests \
                                 edd=off rcupdate.rcu_expedited=1";
 

@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, TypedValueParser as _};
 use clap::{Arg, ArgAction, value_parser};
-use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo, catalog};
+use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo};
 use prost_reflect::FieldDescriptor;
 
 use super::globals::Globals;
@@ -38,6 +38,8 @@ pub struct Flag {
     /// The field.
     pub field: &'static FieldInfo,
     descriptor: FieldDescriptor,
+    /// The kind of resource that it names, empty where it names none.
+    refers_to: &'static str,
     /// Where it stands.
     pub place: Place,
     required: bool,
@@ -71,6 +73,7 @@ pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
                 flag.outer = Some(body);
                 if uuid && !create {
                     flag.place = Place::Positional;
+                    flag.refers_to = noun.kind.kind;
                 }
                 flag.required = flag.place == Place::Positional || (create && field.rule.required);
                 found.push(flag);
@@ -148,14 +151,14 @@ impl Flag {
             let last = message.name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
             name = format!("{last}-{name}");
         }
-        Self { name, aliases, outer: None, field, descriptor, place, required: false }
+        Self { name, aliases, outer: None, field, descriptor, refers_to: &field.rule.refers_to, place, required: false }
     }
 
     /// What the value is called in usage lines: "IMAGE", "SIZE".
     fn value_name(&self) -> String {
         let field = self.field;
-        if !field.rule.refers_to.is_empty() {
-            return field.rule.refers_to.to_ascii_uppercase();
+        if !self.refers_to.is_empty() {
+            return self.refers_to.to_ascii_uppercase();
         }
         match field.ty {
             FieldType::Int | FieldType::Uint if field.name.ends_with("_bytes") => "SIZE".to_owned(),
@@ -170,23 +173,29 @@ impl Flag {
 
     fn help(&self) -> String {
         let mut help = super::sentence(self.field.doc);
+        // A note goes on with the sentence, or stands as one after several.
+        let mut note = |text: &str| {
+            if help.ends_with('.') {
+                help.push_str(&format!(" {}{}.", text[..1].to_ascii_uppercase(), &text[1..]));
+            } else {
+                help.push_str(&format!("; {text}"));
+            }
+        };
         let rule = &self.field.rule;
-        if let Some(kind) = find_noun(&rule.refers_to)
-            && kind.has_name()
-        {
-            help.push_str("; a UUID, or a name that only one has");
+        if find_noun(self.refers_to).is_some_and(Noun::has_name) {
+            note("a UUID, or a name that only one has");
         }
         if rule.secret {
-            help.push_str("; read from this file up to the first line break, - reads standard input");
+            note("read from this file up to the first line break, - reads standard input");
         }
         if self.field.ty == FieldType::Time {
-            help.push_str("; RFC 3339, or from now: +90d");
+            note("RFC 3339, or from now: +90d");
         }
         if self.field.ty == FieldType::Bytes {
-            help.push_str("; @PATH reads a file");
+            note("@PATH reads a file");
         }
         if self.field.repeated {
-            help.push_str("; several with commas between, or the flag again");
+            note("several with commas between, or the flag again");
         }
         if self.required && self.place != Place::Positional {
             help.push_str(" [required]");
@@ -196,7 +205,8 @@ impl Flag {
 
     /// The flag for clap.
     pub fn arg(&self) -> Arg {
-        let mut arg = Arg::new(self.name.clone()).value_name(self.value_name()).help(self.help()).required(self.required);
+        let mut arg =
+            Arg::new(self.name.clone()).value_name(self.value_name()).help(self.help()).required(self.required);
         match self.place {
             Place::Positional => {}
             Place::Option | Place::Secret => {
@@ -223,32 +233,25 @@ impl Flag {
             }
             FieldType::Enum(_) => {
                 let names = self.field.values.iter().map(|(.., short)| *short).filter(|short| *short != "UNSPECIFIED");
-                let docs = value_docs(self.field);
                 let values: Vec<_> = names
                     .map(|short| {
-                        let name = short.to_ascii_lowercase().replace('_', "-");
-                        let doc = docs.iter().find(|(known, _)| known == short).map(|(_, doc)| doc.clone());
-                        let value = PossibleValue::new(name).alias(short.to_ascii_lowercase());
-                        match doc {
-                            Some(doc) => value.help(doc),
-                            None => value,
-                        }
+                        let name = short.to_ascii_lowercase();
+                        PossibleValue::new(name.replace('_', "-")).alias(name)
                     })
                     .collect();
                 let field = self.field;
                 let descriptor = self.descriptor.clone();
-                use clap::builder::TypedValueParser as _;
                 return arg.ignore_case(true).value_parser(
                     clap::builder::PossibleValuesParser::new(values)
-                        .try_map(move |text| parse(field, &descriptor, &text).map_err(Wrong)),
+                        .try_map(move |text| parse(field, &descriptor, "", &text).map_err(Wrong)),
                 );
             }
             _ => {}
         }
         let field = self.field;
-        let descriptor = self.descriptor.clone();
+        let (descriptor, refers_to) = (self.descriptor.clone(), self.refers_to);
         arg.allow_negative_numbers(matches!(field.ty, FieldType::Int | FieldType::Float))
-            .value_parser(move |text: &str| parse(field, &descriptor, text))
+            .value_parser(move |text: &str| parse(field, &descriptor, refers_to, text))
     }
 
     /// The values given, none where the flag is not there. Secrets are read from their files here.
@@ -286,21 +289,7 @@ impl Flag {
     }
 }
 
-/// What the comments say of an enum's values.
-fn value_docs(field: &FieldInfo) -> Vec<(String, String)> {
-    let FieldType::Enum(name) = field.ty else { return Vec::new() };
-    let Some(kind) = catalog().pool().get_enum_by_name(name) else { return Vec::new() };
-    let file = kind.parent_file();
-    let Some(info) = file.file_descriptor_proto().source_code_info.as_ref() else { return Vec::new() };
-    kind.values()
-        .filter_map(|value| {
-            let short = field.value_name(value.number())?;
-            let location = info.location.iter().find(|location| location.path == value.path())?;
-            Some((short.to_owned(), super::sentence(location.leading_comments.as_deref()?.trim())))
-        })
-        .collect()
-}
-
+/// Why a value was refused, as an error for clap.
 #[derive(Debug)]
 struct Wrong(String);
 impl std::fmt::Display for Wrong {

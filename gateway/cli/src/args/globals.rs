@@ -65,7 +65,8 @@ pub fn args() -> Vec<Arg> {
             .value_name("FORMAT")
             .value_parser(value_parser!(Format))
             .default_value("table")
-            .help("How answers and errors are printed"),
+            .hide_possible_values(true)
+            .help("How answers and errors are printed: table, json (proto3 JSON) or yaml"),
         arg("request-timeout")
             .value_name("DURATION")
             .default_value("30s")
@@ -76,6 +77,8 @@ pub fn args() -> Vec<Arg> {
             .short('v')
             .action(ArgAction::SetTrue)
             .help("Tells on standard error what is called, and the trace that it belongs to"),
+        // One form of help: the long one takes three lines for each flag.
+        arg("help").short('h').action(ArgAction::HelpShort).help("Prints help"),
     ]
 }
 
@@ -83,8 +86,7 @@ impl Globals {
     /// Reads them. Empty values count as not given, so that `GYRE_TOKEN= gyre …` unsets it.
     pub fn read(matches: &ArgMatches) -> Self {
         let text = |name: &str| matches.get_one::<String>(name).filter(|text| !text.is_empty()).cloned();
-        let path =
-            |name: &str| matches.get_one::<PathBuf>(name).filter(|path| !path.as_os_str().is_empty()).cloned();
+        let path = |name: &str| matches.get_one::<PathBuf>(name).filter(|path| !path.as_os_str().is_empty()).cloned();
         Self {
             endpoint: text("endpoint"),
             token: text("token"),

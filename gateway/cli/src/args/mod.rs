@@ -48,8 +48,8 @@ pub fn tree() -> Command {
         .styles(STYLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .infer_subcommands(false)
         .disable_help_subcommand(true)
+        .disable_help_flag(true)
         .args(globals::args())
         .after_help(format!(
             "Where Gyre is: --endpoint, else GYRE_ENDPOINT, else where `gyre login` signed in, else the sign-in file that \
@@ -61,7 +61,7 @@ pub fn tree() -> Command {
 
 fn noun_command(noun: Noun) -> Command {
     let mut command = Command::new(noun.kind.kind)
-        .about(sentence(noun.message.doc))
+        .about(first_sentence(noun.message.doc))
         .alias(noun.kind.plural)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -82,7 +82,13 @@ fn noun_verbs(command: Command) -> Command {
 }
 
 fn verb_command(noun: Noun, verb: &Verb) -> Command {
-    let mut command = Command::new(verb.name.clone()).about(sentence(verb.method.doc));
+    let about = match verb.shape {
+        Shape::Update(_) => format!("Changes what the flags say of {}", noun.article()),
+        _ if verb.name == "get" => format!("Shows {}", noun.article()),
+        Shape::List => format!("Shows {}", noun.kind.plural.replace('-', " ")),
+        _ => sentence(verb.method.doc),
+    };
+    let mut command = Command::new(verb.name.clone()).about(about);
     for flag in flags(noun, verb) {
         command = command.arg(flag.arg());
     }
@@ -94,6 +100,7 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("")
+                .value_parser(|text: &str| if text.is_empty() { Ok(None) } else { duration(text).map(Some) })
                 .help(
                     "Waits for the end with a progress bar, at most this long where it is given (--wait=5m), and answers the \
                      resource as it is then",
@@ -117,10 +124,9 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
 fn list_args(noun: Noun) -> Vec<Arg> {
     let columns: Vec<_> = noun.message.fields.iter().map(|field| field.name).collect();
     vec![
-        Arg::new(names::FILTER)
-            .long("filter")
-            .value_name("FILTER")
-            .help("Which ones: comparisons of fields, such as 'name = \"web-1\" AND create_time > \"2026-01-01T00:00:00Z\"'"),
+        Arg::new(names::FILTER).long("filter").value_name("FILTER").help(
+            "Which ones: comparisons of fields, such as 'name = \"web-1\" AND create_time > \"2026-01-01T00:00:00Z\"'",
+        ),
         Arg::new(names::ORDER_BY)
             .long("order-by")
             .value_name("FIELDS")
@@ -152,6 +158,11 @@ fn sentence(doc: &str) -> String {
         Some(one) if !one.contains(". ") => one.to_owned(),
         _ => doc.to_owned(),
     }
+}
+
+/// Its first sentence, for lists of commands.
+fn first_sentence(doc: &str) -> String {
+    doc.split_once(". ").map_or_else(|| sentence(doc), |(first, _)| first.to_owned())
 }
 
 #[cfg(test)]

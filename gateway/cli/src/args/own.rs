@@ -13,9 +13,9 @@ pub fn commands() -> Vec<Command> {
     vec![
         Command::new("login")
             .about("Signs in and keeps the token for the commands that follow")
-            .long_about(
-                "Signs in and keeps the token for the commands that follow, in a file that only you can read \
-                 ($XDG_CONFIG_HOME/gyre/credentials.json). Without a flag for it the password is asked for.",
+            .after_help(
+                "The token is kept in a file that only you can read ($XDG_CONFIG_HOME/gyre/credentials.json). Without a flag \
+                 for it the password is asked for in the terminal.",
             )
             .arg(Arg::new("account").long("account").value_name("NAME").help("The account; asked for where it is not given"))
             .arg(
@@ -36,7 +36,7 @@ pub fn commands() -> Vec<Command> {
         Command::new("members").about("Shows the instances of the services, and the epoch of the ring"),
         Command::new("completions")
             .about("Prints completions for a shell")
-            .long_about("Prints completions for a shell. For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")
+            .after_help("For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")
             .arg(Arg::new("shell").value_name("SHELL").value_parser(value_parser!(Shell)).required(true)),
         Command::new("version").about("Prints the version"),
     ]
@@ -50,11 +50,16 @@ pub fn verbs(noun: Noun) -> Vec<Command> {
     vec![
         Command::new("console")
             .about("Opens a machine's serial console")
-            .long_about(
-                "Opens a machine's serial console. In a terminal what you type goes to the machine, and Ctrl-] leaves; \
+            .after_help(
+                "In a terminal what you type goes to the machine, and Ctrl-] leaves; \
                  elsewhere the output is copied to standard output until it is interrupted.",
             )
-            .arg(Arg::new("uuid").value_name("VM").required(true).help("The machine: its UUID, or its name where only one has it"))
+            .arg(
+                Arg::new("uuid")
+                    .value_name("VM")
+                    .required(true)
+                    .help("The machine: its UUID, or its name where only one has it"),
+            )
             .arg(
                 Arg::new("no-follow")
                     .long("no-follow")

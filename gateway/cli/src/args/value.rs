@@ -20,16 +20,21 @@ pub enum Given {
     Nothing,
 }
 
-/// Reads a value of a field.
+/// Reads a value of a field, which may name a resource of a kind.
 ///
 /// # Errors
 /// What it must be.
-pub fn parse(field: &'static FieldInfo, descriptor: &FieldDescriptor, text: &str) -> Result<Given, String> {
+pub fn parse(
+    field: &'static FieldInfo,
+    descriptor: &FieldDescriptor,
+    refers_to: &'static str,
+    text: &str,
+) -> Result<Given, String> {
     if field.repeated && text.is_empty() {
         return Ok(Given::Nothing);
     }
-    if !field.rule.refers_to.is_empty() {
-        return Ok(Given::Reference(&field.rule.refers_to, text.to_owned()));
+    if !refers_to.is_empty() {
+        return Ok(Given::Reference(refers_to, text.to_owned()));
     }
     let value = match field.ty {
         FieldType::Text => Value::String(text.to_owned()),

@@ -13,15 +13,19 @@ use crate::failure::{Failure, Result};
 /// # Errors
 /// When it is no URL of a gateway.
 pub fn normalize(endpoint: &str) -> Result<String> {
-    let wrong = || Failure::usage(format!("{endpoint:?} is no gateway: it must look like http://127.0.0.1:7070 or https://gyre.example"));
-    let text = endpoint.trim().trim_end_matches('/');
+    let wrong = || {
+        Failure::usage(format!(
+            "{endpoint:?} is no gateway: it must look like http://127.0.0.1:7070 or https://gyre.example"
+        ))
+    };
+    let text = endpoint.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     let sound = matches!(uri.scheme_str(), Some("http" | "https"))
         && uri.host().is_some_and(|host| !host.is_empty())
         && matches!(uri.path(), "" | "/")
         && uri.query().is_none();
-    if sound { Ok(text) } else { Err(wrong()) }
+    if sound { Ok(text.trim_end_matches('/').to_owned()) } else { Err(wrong()) }
 }
 
 /// Whether nobody between here and there can listen: TLS, or this very machine.

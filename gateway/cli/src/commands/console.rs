@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::resolve::resolve;
 use super::terminal::{Changed, keys};
+use super::wait::interrupts;
 use crate::args::Globals;
 use crate::client::Client;
 use crate::failure::{Failure, Result};
@@ -22,6 +23,7 @@ const MOST_KEYS: usize = 4096;
 pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Result<()> {
     let name = matches.get_one::<String>("uuid").ok_or_else(|| Failure::usage("which machine?"))?;
     let uuid = resolve(client, "vm", name).await?;
+    let (mut interrupted, mut stopped) = (interrupts()?, signal(SignalKind::terminate())?);
     let follow = !matches.get_flag("no-follow");
     let tail_bytes = matches.get_one::<i32>("tail").copied().unwrap_or(0);
     let request = client.open_request(ReadVmConsoleRequest { uuid: uuid.clone(), tail_bytes, follow });
@@ -42,11 +44,10 @@ pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Re
         }
         Ok(())
     };
-    let mut stopped = signal(SignalKind::terminate())?;
     let outcome = tokio::select! {
         outcome = printing => outcome,
         outcome = typing => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted("interrupted")),
+        _ = interrupted.recv() => Err(Failure::interrupted("interrupted")),
         _ = stopped.recv() => Err(Failure::interrupted("stopped")),
     };
     // Before anything else is printed the terminal is what it was.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::ArgMatches;
 use gyre_model::catalog::catalog;
 use gyre_proto::common::v1::Operation;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use super::{list, request, upload, wait};
-use crate::args::{Globals, duration, names};
+use crate::args::{Globals, names};
 use crate::client::Client;
 use crate::failure::{Exit, Failure, Result};
 use crate::nouns::{Noun, OPERATION, Shape, Verb, noun as find_noun};
@@ -34,8 +34,8 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
         }
         _ => client.call(verb.method, &request).await?,
     };
-    match matches.try_get_one::<String>(names::WAIT).ok().flatten() {
-        Some(limit) => finish(client, globals, &ui, &answer, limit).await,
+    match matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten() {
+        Some(limit) => finish(client, globals, &ui, &answer, *limit).await,
         None => {
             output::print_message(globals.format, &answer)?;
             if answer.fields().next().is_none() && globals.format == Format::Table {
@@ -47,8 +47,13 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
 }
 
 /// `--wait`: follows the operation to its end and prints the resource as it is then.
-async fn finish(client: &Client, globals: &Globals, ui: &Ui, answer: &DynamicMessage, limit: &str) -> Result<()> {
-    let limit = if limit.is_empty() { None } else { Some(duration(limit).map_err(|wrong| Failure::usage(format!("--wait: {wrong}")))?) };
+async fn finish(
+    client: &Client,
+    globals: &Globals,
+    ui: &Ui,
+    answer: &DynamicMessage,
+    limit: Option<Duration>,
+) -> Result<()> {
     let operation = typed(answer)?;
     let operation = wait::follow(client, ui, &operation, limit).await?;
     match after(client, &operation).await? {
@@ -104,13 +109,14 @@ async fn wait_call(client: &Client, globals: &Globals, verb: &Verb, request: &Dy
 }
 
 async fn stream(client: &Client, globals: &Globals, verb: &Verb, request: &DynamicMessage) -> Result<()> {
+    let mut stop = wait::interrupts()?;
     let mut answers = client.open(verb.method, request).await?;
     // A stream of bytes is what it carries; anything else is printed message by message.
     let raw = verb.method.descriptor.output().fields().find(|field| field.kind() == prost_reflect::Kind::Bytes);
     loop {
         let next = tokio::select! {
             next = answers.next() => next?,
-            _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted("interrupted")),
+            _ = stop.recv() => return Err(Failure::interrupted("interrupted")),
         };
         let Some(message) = next else { return Ok(()) };
         match (&raw, globals.format) {
@@ -125,13 +131,13 @@ async fn stream(client: &Client, globals: &Globals, verb: &Verb, request: &Dynam
 }
 
 fn typed(message: &DynamicMessage) -> Result<Operation> {
-    message
-        .transcode_to()
-        .map_err(|error| Failure::general(format!("the answer is no operation: {error}")))
+    message.transcode_to().map_err(|error| Failure::general(format!("the answer is no operation: {error}")))
 }
 
 fn untyped(operation: &Operation, like: &DynamicMessage) -> Result<DynamicMessage> {
     let mut message = DynamicMessage::new(like.descriptor());
-    message.transcode_from(operation).map_err(|error| Failure::general(format!("the answer is no operation: {error}")))?;
+    message
+        .transcode_from(operation)
+        .map_err(|error| Failure::general(format!("the answer is no operation: {error}")))?;
     Ok(message)
 }

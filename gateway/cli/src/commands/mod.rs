@@ -12,7 +12,7 @@ mod terminal;
 mod upload;
 pub mod wait;
 
-pub use resolve::find;
+pub use resolve::{find, quoted};
 pub use upload::pieces;
 
 use clap::ArgMatches;
@@ -72,8 +72,10 @@ async fn signed_in(globals: &Globals, paths: &Paths, name: &str, matches: &ArgMa
             match first {
                 Some(outcome) if !matches!(&outcome, Err(failure) if failure.unauthenticated()) => outcome,
                 _ => {
-                    let session =
-                        client.sign_in(&sign_in.account, &sign_in.password).await.map_err(|failure| at(&client, failure))?;
+                    let session = client
+                        .sign_in(&sign_in.account, &sign_in.password)
+                        .await
+                        .map_err(|failure| at(&client, failure))?;
                     let kept = Kept {
                         endpoint: sign_in.endpoint.clone(),
                         expire_time: session.expire_time.as_ref().map(session::rfc3339),

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use gyre_model::catalog::FieldInfo;
 use gyre_model::validate;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
 use uuid::Uuid;
 
 use super::resolve::resolve;
@@ -37,9 +37,10 @@ pub async fn build(client: &Client, noun: Noun, verb: &Verb, matches: &ArgMatche
     }
     if let Shape::Update(_) = verb.shape {
         if changed.is_empty() {
-            let possible: Vec<_> =
-                flags.iter().filter(|flag| flag.outer.is_some()).skip(1).map(Flag::shown).collect();
-            return Err(Failure::usage("nothing to change was given").hint(format!("give one of {}", possible.join(", "))));
+            let possible: Vec<_> = flags.iter().filter(|flag| flag.outer.is_some()).skip(1).map(Flag::shown).collect();
+            return Err(
+                Failure::usage("nothing to change was given").hint(format!("give one of {}", possible.join(", ")))
+            );
         }
         mask(&mut request, verb, changed)?;
     }

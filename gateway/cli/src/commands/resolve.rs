@@ -21,9 +21,9 @@ pub async fn resolve(client: &Client, kind: &'static str, text: &str) -> Result<
     };
     let found = find(client, noun.kind, text).await?;
     match found.as_slice() {
-        [] => Err(Failure::not_found(format!("there is no {kind} named {text:?}"))
-            .with("kind", kind)
-            .with("name", text)),
+        [] => {
+            Err(Failure::not_found(format!("there is no {kind} named {text:?}")).with("kind", kind).with("name", text))
+        }
         [one] => Ok(one.clone()),
         several => Err(Failure::ambiguous(format!("several {} are named {text:?}", plural(kind)))
             .hint(format!("say which one by its UUID: {}", several.join(", ")))),

@@ -34,12 +34,7 @@ pub async fn login(globals: &Globals, paths: &Paths, matches: &ArgMatches) -> Re
     let session = client.sign_in(&account, &password).await.map_err(|failure| {
         if failure.unauthenticated() { failure.with("endpoint", &endpoint) } else { super::at(&client, failure) }
     })?;
-    let kept = Kept {
-        endpoint,
-        token: session.token,
-        expire_time: session.expire_time.as_ref().map(rfc3339),
-        account,
-    };
+    let kept = Kept { endpoint, token: session.token, expire_time: session.expire_time.as_ref().map(rfc3339), account };
     keep(&paths.credentials, &kept)?;
     match globals.format {
         Format::Table => {

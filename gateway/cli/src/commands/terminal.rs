@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _, Write as _, stdin, stdout};
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -11,57 +12,75 @@ use crate::failure::{Failure, Result};
 
 /// A changed terminal; dropping it puts back what was.
 #[derive(Debug)]
-pub struct Changed(Termios);
+pub struct Changed {
+    terminal: OwnedFd,
+    before: Termios,
+}
 
 impl Changed {
+    fn new(terminal: impl AsFd, change: impl FnOnce(&mut Termios)) -> std::io::Result<Self> {
+        let terminal = terminal.as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&terminal)?;
+        let mut modes = before.clone();
+        change(&mut modes);
+        tcsetattr(&terminal, OptionalActions::Now, &modes)?;
+        Ok(Self { terminal, before })
+    }
+
     /// Passes every key on, Ctrl-C included. None where standard input or output is no terminal.
     pub fn raw() -> Result<Option<Self>> {
         if !(stdin().is_terminal() && stdout().is_terminal()) {
             return Ok(None);
         }
-        let before = tcgetattr(stdin()).map_err(std::io::Error::from)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(std::io::Error::from)?;
-        Ok(Some(Self(before)))
-    }
-
-    fn without_echo(terminal: &File) -> std::io::Result<Self> {
-        let before = tcgetattr(terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
+        Ok(Some(Self::new(stdin(), Termios::make_raw)?))
     }
 }
 
 impl Drop for Changed {
     fn drop(&mut self) {
         // The terminal may be gone, and with it whoever could be told.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }
 
 /// Asks a question in the terminal, whatever standard input and output are. The answer to a secret one is not shown.
 ///
 /// # Errors
-/// When there is no terminal.
+/// When there is no terminal, or it is left with Ctrl-C.
 pub fn ask(question: &str, secret: bool) -> Result<String> {
     let no_terminal = |_| Failure::usage("there is no terminal to ask in");
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     write!(terminal, "{question}: ")?;
-    let silent = if secret { Some(Changed::without_echo(&terminal)?) } else { None };
+    // Signals are off with the echo: a Ctrl-C that ended the process would leave a terminal that does not show what is typed.
+    let silent = secret
+        .then(|| {
+            Changed::new(&terminal, |modes| {
+                modes.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG | LocalModes::ICANON);
+            })
+        })
+        .transpose()?;
     let mut answer = Vec::new();
-    let mut byte = [0];
-    while terminal.read(&mut byte)? == 1 && byte[0] != b'\n' {
-        answer.push(byte[0]);
+    let mut key = [0];
+    while terminal.read(&mut key)? == 1 {
+        match key[0] {
+            b'\n' | b'\r' => break,
+            // Ctrl-C and Ctrl-D
+            0x03 | 0x04 => {
+                drop(silent);
+                writeln!(terminal)?;
+                return Err(Failure::interrupted("interrupted"));
+            }
+            // Backspace in its two forms, and Ctrl-U
+            0x08 | 0x7f => drop(answer.pop()),
+            0x15 => answer.clear(),
+            key => answer.push(key),
+        }
     }
-    if let Some(Changed(before)) = &silent {
-        tcsetattr(&terminal, OptionalActions::Now, before).map_err(std::io::Error::from)?;
+    if let Some(silent) = silent {
+        drop(silent);
         writeln!(terminal)?;
     }
-    let answer = String::from_utf8(answer).map_err(|_| Failure::usage("that was no text"))?;
-    Ok(answer.trim_end_matches('\r').to_owned())
+    String::from_utf8(answer).map_err(|_| Failure::usage("that was no text"))
 }
 
 /// Keys as they are typed. A thread of its own reads them, since a read of a terminal cannot be given up; it ends with the process

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use futures::stream::{self, Stream, StreamExt as _};
 use gyre_model::catalog::FieldInfo;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::args::names;

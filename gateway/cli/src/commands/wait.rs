@@ -8,6 +8,7 @@ use std::time::Duration;
 use gyre_model::error::Error;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::{Operation, OperationState, OperationStepState, WatchOperationRequest};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
@@ -23,7 +24,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub fn ended(operation: &Operation) -> bool {
     match operation.state() {
         OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled | OperationState::Stuck => true,
-        OperationState::Unspecified | OperationState::Queued | OperationState::Running | OperationState::Undoing => false,
+        OperationState::Unspecified | OperationState::Queued | OperationState::Running | OperationState::Undoing => {
+            false
+        }
     }
 }
 
@@ -46,6 +49,7 @@ pub async fn follow_each(
     limit: Option<Duration>,
     each: impl FnMut(&Operation) -> Result<()>,
 ) -> Result<Operation> {
+    let mut stop = interrupts()?;
     let uuid = &operation.uuid;
     let title = if operation.workflow.is_empty() { format!("operation {uuid}") } else { operation.workflow.clone() };
     let step = ui.step(title);
@@ -53,7 +57,7 @@ pub async fn follow_each(
     let followed = tokio::select! {
         followed = watch(client, &step, operation.clone(), each) => followed,
         () = expire(limit) => Err(Failure::late("the operation did not end in time").with("operation", uuid).hint(goes_on)),
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted("interrupted").with("operation", uuid).hint(goes_on)),
+        _ = stop.recv() => Err(Failure::interrupted("interrupted").with("operation", uuid).hint(goes_on)),
     };
     let last = followed?;
     match outcome(&last) {
@@ -66,6 +70,14 @@ pub async fn follow_each(
             Err(failure)
         }
     }
+}
+
+/// Ctrl-C, heard from now on: made before the first call, so that no moment is left in which it would end the process silently.
+///
+/// # Errors
+/// When the process cannot listen to signals.
+pub fn interrupts() -> Result<Signal> {
+    Ok(signal(SignalKind::interrupt())?)
 }
 
 async fn expire(limit: Option<Duration>) {
@@ -99,7 +111,12 @@ async fn watch(
                                 return Ok(last);
                             }
                         }
-                        Ok(None) => break Failure::from(Error::unavailable("WATCH_ENDED", "the watch ended before the operation")),
+                        Ok(None) => {
+                            break Failure::from(Error::unavailable(
+                                "WATCH_ENDED",
+                                "the watch ended before the operation",
+                            ));
+                        }
                         Err(status) => break Failure::from(status),
                     }
                 }

@@ -73,6 +73,12 @@ impl Noun {
         self.message.field("name").is_some() && self.list().is_some()
     }
 
+    /// The kind with its article: "a vm", "an image".
+    pub fn article(self) -> String {
+        let article = if self.kind.kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {}", self.kind.kind.replace('-', " "))
+    }
+
     /// The message's name without its package: "L3Network".
     fn short(self) -> &'static str {
         self.message.name.rsplit('.').next().unwrap_or(self.message.name)

@@ -59,7 +59,9 @@ impl Verb {
 
     /// Whether it is answered by an operation that can be waited for.
     pub fn starts_operation(&self) -> bool {
-        self.method.output == OPERATION && !self.method.server_streaming && !matches!(self.name.as_str(), "get" | "wait")
+        self.method.output == OPERATION
+            && !self.method.server_streaming
+            && !matches!(self.name.as_str(), "get" | "wait")
     }
 }
 

@@ -4,7 +4,7 @@
 use chrono::Utc;
 use comfy_table::{ContentArrangement, Table, presets};
 use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo, catalog};
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use super::human::{human_size, local_time, relative_time};
 

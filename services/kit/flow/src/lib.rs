@@ -1,1 +1,165 @@
-//! Operations, durable workflows, lanes and progress.
+//! Operations and durable workflows: work on one resource that either finishes or is undone, whoever dies on the way.
+//!
+//! # Theory
+//! Who owns the record: the row in `operation` is written by the instance whose fence stands in it, and by nobody else. The
+//! ground rules:
+//!
+//! 1. An operation is durable before its caller hears of it: [`Flow::submit`] writes it, the rows that its call makes, and the
+//!    request id in one commit.
+//! 2. All work on one resource meets in one lane (a queue in memory) at the resource's owner. Beneath the lane lies one unique
+//!    index: the database lets one operation run on a resource at a time. An owner that woke up too early meets the index.
+//! 3. Every later write of an operation names its fence, and finds no row once another instance took the next one. Then the
+//!    loser stops where it is ([`Interrupted`](engine)), and writes nothing.
+//! 4. A step runs at least once, and is idempotent under (operation, step): [`Context::key`] goes along with every call and
+//!    task, so that whoever does the work recognizes a repeat.
+//! 5. Outcomes of steps gather in memory and share the next commit: most steps need no commit of their own, since a repeat is
+//!    recognized by its doer. A step that must be durable before the next may start (it drew something at random, or what it
+//!    did cannot be recognized) says so with [`Context::commit`]. Rows that a step changes when all is well wait for the last
+//!    commit with [`Context::on_commit`]. So a workflow without faults costs two commits: the first, and the last.
+//! 6. When a step fails, the change of course is durable first; then undo runs backwards from that step, that step included,
+//!    and must bear a step that never ran, ran half, or was undone before. What cannot be undone rests as `STUCK` and is looked
+//!    after again. Past the point of no return there is no undo: the rest is tried until it succeeds.
+//! 7. An operation whose instance is gone from the ring is taken by the resource's owner, with the next fence ([`recovery`]).
+//!    One whose instance is there is left alone, also when the ring moved its resource: it ends where it is.
+//! 8. Progress is told to watchers from memory and is not written.
+//!
+//! What stops each race: two submits (the lane, then the index), two takers (the compare-and-set of the fence), a submit twice
+//! with one request id (the primary key of `request`), a cancel against the end (the last commit's fence and state).
+
+mod api;
+mod context;
+mod definition;
+mod engine;
+mod lane;
+mod live;
+mod metrics;
+mod record;
+mod recovery;
+mod registry;
+mod request;
+mod submit;
+mod task;
+
+pub use api::OperationApi;
+pub use context::Context;
+pub use definition::Definition;
+pub use record::busy;
+pub use registry::Steps;
+pub use request::once;
+pub use submit::Submit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gyre_mesh::Mesh;
+use gyre_mesh::tasks::Tasks;
+use gyre_model::{Error, Result};
+use gyre_store::Store;
+use tokio::sync::Notify;
+
+use lane::Lanes;
+use live::LiveOperations;
+use registry::Registry;
+
+/// How often unfinished operations are looked for when nothing points at one.
+const SCAN_PERIOD: Duration = Duration::from_secs(2);
+
+/// The engine of one service in one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Flow {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub service: &'static str,
+    pub mesh: Mesh,
+    pub store: Store,
+    pub tasks: Tasks,
+    pub registry: Registry,
+    pub lanes: Lanes,
+    pub live: LiveOperations,
+    pub scan: Notify,
+    quiet: AtomicBool,
+}
+
+impl Flow {
+    /// An engine without workflows.
+    pub fn new(service: &'static str, mesh: Mesh, store: Store) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                service,
+                mesh,
+                store,
+                tasks: Tasks::new(),
+                registry: Registry::default(),
+                lanes: Lanes::default(),
+                live: LiveOperations::default(),
+                scan: Notify::new(),
+                quiet: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Adds the steps of a service and the workflows that are made of them, after checking one against the other.
+    ///
+    /// # Errors
+    /// A definition that cannot be read, names a step that is not registered, or leaves a step without undo and without a reason.
+    pub fn register(&self, steps: Steps, definitions: &[&str]) -> Result<()> {
+        self.inner.registry.add(steps, definitions)
+    }
+
+    /// Starts to look for operations that somebody left unfinished.
+    pub fn start(&self) {
+        recovery::start(&self.inner);
+    }
+
+    /// The tasks of this engine, for the service's own background work: they end with it.
+    pub fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The mesh.
+    pub fn mesh(&self) -> &Mesh {
+        &self.inner.mesh
+    }
+
+    /// Wakes the search for unfinished operations.
+    pub fn wake(&self) {
+        self.inner.scan.notify_one();
+    }
+
+    /// The calls about operations, for this process's services to answer.
+    pub fn api(&self) -> OperationApi {
+        OperationApi::new(self.clone())
+    }
+
+    /// Refuses new work; what runs gets to the end of its present step, and the rest is left to whoever takes over.
+    pub async fn shutdown(&self, limit: Duration) {
+        self.inner.quiet.store(true, Ordering::SeqCst);
+        self.inner.tasks.shutdown(limit).await;
+        self.inner.registry.clear();
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+impl Inner {
+    /// Whether new work may start here.
+    pub fn may_start(&self) -> Result<()> {
+        if self.quiet.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("SHUTTING_DOWN", "this instance is shutting down; try again"));
+        }
+        if !self.mesh.may_work() {
+            return Err(Error::unavailable("NO_LEASE", "this instance cannot prove its membership; try again"));
+        }
+        Ok(())
+    }
+}

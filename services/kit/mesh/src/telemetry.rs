@@ -29,7 +29,7 @@ pub use metrics::registry;
 static EXPORTING: AtomicBool = AtomicBool::new(false);
 
 /// Whether spans are exported.
-pub(crate) fn exporting() -> bool {
+pub fn exporting() -> bool {
     EXPORTING.load(Ordering::Relaxed)
 }
 

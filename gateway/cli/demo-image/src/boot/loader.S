@@ -8,7 +8,7 @@
 # Memory while it runs:
 #   0x00600  variables (drive, transfer packet, descriptors)
 #   0x07c00  this code (stack grows down from here)
-#   0x10000  64 KiB through which every sector passes: INT 13h cannot reach above 1 MiB, INT 15h AH=87h moves on
+#   0x10000  32 KiB through which every sector passes: INT 13h cannot reach above 1 MiB, INT 15h AH=87h moves on
 #   0x20000  the kernel's setup code, its heap and stack, the command line at 0x2e000
 #   0x100000 the kernel; the initramfs above all that the kernel will unpack itself into
 #
@@ -33,7 +33,7 @@
         mov     $ORG, %sp
         mov     %ax, %ds
         mov     %ax, %es
-        ljmp    $0, $(1f - .Lloader + ORG)        # some BIOSes jump to 07c0:0000
+        ljmp    $0, $(1f - .Lloader + ORG)      # some BIOSes jump to 07c0:0000
 1:      sti
         cld
         mov     %dl, DRIVE
@@ -125,8 +125,10 @@
 
 .Luart:
         .byte   3, 0x80,  0, 1,  1, 0,  3, 3,  2, 7,  4, 3,  1, 0
-.Lhello:  .asciz  "gyre: loading"
-.Lno_lba: .asciz  "\r\ngyre: this BIOS cannot read by block address\r\n"
+.Lhello:
+        .asciz  "gyre: loading"
+.Lno_lba:
+        .asciz  "\r\ngyre: this BIOS cannot read by block address\r\n"
 .Lbad_read:
         .asciz  "\r\ngyre: the disk cannot be read\r\n"
 
@@ -148,7 +150,7 @@
 .Lsetup:
         .word   0                               # segment of the kernel's setup code
         .word   0
-        .org    .Ltable + 16
+        .org    .Ltable + 16                    # four extents
         .org    .Ltable + 16 + 4 * 24
 
 .Lstage2:
@@ -260,8 +262,10 @@
         mov     $(.Lbad_move - .Lloader + ORG), %si
         jmp     .Ldie
 
-.Lgo:     .asciz  ", starting\r\n"
-.Lsmall:  .asciz  "\r\ngyre: this machine has too little memory for the demo disk\r\n"
+.Lgo:
+        .asciz  ", starting\r\n"
+.Lsmall:
+        .asciz  "\r\ngyre: this machine has too little memory for the demo disk\r\n"
 .Lbad_move:
         .asciz  "\r\ngyre: the BIOS cannot write above 1 MiB\r\n"
 

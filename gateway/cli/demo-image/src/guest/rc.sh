@@ -14,17 +14,18 @@ read -r product 2>/dev/null </sys/class/dmi/id/product_name
 read -r serial 2>/dev/null </sys/class/dmi/id/product_serial
 
 # The chassis asset tag: gyre;ip=10.0.0.5/24;gw=10.0.0.1 and perhaps dns=, mtu=, name=
-ip= gw= dns= mtu= name= tagged=
+ip= gw= dns= mtu= name=
 case "$tag" in
-gyre | gyre\;*)
-    tagged=yes
+gyre\;*)
     IFS=';'
     for word in ${tag#gyre}; do
+        value=${word#*=}
         case "$word" in
-        ip=* | gw=* | dns=* | mtu=* | name=*) read -r ${word%%=*} <<X
-${word#*=}
-X
-            ;;
+        ip=*) ip=$value ;;
+        gw=*) gw=$value ;;
+        dns=*) dns=$value ;;
+        mtu=*) mtu=$value ;;
+        name=*) name=$value ;;
         esac
     done
     unset IFS
@@ -34,7 +35,7 @@ esac
 case "$serial" in '' | 'Not Specified' | 'None') serial= ;; esac
 case "$product" in 'Standard PC'* | 'Not Specified' | 'None') product= ;; esac
 name=${name:-${serial:-$product}}
-name=$(printf %s "$name" | tr -c 'A-Za-z0-9.-' '-' | cut -c 1-63)
+name=$(printf %s "$name" | tr -c 'A-Za-z0-9.-' '-' | cut -c 1-63 | sed 's/^-*//; s/-*$//')
 hostname "${name:-gyre-demo}"
 [ -n "$name" ] && >/run/named
 say "hostname: $(hostname)"

@@ -1,6 +1,6 @@
 //! Membership of one process: nobody else is there, and nothing can be lost.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -9,9 +9,15 @@ use super::{Member, Membership, Views};
 /// The members of this process alone. The epoch counts the changes.
 #[derive(Debug, Default)]
 pub struct LocalMembership {
-    members: Mutex<Vec<Member>>,
-    epoch: AtomicI64,
+    state: Mutex<State>,
     views: Views,
+    lease_lost: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    members: Vec<Member>,
+    epoch: i64,
 }
 
 impl LocalMembership {
@@ -20,17 +26,22 @@ impl LocalMembership {
         Self::default()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Member>)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         // Held while publishing, so that views come in the order of their epochs.
-        let mut members = self.members.lock();
-        change(&mut members);
-        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
-        self.views.publish(self.views.now().next(epoch, members.iter().cloned()));
+        let mut state = self.state.lock();
+        state.epoch += 1;
+        change(&mut state);
+        self.views.publish(self.views.now().next(state.epoch, state.members.iter().cloned()));
     }
 
-    /// Sets all members at once: for tests that play a mesh of several processes.
-    pub fn set(&self, all: Vec<Member>) {
-        self.change(|members| *members = all);
+    /// Sets all members and the epoch at once: for tests that play a mesh of several processes.
+    pub fn set(&self, epoch: i64, members: Vec<Member>) {
+        self.change(|state| *state = State { members, epoch });
+    }
+
+    /// Says whether the lease holds: for tests that lose it.
+    pub fn set_lease_valid(&self, valid: bool) {
+        self.lease_lost.store(!valid, Ordering::Relaxed);
     }
 }
 
@@ -41,15 +52,15 @@ impl Membership for LocalMembership {
     }
 
     async fn join(&self, new: Vec<Member>) -> gyre_model::Result<()> {
-        self.change(|members| members.extend(new));
+        self.change(|state| state.members.extend(new));
         Ok(())
     }
 
     async fn leave(&self) {
-        self.change(Vec::clear);
+        self.change(|state| state.members.clear());
     }
 
     fn lease_valid(&self) -> bool {
-        true
+        !self.lease_lost.load(Ordering::Relaxed)
     }
 }

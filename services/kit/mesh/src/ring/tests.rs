@@ -19,7 +19,9 @@ impl Numbers {
 
     fn uuid(&mut self) -> Uuid {
         let (high, low) = (self.next(), self.next());
-        uuid::Builder::from_u128(u128::from(high) << 64 | u128::from(low)).with_version(uuid::Version::Random).into_uuid()
+        uuid::Builder::from_u128(u128::from(high) << 64 | u128::from(low))
+            .with_version(uuid::Version::Random)
+            .into_uuid()
     }
 
     fn uuids(&mut self, count: usize) -> Vec<Uuid> {
@@ -27,8 +29,8 @@ impl Numbers {
     }
 }
 
-/// The owner by the book: no index, no sorting tricks.
-fn plain_owner(members: &[Uuid], key: Uuid) -> Option<Uuid> {
+/// The ring by the book: no index, no sorting tricks.
+fn plain(members: &[Uuid]) -> BTreeMap<u64, Uuid> {
     let mut points = BTreeMap::new();
     for member in members {
         for replica in 0..VIRTUAL_NODES {
@@ -36,7 +38,7 @@ fn plain_owner(members: &[Uuid], key: Uuid) -> Option<Uuid> {
             *holder = (*holder).min(*member);
         }
     }
-    points.range(hash(key)..).next().or_else(|| points.iter().next()).map(|(_, member)| *member)
+    points
 }
 
 #[test]
@@ -44,9 +46,10 @@ fn the_index_finds_what_the_plain_search_finds() {
     for count in [1, 2, 3, 7, 20] {
         let mut numbers = Numbers(count as u64);
         let members = numbers.uuids(count);
-        let ring = Ring::new(members.clone());
-        for key in numbers.uuids(200) {
-            assert_eq!(ring.owner(key), plain_owner(&members, key), "{count} members, key {key}");
+        let (ring, points) = (Ring::new(members.clone()), plain(&members));
+        for key in numbers.uuids(5000) {
+            let owner = points.range(hash(key)..).next().or(points.iter().next()).map(|(_, member)| *member);
+            assert_eq!(ring.owner(key), owner, "{count} members, key {key}");
         }
     }
 }

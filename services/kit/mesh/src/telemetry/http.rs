@@ -24,7 +24,8 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let stopping = tasks.stopping();
     tasks.spawn("metrics", async move {
-        let served = axum::serve(listener, router(Arc::new(healthy))).with_graceful_shutdown(stopping.cancelled_owned());
+        let served =
+            axum::serve(listener, router(Arc::new(healthy))).with_graceful_shutdown(stopping.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the metrics listener failed");
         }

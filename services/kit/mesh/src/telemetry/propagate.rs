@@ -3,7 +3,7 @@
 //! A call inside a span that is exported hands on that span; otherwise it hands on the trace that its own caller sent.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -50,8 +50,8 @@ pub fn adopt(span: &Span, parent: Option<Trace>) -> Trace {
     if super::exporting() {
         if let Some(parent) = parent {
             let remote = SpanContext::new(
-                parent.trace_id.into(),
-                parent.span_id.into(),
+                TraceId::from_bytes(parent.trace_id),
+                SpanId::from_bytes(parent.span_id),
                 TraceFlags::new(parent.flags),
                 true,
                 TraceState::default(),

@@ -1,0 +1,251 @@
+//! Who calls: found out once, here, and then carried inside the mesh in headers that only members may set.
+//!
+//! - A token is verified with identity's public key once, then remembered by its SHA-256 until it expires, so that the next call
+//!   costs a hash and two look-ups. Whether its account may still call is asked at most every 5 seconds.
+//! - An API key (`gyre_…`) is asked about at identity; the answer is remembered for 5 seconds, a refusal for 1.
+//! - What is remembered is bounded, and nothing of it outlives those times: a disabled account is out after 5 seconds.
+
+mod cache;
+mod keys;
+pub mod throttle;
+pub mod token;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use gyre_mesh::MeshChannel;
+use gyre_model::catalog::{Access, MethodInfo};
+use gyre_model::{Caller, Error, Kind, Uuid, parse_uuid};
+use gyre_proto::identity::v1::authentication_service_client::AuthenticationServiceClient;
+use gyre_proto::identity::v1::{AuthenticateApiKeyRequest, CheckAccountRequest};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use ring::digest;
+
+use self::cache::Cache;
+use self::keys::Keys;
+use self::token::{Claims, Token, TokenError};
+use crate::metrics::{Refused, metrics};
+use crate::refusal::Refusal;
+
+/// What API keys begin with.
+pub const API_KEY: &str = "gyre_";
+/// How long identity's answers are believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// When a believed answer is asked for again ahead of its end, so that few calls wait.
+const RENEWED: Duration = Duration::from_secs(3);
+/// How long a refusal is believed.
+const REFUSED: Duration = Duration::from_secs(1);
+/// How long a verified token is remembered at most.
+const VERIFIED: Duration = Duration::from_secs(300);
+/// How long identity may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most tokens, keys and accounts that are remembered, each.
+const MOST: usize = 16_384;
+
+/// Asks identity.
+pub(crate) type IdentityClient = AuthenticationServiceClient<MeshChannel>;
+
+/// A request to identity with the time that it may take.
+pub(crate) fn asked<T>(mut request: tonic::Request<T>) -> tonic::Request<T> {
+    request.set_timeout(PATIENCE);
+    request
+}
+
+type Digest = [u8; 32];
+
+/// What identity said of an account.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    enabled: bool,
+    admin: bool,
+    /// When to ask again, while this is still believed.
+    renew: Instant,
+    until: Instant,
+}
+
+/// Finds out who calls.
+#[derive(Debug)]
+pub struct Authenticator {
+    identity: IdentityClient,
+    keys: Keys,
+    tokens: Cache<Digest, Claims>,
+    api_keys: Cache<Digest, Option<Caller>>,
+    accounts: Cache<Uuid, Standing>,
+}
+
+impl Authenticator {
+    /// One that asks identity through this channel.
+    pub fn new(identity: MeshChannel) -> Self {
+        Self {
+            identity: AuthenticationServiceClient::new(identity),
+            keys: Keys::default(),
+            tokens: Cache::new(MOST),
+            api_keys: Cache::new(MOST),
+            accounts: Cache::new(MOST),
+        }
+    }
+
+    /// Who makes this call; nobody where the call is open to everybody.
+    pub async fn caller(&self, method: &MethodInfo, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+        if method.access == Access::Public {
+            return Ok(None);
+        }
+        let caller = self.authenticate(headers).await?;
+        if method.access == Access::Admin && !caller.admin {
+            return Err(Refusal::counted(
+                Refused::Permission,
+                Error::new(
+                    Kind::PermissionDenied,
+                    "ADMIN_ONLY",
+                    format!("{} is for administrators of the cloud", method.name),
+                )
+                .with("action", method.action),
+            ));
+        }
+        Ok(Some(caller))
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Err(Refusal::new(
+                Refused::NoToken,
+                Kind::Unauthenticated,
+                "NO_TOKEN",
+                "sign in with POST /v1/sessions and send the token, or an API key, as Authorization: Bearer",
+            ));
+        };
+        let secret = header.to_str().ok().and_then(bearer).ok_or_else(|| {
+            refused("INVALID_TOKEN", "the Authorization header must be \"Bearer\" and a token or an API key")
+        })?;
+        let mut digest = Digest::default();
+        digest.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+        if secret.starts_with(API_KEY) { self.api_key(secret, digest).await } else { self.token(secret, digest).await }
+    }
+
+    async fn token(&self, secret: &str, digest: Digest) -> Result<Caller, Refusal> {
+        let now = Instant::now();
+        let time = unix_seconds();
+        let claims = match self.tokens.get(&digest, now) {
+            Some(claims) if time < claims.expires => claims,
+            _ => self.verify(secret, digest, now, time).await?,
+        };
+        let standing = self.standing(claims.account, now).await?;
+        if !standing.enabled {
+            return Err(refused("ACCOUNT_DISABLED", "the account is disabled or deleted"));
+        }
+        Ok(Caller { account_uuid: claims.account, admin: claims.admin && standing.admin, api_key_uuid: None })
+    }
+
+    async fn verify(&self, secret: &str, digest: Digest, now: Instant, time: i64) -> Result<Claims, Refusal> {
+        metrics().verified.inc();
+        let wrong = |error: TokenError| {
+            let reason = if error == TokenError::Expired { "TOKEN_EXPIRED" } else { "INVALID_TOKEN" };
+            refused(reason, &format!("the token {error}"))
+        };
+        let token = Token::parse(secret).map_err(wrong)?;
+        let key = self.keys.find(&self.identity, &token.key).await?.ok_or_else(|| wrong(TokenError::Signature))?;
+        let claims = token.verify(&key, time).map_err(wrong)?;
+        self.tokens.put(digest, claims, now, now + VERIFIED);
+        Ok(claims)
+    }
+
+    /// Whether an account may call, as identity said within the last seconds.
+    async fn standing(&self, account: Uuid, now: Instant) -> Result<Standing, Refusal> {
+        let known = self.accounts.get(&account, now);
+        if let Some(known) = known {
+            if now < known.renew {
+                return Ok(known);
+            }
+            // This call asks again; those beside it go on with what is believed.
+            let later = Standing { renew: known.until, ..known };
+            self.accounts.put(account, later, now, known.until);
+        }
+        let request = CheckAccountRequest { account_uuid: account.to_string() };
+        let answer = self.identity.clone().check_account(asked(Caller::system().request(request))).await;
+        let (enabled, admin) = match answer {
+            Ok(answer) => (answer.get_ref().enabled, answer.get_ref().admin),
+            Err(status) if status.code() == tonic::Code::NotFound => (false, false),
+            Err(status) => match known {
+                Some(known) => return Ok(known),
+                None => return Err(unanswered(status)),
+            },
+        };
+        // Counted from before the question: the answer may be as old as that.
+        let until = now + if enabled { BELIEVED } else { REFUSED };
+        let standing = Standing { enabled, admin, renew: until.min(now + RENEWED), until };
+        self.accounts.put(account, standing, now, until);
+        Ok(standing)
+    }
+
+    async fn api_key(&self, secret: &str, digest: Digest) -> Result<Caller, Refusal> {
+        let unknown = || refused("INVALID_TOKEN", "the API key is not known, has expired, or its account is disabled");
+        let now = Instant::now();
+        if let Some(known) = self.api_keys.get(&digest, now) {
+            return known.ok_or_else(unknown);
+        }
+        if secret.len() > 256 {
+            return Err(unknown());
+        }
+        metrics().verified.inc();
+        let request = AuthenticateApiKeyRequest { key: secret.to_owned() };
+        let answer = self.identity.clone().authenticate_api_key(asked(Caller::system().request(request))).await;
+        let (caller, until) = match answer {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let account = parse_uuid(&answer.account_uuid)
+                    .ok_or_else(|| Error::internal("identity answered an API key without an account"))?;
+                let caller = Caller {
+                    account_uuid: account,
+                    admin: answer.admin,
+                    api_key_uuid: parse_uuid(&answer.api_key_uuid),
+                };
+                let left = answer.expire_time.map(|time| time.seconds.saturating_sub(unix_seconds()).max(0));
+                let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
+                (Some(caller), now + left.map_or(BELIEVED, |left| left.min(BELIEVED)))
+            }
+            Err(status) => match status.code() {
+                tonic::Code::Unauthenticated | tonic::Code::NotFound | tonic::Code::PermissionDenied => {
+                    (None, now + REFUSED)
+                }
+                _ => return Err(unanswered(status)),
+            },
+        };
+        self.api_keys.put(digest, caller, now, until);
+        caller.ok_or_else(unknown)
+    }
+}
+
+fn refused(reason: &'static str, message: &str) -> Refusal {
+    Refusal::new(Refused::BadToken, Kind::Unauthenticated, reason, message)
+}
+
+fn unanswered(status: tonic::Status) -> Refusal {
+    tracing::warn!(code = ?status.code(), error = %status.message(), "identity does not answer");
+    Error::unavailable("IDENTITY_UNAVAILABLE", "it cannot be checked now who calls; try again").into()
+}
+
+/// What stands behind "Bearer".
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, secret) = header.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_is_read() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        for wrong in ["Bearer", "Bearer ", "Basic abc", "abc"] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The API as an OpenAPI 3.1 document, made once at start from the same plans that answer calls, so that it cannot differ from
+//! them: paths and parameters from the plans, shapes and bounds from the field rules, texts from the comments.
+
+mod schema;
+
+use std::collections::BTreeMap;
+
+use gyre_model::catalog::{Access, MethodInfo};
+use serde_json::{Map, Value, json};
+
+use self::schema::{Schemas, field_of, name_of};
+use crate::rest::plan::{BodyPlan, Plan, json_path};
+use crate::rest::table::Table;
+
+const ABOUT: &str = "Gyre turns racks of hosts into virtual machines, disks and networks.\n\n\
+    Sign in with `POST /v1/sessions` and send the token as `Authorization: Bearer`. Calls that take work answer `202` with an \
+    operation; `Prefer: wait=30` waits for its end, `GET /v1/operations/{uuid}:watch` streams it. Errors are problem documents \
+    (RFC 9457) with a stable `reason`. The same calls are there over gRPC on the same port.";
+
+/// Makes the document.
+pub fn document(table: &Table) -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut tags: BTreeMap<String, String> = BTreeMap::new();
+    for plan in &table.plans {
+        let path = plan_path(plan);
+        let operation = operation(plan, &mut schemas);
+        paths.entry(path).or_default().insert(plan.http.as_str().to_lowercase(), operation);
+        tags.entry(tag(plan.method)).or_insert_with(|| service_doc(plan.method));
+    }
+    let tags: Vec<Value> = tags.into_iter().map(|(name, doc)| json!({"name": name, "description": doc})).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Gyre", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": schemas.finish(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token of POST /v1/sessions, or an API key."}
+            },
+            "parameters": parameters(),
+            "headers": {
+                "Location": {"description": "Where the operation is found.", "schema": {"type": "string"}},
+                "PreferenceApplied": {"description": "What of Prefer was done.", "schema": {"type": "string"}},
+                "Traceresponse": {"description": "The trace of the call (W3C).", "schema": {"type": "string"}}
+            },
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong.",
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                }
+            }
+        }
+    })
+}
+
+fn parameters() -> Value {
+    json!({
+        "Prefer": {
+            "name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "example": "wait=30",
+            "description": "\"wait=SECONDS\", at most 600, answers only once the operation has ended or the time is up."
+        },
+        "RequestId": {
+            "name": "X-Request-Id", "in": "header", "required": false, "schema": {"type": "string", "maxLength": 128},
+            "description": "Names this wish: the same id again answers what the first call did. The same as requestId."
+        },
+        "RequestTimeout": {
+            "name": "X-Request-Timeout", "in": "header", "required": false, "schema": {"type": "string"}, "example": "30",
+            "description": "How long the call may take, in seconds."
+        }
+    })
+}
+
+/// "Vm" of "gyre.vm.v1.VmService".
+fn tag(method: &MethodInfo) -> String {
+    let name = method.service.rsplit('.').next().unwrap_or(method.service);
+    name.strip_suffix("Service").unwrap_or(name).to_owned()
+}
+
+fn service_doc(method: &MethodInfo) -> String {
+    let service = method.descriptor.parent_service();
+    schema::comment(service.parent_file().file_descriptor_proto(), service.path())
+}
+
+/// The path of a plan. Variables have the last name of their field's path, so that "/vms/{uuid}" and "/vms/{vm.uuid}", which are
+/// one path to a client, are one here.
+fn plan_path(plan: &Plan) -> String {
+    let mut path = plan.template.clone();
+    for (_, target) in &plan.variables {
+        if let Some(start) = path.find(&format!("{{{}", target.path))
+            && let Some(length) = path[start..].find('}')
+        {
+            path.replace_range(start..=start + length, &format!("{{{}}}", variable_name(&target.path)));
+        }
+    }
+    path
+}
+
+fn variable_name(path: &str) -> String {
+    json_path(path.rsplit('.').next().unwrap_or(path))
+}
+
+fn operation(plan: &Plan, schemas: &mut Schemas) -> Value {
+    let method = plan.method;
+    let mut parameters = Vec::new();
+    for (_, target) in &plan.variables {
+        let Some((message, field)) = field_of(method.input, &target.path) else { continue };
+        parameters.push(json!({
+            "name": variable_name(&target.path), "in": "path", "required": true,
+            "description": field.doc, "schema": schemas.value(message, field)
+        }));
+    }
+    for target in &plan.parameters {
+        let Some((message, field)) = field_of(method.input, &target.path) else { continue };
+        parameters.push(json!({
+            "name": json_path(&target.path), "in": "query", "required": false,
+            "description": field.doc, "schema": schemas.value(message, field)
+        }));
+    }
+    let header = |name: &str| json!({"$ref": format!("#/components/parameters/{name}")});
+    if method.request_id.is_some() {
+        parameters.push(header("RequestId"));
+    }
+    if plan.operation {
+        parameters.push(header("Prefer"));
+    }
+    if !method.server_streaming {
+        parameters.push(header("RequestTimeout"));
+    }
+    let (summary, _) = method.doc.split_once(". ").unwrap_or((method.doc, ""));
+    let mut operation = json!({
+        "operationId": method.name, "tags": [tag(method)], "summary": summary.trim_end_matches('.'), "description": method.doc,
+        "parameters": parameters, "responses": responses(plan, schemas),
+        "x-gyre-action": method.action, "x-gyre-grpc": method.path
+    });
+    if let Some(body) = body(plan, schemas) {
+        operation["requestBody"] = body;
+    }
+    match method.access {
+        Access::Public => operation["security"] = json!([]),
+        Access::Admin => operation["x-gyre-admin"] = json!(true),
+        Access::Unspecified | Access::Account | Access::Internal => {}
+    }
+    operation
+}
+
+fn body(plan: &Plan, schemas: &mut Schemas) -> Option<Value> {
+    let method = plan.method;
+    Some(match plan.body {
+        BodyPlan::None => return None,
+        BodyPlan::Raw(_) => json!({
+            "required": true, "description": "The bytes as they are.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        }),
+        BodyPlan::Whole(_) => {
+            let bound: Vec<&str> = plan.variables.iter().map(|(_, target)| target.path.as_str()).collect();
+            let (schema, needed) = schemas.request(method.input, &bound);
+            json!({"required": needed, "content": {"application/json": {"schema": schema}}})
+        }
+        BodyPlan::Field { message, .. } => {
+            let schema =
+                if plan.http == http::Method::PATCH { schemas.update(message) } else { schemas.reference(message) };
+            json!({"required": true, "content": {"application/json": {"schema": schema}}})
+        }
+    })
+}
+
+fn responses(plan: &Plan, schemas: &mut Schemas) -> Value {
+    let method = plan.method;
+    let schema = schemas.reference(method.output);
+    let trace = json!({"$ref": "#/components/headers/Traceresponse"});
+    let mut responses = json!({"default": {"$ref": "#/components/responses/Problem"}});
+    if method.server_streaming {
+        let description = format!(
+            "Server-sent events: `message` with a {} each, then `end`, or `error` with a problem document.",
+            name_of(method.output)
+        );
+        responses["200"] = json!({
+            "description": description, "headers": {"traceresponse": trace}, "content": {"text/event-stream": {"schema": schema}}
+        });
+        return responses;
+    }
+    let content = json!({"application/json": {"schema": schema}});
+    let begins = plan.operation && !method.service.ends_with(".OperationService");
+    let done = if begins { "The operation, which has ended." } else { "Done." };
+    responses["200"] = json!({"description": done, "headers": {"traceresponse": trace}, "content": content});
+    if begins {
+        responses["202"] = json!({
+            "description": "The operation that the work became.",
+            "headers": {
+                "Location": {"$ref": "#/components/headers/Location"},
+                "Preference-Applied": {"$ref": "#/components/headers/PreferenceApplied"},
+                "traceresponse": trace
+            },
+            "content": content
+        });
+    }
+    responses
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    if let ("$ref", Value::String(target)) = (name.as_str(), member) {
+                        found.insert(target.clone());
+                    }
+                    references(member, found);
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| references(element, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_holds_together() {
+        let table = Table::new().unwrap();
+        let document = document(&table);
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 40);
+        for target in &found {
+            assert!(document.pointer(target.strip_prefix('#').unwrap()).is_some(), "{target}");
+        }
+        let paths = document["paths"].as_object().unwrap();
+        let calls: Vec<_> = paths.values().flat_map(|item| item.as_object().unwrap().values()).collect();
+        assert_eq!(calls.len(), table.plans.len());
+        let ids: BTreeSet<_> = calls.iter().map(|call| call["operationId"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), calls.len());
+        for (path, item) in paths {
+            for call in item.as_object().unwrap().values() {
+                let bound = call["parameters"].as_array().unwrap().iter().filter(|parameter| parameter["in"] == "path");
+                for parameter in bound.clone() {
+                    assert!(path.contains(&format!("{{{}}}", parameter["name"].as_str().unwrap())), "{path}");
+                }
+                assert_eq!(bound.count(), path.matches('{').count(), "{path}");
+                assert!(!call["description"].as_str().unwrap().is_empty(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn rules_become_bounds() {
+        let document = document(&Table::new().unwrap());
+        let vm = &document["components"]["schemas"]["Vm"];
+        assert_eq!(vm["properties"]["cpuCount"]["maximum"], 256);
+        assert_eq!(vm["properties"]["name"]["maxLength"], 64);
+        assert_eq!(vm["properties"]["uuid"]["format"], "uuid");
+        assert_eq!(vm["properties"]["createTime"]["readOnly"], true);
+        assert_eq!(vm["properties"]["l3NetworkUuids"]["maxItems"], 8);
+        assert_eq!(vm["required"], json!(["name", "imageUuid"]));
+        let account = &document["components"]["schemas"]["Account"];
+        assert_eq!(account["properties"]["password"]["writeOnly"], true);
+        let paths = &document["paths"];
+        assert!(paths["/v1/vms/{uuid}"]["patch"].is_object() && paths["/v1/vms/{uuid}"]["get"].is_object());
+        assert!(paths["/v1/vms"]["post"]["responses"]["202"].is_object());
+        assert_eq!(paths["/v1/sessions"]["post"]["security"], json!([]));
+        let watch = &paths["/v1/operations/{uuid}:watch"]["get"]["responses"]["200"]["content"];
+        assert!(watch["text/event-stream"].is_object());
+        let upload = &paths["/v1/images/{uuid}:upload"]["post"]["requestBody"]["content"];
+        assert!(upload["application/octet-stream"].is_object());
+        let update = &document["components"]["schemas"]["VmUpdate"]["properties"];
+        assert!(update["name"].is_object() && update["hostUuid"].is_null() && update["createTime"].is_null());
+    }
+}

@@ -1,0 +1,75 @@
+//! What the engine measures.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use gyre_mesh::telemetry::metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    workflow: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Service {
+    service: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Named {
+    workflow: String,
+}
+
+struct Own {
+    ended: Family<Ended, Counter>,
+    seconds: Family<Named, Histogram, fn() -> Histogram>,
+    retries: Family<Named, Counter>,
+    taken: Family<Service, Counter>,
+    lanes: Family<Service, Gauge>,
+    depth: Family<Service, Gauge>,
+}
+
+static OWN: LazyLock<Own> = LazyLock::new(|| {
+    let own = Own {
+        ended: Family::default(),
+        seconds: Family::new_with_constructor(metrics::seconds),
+        retries: Family::default(),
+        taken: Family::default(),
+        lanes: Family::default(),
+        depth: Family::default(),
+    };
+    metrics::registry(|all| {
+        all.register("gyre_operations", "Operations ended, by workflow and state", own.ended.clone());
+        all.register("gyre_operation_seconds", "How long operations took from the call on", own.seconds.clone());
+        all.register("gyre_step_retries", "Steps tried again", own.retries.clone());
+        all.register("gyre_operations_taken", "Operations taken over from an instance that is gone", own.taken.clone());
+        all.register("gyre_lanes", "Lanes with work", own.lanes.clone());
+        all.register("gyre_lane_depth", "Operations in lanes, the running ones included", own.depth.clone());
+    });
+    own
+});
+
+pub(crate) fn ended(workflow: &str, state: &'static str, took: Duration) {
+    OWN.ended.get_or_create(&Ended { workflow: workflow.to_owned(), state }).inc();
+    OWN.seconds.get_or_create(&Named { workflow: workflow.to_owned() }).observe(took.as_secs_f64());
+}
+
+pub(crate) fn retried(workflow: &str) {
+    OWN.retries.get_or_create(&Named { workflow: workflow.to_owned() }).inc();
+}
+
+pub(crate) fn taken(service: &'static str) {
+    OWN.taken.get_or_create(&Service { service }).inc();
+}
+
+pub(crate) fn lanes(service: &'static str, (lanes, depth): (usize, usize)) {
+    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    OWN.lanes.get_or_create(&Service { service }).set(number(lanes));
+    OWN.depth.get_or_create(&Service { service }).set(number(depth));
+}

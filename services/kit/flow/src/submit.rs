@@ -1,0 +1,122 @@
+//! The way in: a call becomes an operation.
+
+use std::time::Duration;
+
+use gyre_mesh::telemetry::propagate;
+use gyre_model::{Caller, Error, Result, Uuid, time};
+use gyre_proto::Message;
+use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
+use gyre_query::Change;
+use gyre_store::Conn;
+use serde_json::Map;
+
+use crate::record::{self, Record};
+use crate::request::{Before, Wish};
+use crate::{Flow, engine};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Submit<'a, M> {
+    /// Who asks.
+    pub caller: Caller,
+    /// The workflow.
+    pub workflow: &'static str,
+    /// The resource that it works on.
+    pub resource: Uuid,
+    /// The id of the wish.
+    pub request_id: &'a str,
+    /// The request, which the steps read.
+    pub input: &'a M,
+}
+
+enum Outcome {
+    New(Box<Record>),
+    Before(Box<Operation>),
+}
+
+impl Flow {
+    /// Makes an operation durable, together with the rows that the closure writes, and starts it. The same request id again
+    /// answers the operation of the first call.
+    ///
+    /// # Errors
+    /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `UNAVAILABLE` where this instance
+    /// may not start work.
+    pub async fn submit<M, F>(&self, submit: Submit<'_, M>, rows: F) -> Result<Operation>
+    where
+        M: Message,
+        F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+    {
+        let inner = self.inner();
+        inner.may_start()?;
+        inner.lanes.check(submit.resource)?;
+        let workflow = inner.registry.get(submit.workflow)?;
+        let uuid = Uuid::new_v4();
+        let now = time::from_micros(time::now_micros());
+        let step = |name: &str, label: &Option<String>| OperationStep {
+            name: name.to_owned(),
+            state: OperationStepState::Pending.into(),
+            message: label.clone().unwrap_or_default(),
+            ..OperationStep::default()
+        };
+        let operation = Operation {
+            uuid: uuid.to_string(),
+            account_uuid: submit.caller.account_uuid.to_string(),
+            create_time: Some(now),
+            update_time: Some(now),
+            generation: 1,
+            state: OperationState::Running.into(),
+            service: inner.service.to_owned(),
+            workflow: submit.workflow.to_owned(),
+            resource_kind: workflow.definition.resource.clone(),
+            resource_uuid: submit.resource.to_string(),
+            steps: workflow.definition.steps.iter().map(|named| step(&named.step, &named.label)).collect(),
+            fence: 1,
+            instance_uuid: inner.mesh.instance().to_string(),
+            request_id: submit.request_id.to_owned(),
+            trace_parent: propagate::traceparent(),
+            ..Operation::default()
+        };
+        let record = Record {
+            operation,
+            input: submit.input.encode_to_vec(),
+            vars: Map::new(),
+            admin: submit.caller.admin,
+            cancel: false,
+        };
+        let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
+        let change = Change::of(submit.caller, uuid);
+        let outcome = inner
+            .store
+            .write("submit-operation", move |conn| match wish.look_up(conn)? {
+                Before::Operation(before) => {
+                    let record = record::load(conn, before)?;
+                    let operation = record.ok_or_else(|| Error::not_found("operation", before))?.operation;
+                    Ok(Outcome::Before(Box::new(operation)))
+                }
+                Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
+                Before::New => {
+                    rows(conn, &change)?;
+                    let mut record = record;
+                    let state = record::insert(conn, &record)?;
+                    record.operation.set_state(state);
+                    wish.remember(conn, Some(uuid), None)?;
+                    Ok(Outcome::New(Box::new(record)))
+                }
+            })
+            .await?;
+        match outcome {
+            Outcome::Before(operation) => {
+                let live = gyre_model::parse_uuid(&operation.uuid).and_then(|uuid| inner.live.get(uuid));
+                Ok(live.map_or(*operation, |live| live.now.borrow().clone()))
+            }
+            Outcome::New(record) => {
+                let operation = record.operation.clone();
+                engine::enqueue(inner, *record);
+                Ok(operation)
+            }
+        }
+    }
+}
+
+/// How long an engine waits before it looks again whether a resource is free.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,80 @@
+//! Work on hosts: a step hands a task to the owner of a host, and hears of its progress until it ends.
+
+use std::time::Duration;
+
+use gyre_model::{Error, Kind, Result, Uuid, time};
+use gyre_proto::agent::v1::{Task, TaskOutcome, task::Work};
+use gyre_proto::host::v1::RunTaskRequest;
+use gyre_proto::host::v1::host_task_service_client::HostTaskServiceClient;
+use gyre_proto::host::v1::run_task_response::Event;
+
+use crate::Context;
+
+/// How often a stream that broke is joined again before the step is told.
+const JOINS: u32 = 20;
+/// The wait before it is joined again.
+const JOIN_WAIT: Duration = Duration::from_millis(250);
+
+impl Context {
+    /// Runs a task on a host and tells its progress as this step's. The task's id is [`Context::key`], so that a repeat joins
+    /// the task of the first run, and a broken stream is joined again.
+    ///
+    /// # Errors
+    /// Why the task failed; `HOST_NOT_CONNECTED`; `TASK_TIMEOUT` after the limit.
+    pub async fn run_task(&self, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
+        let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let task = Task {
+            id: self.key(),
+            deadline: Some(time::from_micros(until)),
+            trace_parent: self.trace_parent(),
+            work: Some(work),
+            ..Task::default()
+        };
+        let request = RunTaskRequest { host_uuid: host.to_string(), task: Some(task) };
+        tokio::time::timeout(limit, self.follow_task(request)).await.unwrap_or_else(|_| {
+            Err(Error::new(
+                Kind::DeadlineExceeded,
+                "TASK_TIMEOUT",
+                format!("host {host} did not end the task within {limit:?}"),
+            )
+            .with("host_uuid", host.to_string()))
+        })
+    }
+
+    async fn follow_task(&self, request: RunTaskRequest) -> Result<TaskOutcome> {
+        let mut client = HostTaskServiceClient::new(self.shared.flow.mesh.channel("host"));
+        let mut broken = 0;
+        loop {
+            let failure = match client.run_task(self.stream_request(request.clone())).await {
+                Ok(response) => {
+                    let mut events = response.into_inner();
+                    loop {
+                        match events.message().await {
+                            Ok(Some(response)) => match response.event {
+                                Some(Event::Progress(progress)) => self.progress(progress.percent, progress.message),
+                                Some(Event::Outcome(outcome)) => {
+                                    return match outcome.error {
+                                        Some(error) => Err(error.into()),
+                                        None => Ok(outcome),
+                                    };
+                                }
+                                None => {}
+                            },
+                            Ok(None) => {
+                                break Error::unavailable("TASK_STREAM_BROKEN", "the task's stream ended early");
+                            }
+                            Err(status) => break status.into(),
+                        }
+                    }
+                }
+                Err(status) => Error::from(status),
+            };
+            broken += 1;
+            // a host that is not there is for the step to decide on, not for this loop
+            if !failure.kind().retryable() || failure.reason() == "HOST_NOT_CONNECTED" || broken >= JOINS {
+                return Err(failure);
+            }
+            tokio::time::sleep(JOIN_WAIT).await;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The stack itself: see [`super`] for the order and its reasons.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use gyre_model::catalog::MethodInfo;
+use gyre_model::{Caller, Error, Kind, Result, validate, wire};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower_service::Service;
+use tracing::Instrument as _;
+
+use super::deadline::Deadline;
+use super::watched::Watched;
+use super::{MAX_MESSAGE, Peer, access, no_such_call, owner, peer, refuse};
+use crate::context::{self, Context};
+use crate::mesh::Mesh;
+use crate::reason;
+use crate::tasks::panic_text;
+use crate::telemetry::{metrics, propagate};
+
+/// A service with its layers.
+#[derive(Clone)]
+pub(super) struct Stack(Arc<Inner>);
+
+struct Inner {
+    routes: Routes,
+    mesh: Mesh,
+    service: &'static str,
+}
+
+impl Stack {
+    pub(super) fn new(routes: Routes, mesh: Mesh, service: &'static str) -> Self {
+        Self(Arc::new(Inner { routes: routes.prepare(), mesh, service }))
+    }
+}
+
+impl Service<Request<Body>> for Stack {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let stack = self.0.clone();
+        Box::pin(async move { Ok(stack.trace(request).await) })
+    }
+}
+
+impl Inner {
+    /// 1 to 3: around everything.
+    async fn trace(&self, request: Request<Body>) -> Response<Body> {
+        let started = Instant::now();
+        let Some(known) = metrics::method(request.uri().path()) else {
+            metrics::unknown_method().count(Code::Unimplemented, started.elapsed());
+            return refuse(no_such_call(request.uri().path()));
+        };
+        let info = known.info;
+        let under_way = self.mesh.begin_call();
+        let span =
+            tracing::info_span!("rpc", service = self.service, method = info.path, trace_id = tracing::field::Empty);
+        let trace = propagate::adopt(&span, propagate::extract(request.headers()));
+        let deadline = Deadline::of_server(info, request.headers());
+        let context = Context { deadline: deadline.at(), trace: Some(trace) };
+
+        let work = context::scope(context, deadline.within(guard(self.answer(info, request)))).instrument(span.clone());
+        let response = work.await.unwrap_or_else(refuse);
+
+        let code = code_of(&response);
+        if info.server_streaming && code == Code::Ok {
+            let refusing = self.mesh.refusing().clone();
+            let watched = |body| Watched::new(body, known, started, deadline, context, span, refusing, under_way);
+            return response.map(|body| Body::new(watched(body)));
+        }
+        let took = started.elapsed();
+        known.metrics.count(code, took);
+        tracing::debug!(parent: &span, ?code, micros = took.as_micros(), "answered");
+        response
+    }
+
+    /// 4 to 7, and the handler.
+    async fn answer(&self, info: &'static MethodInfo, mut request: Request<Body>) -> Result<Response<Body>> {
+        let from = request.extensions().get::<Peer>().copied();
+        if from.is_none() {
+            peer::forget_claims(request.headers_mut());
+        }
+        if self.mesh.refusing().is_cancelled() {
+            let text = format!("this instance of {} shuts down", self.service);
+            return Err(Error::unavailable(reason::DRAINING, text));
+        }
+        let caller = Caller::read(request.headers());
+        let (head, body) = request.into_parts();
+
+        let mut request = if info.client_streaming {
+            owner::check(&self.mesh, self.service, info, &head.headers, None).await?;
+            access::check(info, from, caller.as_ref())?;
+            Request::from_parts(head, body)
+        } else {
+            let framed = read(info, body).await?;
+            let message = match wire::unframe(&framed) {
+                Some((false, message, length)) if length == framed.len() => message,
+                _ => {
+                    let text = format!("{} takes one message that is not compressed", info.path);
+                    return Err(Error::new(Kind::InvalidArgument, reason::BROKEN_MESSAGE, text));
+                }
+            };
+            owner::check(&self.mesh, self.service, info, &head.headers, Some(message)).await?;
+            access::check(info, from, caller.as_ref())?;
+            validate::check(info, message)?;
+            Request::from_parts(head, Body::new(Full::new(framed)))
+        };
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        match self.routes.clone().call(request).await {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
+        }
+    }
+}
+
+async fn read(info: &MethodInfo, body: Body) -> Result<bytes::Bytes> {
+    let limited = Limited::new(body, MAX_MESSAGE + wire::FRAME_HEAD);
+    match limited.collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let text = format!("the message to {} has more than {MAX_MESSAGE} bytes", info.path);
+            Err(Error::new(Kind::ResourceExhausted, reason::MESSAGE_TOO_LARGE, text))
+        }
+        Err(error) => {
+            let text = format!("the message to {} broke off: {error}", info.path);
+            Err(Error::new(Kind::Cancelled, reason::BROKEN_MESSAGE, text))
+        }
+    }
+}
+
+/// Turns a panic into an answer.
+async fn guard<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(done) => done,
+        Err(panic) => {
+            metrics::panicked();
+            Err(Error::internal(format!("handler panicked: {}", panic_text(&*panic))))
+        }
+    }
+}
+
+/// The code of an answer: an error without body has it in its headers.
+fn code_of(response: &Response<Body>) -> Code {
+    response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}

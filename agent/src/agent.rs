@@ -92,7 +92,7 @@ impl Agent {
                 }
                 Err(unknown(named))
             }
-            (Hosts::Simulated { hosts, .. }, Some(named)) => {
+            (Hosts::Simulated { simulation, fetch, max_image_bytes, hosts }, Some(named)) => {
                 let mut hosts = hosts.lock();
                 if let Some(host) = hosts.get(&named) {
                     return Ok(host.clone());
@@ -100,7 +100,7 @@ impl Agent {
                 if !opening {
                     return Err(unknown(Some(named)));
                 }
-                let host = self.simulated_host();
+                let host = self.simulated_host(simulation, fetch.clone(), *max_image_bytes);
                 hosts.insert(named, host.clone());
                 Ok(host)
             }
@@ -108,17 +108,14 @@ impl Agent {
         }
     }
 
-    fn simulated_host(&self) -> Host {
-        let Hosts::Simulated { simulation, fetch, max_image_bytes, .. } = &self.0.hosts else {
-            unreachable!("asked for by a simulator only")
-        };
+    fn simulated_host(&self, simulation: &Simulation, fetch: Arc<dyn Fetch>, max_image_bytes: u64) -> Host {
         Host::new(HostParts {
-            ports: simulator::ports(fetch.clone()),
+            ports: simulator::ports(fetch),
             facts: simulator::facts(simulation),
             journal: Journal::none(),
             binding: Binding::in_memory(),
             widths: Widths::unbounded(),
-            max_image_bytes: *max_image_bytes,
+            max_image_bytes,
             faults: self.0.faults.clone(),
             tracker: self.0.tracker.clone(),
             stop: self.0.stop.clone(),

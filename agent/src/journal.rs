@@ -19,6 +19,7 @@ use gyre_proto::agent::v1::{Task, TaskOutcome};
 use tokio::sync::oneshot;
 
 use self::file::File;
+pub(crate) use self::file::replace;
 
 /// A task that the journal knows.
 #[derive(Debug, Clone)]

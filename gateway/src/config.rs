@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The gateway's settings. The defaults suit one machine and a cluster alike.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct GatewayConfig {
     /// The certificate and key to serve with; without them the port speaks plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -77,8 +77,3 @@ impl Default for Limits {
     }
 }
 
-impl Default for GatewayConfig {
-    fn default() -> Self {
-        Self { tls: None, limits: Limits::default() }
-    }
-}

@@ -1,8 +1,9 @@
 //! The way inwards: a call with its caller in headers is handed to the mesh, which finds the owner, tries again and keeps the
 //! deadline; or to the gateway's own services. For HTTP, whole answers are taken apart here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,16 +24,16 @@ use crate::members::Members;
 
 /// The deadline of a call, as gRPC writes it.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// The mesh service that stands for any member.
-const ANY: &str = "*";
 /// Most bytes of an answer that is turned into JSON.
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// The ways to all services.
 #[derive(Debug)]
 pub struct Forward {
-    services: HashMap<&'static str, MeshChannel>,
-    any: MeshChannel,
+    mesh: Mesh,
+    services: BTreeMap<&'static str, MeshChannel>,
+    /// Whose turn it is to answer what every service answers alike.
+    turn: AtomicUsize,
     members: MemberServiceServer<Members>,
 }
 
@@ -58,7 +59,19 @@ impl Forward {
             })
             .collect();
         let members = MemberServiceServer::new(Members::new(mesh.clone()));
-        Self { services, any: mesh.channel(ANY), members }
+        Self { mesh: mesh.clone(), services, turn: AtomicUsize::new(0), members }
+    }
+
+    /// A service to ask what every service answers alike: one in this process, or else one that has members, in turns.
+    fn any(&self) -> Option<&MeshChannel> {
+        let here = self.services.iter().find(|(service, _)| self.mesh.local_service(service).is_some());
+        if let Some((_, channel)) = here {
+            return Some(channel);
+        }
+        let view = self.mesh.current().peek();
+        let there = self.services.iter().filter(|(service, _)| !view.members(service).is_empty());
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % there.clone().count().max(1);
+        there.map(|(_, channel)| channel).nth(turn).or_else(|| self.services.values().next())
     }
 
     /// Hands on a request whose headers are those of the mesh.
@@ -68,7 +81,10 @@ impl Forward {
                 Some(channel) => channel.clone().call(request).await,
                 None => Ok(crate::grpc::no_such_call(method.path).into_http()),
             },
-            HostedBy::Every => self.any.clone().call(request).await,
+            HostedBy::Every => match self.any() {
+                Some(channel) => channel.clone().call(request).await,
+                None => Ok(crate::grpc::no_such_call(method.path).into_http()),
+            },
             HostedBy::Gateway => self.members.clone().call(request).await,
             HostedBy::Agent => Ok(crate::grpc::no_such_call(method.path).into_http()),
         };

@@ -36,8 +36,6 @@ const MOST_HEADERS: usize = 100;
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub secure: bool,
 }
 
 /// Everything that answering needs.

@@ -26,7 +26,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
-use tower::Service;
+use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
@@ -58,7 +58,7 @@ pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Trace, request: Reque
 /// Answers a gRPC-web request.
 pub async fn answer_web(front: &Arc<Front>, peer: Peer, trace: Trace, request: Request<Incoming>) -> Response<Body> {
     let inner = Passing { front: front.clone(), peer, trace };
-    let mut web = tonic_web::GrpcWebService::new(inner);
+    let mut web = tonic_web::GrpcWebLayer::new().layer(inner);
     match web.call(request.map(Body::new)).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
@@ -155,7 +155,12 @@ fn clean(headers: &mut HeaderMap) {
 fn timeout(front: &Front, method: &MethodInfo, headers: &HeaderMap) -> Result<Option<std::time::Duration>, Refusal> {
     let Some(header) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
     let timeout = timeout_of(header).ok_or_else(|| {
-        Refusal::new(Refused::BadGrpc, Kind::InvalidArgument, "INVALID_HEADER", "grpc-timeout must be digits and a unit")
+        Refusal::new(
+            Refused::BadGrpc,
+            Kind::InvalidArgument,
+            "INVALID_HEADER",
+            "grpc-timeout must be digits and a unit",
+        )
     })?;
     let stream = method.client_streaming || method.server_streaming;
     Ok(Some(if stream { timeout } else { timeout.min(front.limits.call_time) }))

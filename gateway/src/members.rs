@@ -20,10 +20,7 @@ impl Members {
 
 #[async_trait::async_trait]
 impl MemberService for Members {
-    async fn list_members(
-        &self,
-        _: Request<ListMembersRequest>,
-    ) -> Result<Response<ListMembersResponse>, Status> {
+    async fn list_members(&self, _: Request<ListMembersRequest>) -> Result<Response<ListMembersResponse>, Status> {
         let view = self.mesh.view();
         let members = view.all().map(|member| member.as_ref().into()).collect();
         Ok(Response::new(ListMembersResponse { members, epoch: view.epoch() }))

@@ -125,7 +125,9 @@ pub fn metrics() -> &'static Metrics {
     METRICS.get_or_init(|| {
         let refused: Family<RefusedLabels, Counter> = Family::default();
         let calls: Family<CallLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| {
-            Histogram::new([0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
+            Histogram::new([
+                0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+            ])
         });
         let metrics = Metrics {
             refused: Refused::ALL

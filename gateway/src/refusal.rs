@@ -1,10 +1,10 @@
 //! How the gateway says no: one value for whatever transport the caller uses. Over HTTP it is `application/problem+json`
 //! (RFC 9457), over gRPC a status with the same facts.
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Response, StatusCode};
 use gyre_model::error::Violation;
 use gyre_model::{Error, Kind};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 

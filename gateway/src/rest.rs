@@ -94,8 +94,13 @@ async fn call(
         return Ok(answer::stream(front, plan, trace, response));
     }
     let message = if sign_in::is(plan.method) {
-        sign_in::guarded(front, peer, &frame[wire::FRAME_HEAD..], front.forward.unary(plan.method, along, frame.clone()))
-            .await?
+        sign_in::guarded(
+            front,
+            peer,
+            &frame[wire::FRAME_HEAD..],
+            front.forward.unary(plan.method, along, frame.clone()),
+        )
+        .await?
     } else {
         front.forward.unary(plan.method, along, frame).await?
     };

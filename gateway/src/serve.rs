@@ -110,9 +110,9 @@ impl Port {
         metrics().connections.inc();
         let _ = socket.set_nodelay(true);
         match &self.tls {
-            None => self.speak(socket, Peer { address, secure: false }).await,
+            None => self.speak(socket, Peer { address }).await,
             Some(tls) => match tokio::time::timeout(self.front.limits.header_time, tls.accept(socket)).await {
-                Ok(Ok(stream)) => self.speak(stream, Peer { address, secure: true }).await,
+                Ok(Ok(stream)) => self.speak(stream, Peer { address }).await,
                 Ok(Err(error)) => {
                     metrics().refused(Refused::Tls);
                     tracing::debug!(%address, %error, "handshake failed");
@@ -137,7 +137,8 @@ impl Port {
         });
         let connection = self.builder.serve_connection(io, service);
         tokio::pin!(connection);
-        let glance = (limits.header_time.min(limits.idle_time).min(limits.body_time) / 4).max(Duration::from_millis(10));
+        let glance =
+            (limits.header_time.min(limits.idle_time).min(limits.body_time) / 4).max(Duration::from_millis(10));
         let mut glances = tokio::time::interval(glance);
         glances.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut stopping, mut idle) = (false, false);

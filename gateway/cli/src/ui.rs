@@ -84,10 +84,8 @@ impl Step {
                 bar.set_position(u64::try_from(percent.clamp(0, 100)).unwrap_or(0));
                 bar.set_message(doing);
             }
-            None if self.look == Look::Lines => {
-                if self.changed(&doing) {
-                    line(&format!("{}: {percent}% {doing}", self.title));
-                }
+            None if self.look == Look::Lines && self.changed(&doing) => {
+                line(&format!("{}: {percent}% {doing}", self.title));
             }
             None => {}
         }

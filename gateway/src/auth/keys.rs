@@ -60,7 +60,9 @@ impl Keys {
                     let keys = response.into_inner().keys.into_iter().map(|key| (key.id, key.public_key)).collect();
                     self.known.store(Some(Arc::new(Known { keys, since: Instant::now() })));
                 }
-                Err(status) => tracing::warn!(error = %status.message(), "cannot read the keys of tokens from identity"),
+                Err(status) => {
+                    tracing::warn!(error = %status.message(), "cannot read the keys of tokens from identity")
+                }
             }
         }
         match self.known.load().as_ref() {

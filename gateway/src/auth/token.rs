@@ -165,11 +165,8 @@ pub(crate) mod tests {
         let other = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
         assert_eq!(verify(&sign(&other, HEADER, &claims(1000, 2000)), 1500), Err(TokenError::Signature));
         let (signed, signature) = good.rsplit_once('.').unwrap();
-        let forged = format!(
-            "{}.{}.{signature}",
-            signed.split_once('.').unwrap().0,
-            URL_SAFE_NO_PAD.encode(claims(1000, 9000))
-        );
+        let forged =
+            format!("{}.{}.{signature}", signed.split_once('.').unwrap().0, URL_SAFE_NO_PAD.encode(claims(1000, 9000)));
         assert_eq!(verify(&forged, 1500), Err(TokenError::Signature));
         for header in [
             r#"{"alg":"none","kid":"k1"}"#,
@@ -177,7 +174,11 @@ pub(crate) mod tests {
             r#"{"alg":"EdDSA"}"#,
             r#"{"alg":"EdDSA","kid":"k1","crit":["b64"]}"#,
         ] {
-            assert_eq!(verify(&sign(&pair(), header, &claims(1000, 2000)), 1500), Err(TokenError::Malformed), "{header}");
+            assert_eq!(
+                verify(&sign(&pair(), header, &claims(1000, 2000)), 1500),
+                Err(TokenError::Malformed),
+                "{header}"
+            );
         }
         let wrong = claims(1000, 2000).replace("gyre", "other");
         assert_eq!(verify(&sign(&pair(), HEADER, &wrong), 1500), Err(TokenError::Malformed));

@@ -153,7 +153,9 @@ impl Schemas {
             }
             FieldType::Enum(name) => self.choice(name),
             FieldType::Time => json!({"type": "string", "format": "date-time"}),
-            FieldType::Duration => json!({"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,9})?s$", "examples": ["30s"]}),
+            FieldType::Duration => {
+                json!({"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,9})?s$", "examples": ["30s"]})
+            }
             FieldType::Message("google.protobuf.FieldMask") => {
                 json!({"type": "string", "examples": ["name,description"]})
             }
@@ -171,10 +173,8 @@ impl Schemas {
             let file = file.file_descriptor_proto();
             let values: Vec<_> = described.values().filter(|value| value.number() != 0).collect();
             let names: Vec<&str> = values.iter().map(|value| value.name()).collect();
-            let texts: Vec<String> = values
-                .iter()
-                .map(|value| format!("- `{}`: {}", value.name(), comment(file, value.path())))
-                .collect();
+            let texts: Vec<String> =
+                values.iter().map(|value| format!("- `{}`: {}", value.name(), comment(file, value.path()))).collect();
             let doc = format!("{}\n\n{}", comment(file, described.path()), texts.join("\n"));
             self.made.insert(short.clone(), json!({"type": "string", "enum": names, "description": doc}));
         }

@@ -73,7 +73,8 @@ impl Events {
             let Some((compressed, message, length)) = wire::unframe(&self.buffer) else { break };
             self.count += 1;
             let _ = write!(events, "id: {}\nevent: message\ndata: ", self.count);
-            let printed = if compressed { Err("it is compressed".to_owned()) } else { (self.codec.print)(message, &mut events) };
+            let printed =
+                if compressed { Err("it is compressed".to_owned()) } else { (self.codec.print)(message, &mut events) };
             if let Err(error) = printed {
                 return Some(self.end_with(&Error::internal(format_args!("a message cannot be printed: {error}"))));
             }

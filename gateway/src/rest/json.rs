@@ -86,7 +86,12 @@ impl JsonReader {
         if !error.is_data() {
             return wrong(format!("the body is not JSON: {text} at line {line} column {column}"));
         }
-        let place = Place::find(json, offset(json, line, column));
+        let mut end = offset(json, line, column);
+        // A value whose text cannot be read as a number is noticed when the object that it closes was just passed.
+        if end > 0 && matches!(json.get(end - 1), Some(b'}' | b']')) {
+            end -= 1;
+        }
+        let place = Place::find(json, end);
         let (path, meant) = self.resolve(&place);
         let description = match meant {
             Meant::Unknown { name, message } => {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use gyre_model::catalog::{FieldType, MethodInfo, catalog};
 use gyre_model::error::Violation;
-use gyre_model::{Error, Kind, parse_uuid, wire};
+use gyre_model::{Error, parse_uuid, wire};
 use gyre_proto::json::JsonCodec;
 use gyre_proto::{FieldMask, Message as _};
 use http::Method;
@@ -42,8 +42,6 @@ pub enum BodyPlan {
     Field {
         /// Its number.
         number: u32,
-        /// Its name.
-        name: &'static str,
         /// The full name of its message.
         message: &'static str,
         /// Reads it.
@@ -99,12 +97,7 @@ pub fn json_path(path: &str) -> String {
 
 impl Plan {
     /// Plans one binding of a call. The error tells why the descriptors do not allow it.
-    pub fn new(
-        method: &'static MethodInfo,
-        http: Method,
-        path: &str,
-        body: &str,
-    ) -> Result<(Self, Template), String> {
+    pub fn new(method: &'static MethodInfo, http: Method, path: &str, body: &str) -> Result<(Self, Template), String> {
         let fault = |what: String| format!("{} {path}: {what}", method.path);
         let template = Template::parse(path).map_err(fault)?;
         let input = method.descriptor.input();
@@ -120,7 +113,7 @@ impl Plan {
         let mut parameters = Vec::new();
         let mut names = HashMap::new();
         let mut found = Vec::new();
-        reachable(&input, "", 1, &mut Vec::new(), &mut found);
+        reachable(&input, "", 1, &[], &mut found);
         for (path, spellings) in found {
             let Ok(target) = Target::plan(&input, &path) else { continue };
             let in_path = variables.iter().any(|(_, variable)| variable.numbers == target.numbers);
@@ -226,7 +219,8 @@ impl Plan {
             if own != inside {
                 continue;
             }
-            let text = variable(segments, range).ok_or_else(|| invalid(target, "must be UTF-8 once %-signs are undone"))?;
+            let text =
+                variable(segments, range).ok_or_else(|| invalid(target, "must be UTF-8 once %-signs are undone"))?;
             target.put(out, &text, usize::from(inside.is_some())).map_err(|must| invalid(target, &must))?;
         }
         Ok(())
@@ -381,7 +375,6 @@ fn body_plan(method: &'static MethodInfo, input: &MessageDescriptor, body: &str)
                     let prefix: &'static str = Box::leak(format!("{name}.").into_boxed_str());
                     Ok(BodyPlan::Field {
                         number: field.number,
-                        name: field.name,
                         message,
                         reader: reader(message, prefix)?,
                     })
@@ -397,7 +390,7 @@ fn reachable(
     message: &MessageDescriptor,
     prefix: &str,
     depth: usize,
-    spellings: &mut Vec<String>,
+    spellings: &[String],
     found: &mut Vec<(String, Vec<String>)>,
 ) {
     let Some(info) = catalog().message(message.full_name()) else { return };
@@ -417,7 +410,7 @@ fn reachable(
                     && !field.repeated
                     && depth < DEEPEST_PARAMETER
                 {
-                    reachable(&inner, &format!("{path}."), depth + 1, &mut here, found);
+                    reachable(&inner, &format!("{path}."), depth + 1, &here, found);
                 }
             }
             FieldType::Map => {}

@@ -8,7 +8,7 @@ use http::Method;
 use super::template::{Segment, Template};
 
 /// Most segments that a path may have.
-const MOST_SEGMENTS: usize = 16;
+const MOST_SEGMENTS: usize = 10;
 
 /// The segments of a path; the verb is cut off from the last.
 #[derive(Debug, Clone, Copy)]
@@ -164,12 +164,7 @@ fn walk_any<'n>(node: &'n Node, segments: &Segments<'_>, at: usize) -> Option<&'
     descend(node, segments, at, &|node| !node.ends.is_empty())
 }
 
-fn descend<'n>(
-    node: &'n Node,
-    segments: &Segments<'_>,
-    at: usize,
-    fits: &dyn Fn(&Node) -> bool,
-) -> Option<&'n Node> {
+fn descend<'n>(node: &'n Node, segments: &Segments<'_>, at: usize, fits: &dyn Fn(&Node) -> bool) -> Option<&'n Node> {
     if at == segments.count {
         return fits(node).then_some(node);
     }

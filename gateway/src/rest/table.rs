@@ -123,9 +123,11 @@ mod tests {
         assert_eq!(get.uuid, UUID);
         let list: ListVmsRequest = message(Method::GET, "/v1/vms?pageSize=7&order_by=name+desc&filter=a%3D1", "");
         assert_eq!((list.page_size, list.order_by.as_str(), list.filter.as_str()), (7, "name desc", "a=1"));
-        let create: CreateVmRequest = message(Method::POST, "/v1/vms?requestId=r1", r#"{"name": "web", "cpuCount": 2}"#);
+        let create: CreateVmRequest =
+            message(Method::POST, "/v1/vms?requestId=r1", r#"{"name": "web", "cpuCount": 2}"#);
         assert_eq!((create.request_id.as_str(), create.vm.unwrap().name.as_str()), ("r1", "web"));
-        let stop: StopVmRequest = message(Method::POST, &format!("/v1/vms/{UUID}:stop?requestId=r2"), r#"{"force": true}"#);
+        let stop: StopVmRequest =
+            message(Method::POST, &format!("/v1/vms/{UUID}:stop?requestId=r2"), r#"{"force": true}"#);
         assert_eq!((stop.uuid.as_str(), stop.force, stop.request_id.as_str()), (UUID, true, "r2"));
         let bare: StopVmRequest = message(Method::POST, &format!("/v1/vms/{UUID}:stop"), "");
         assert!(!bare.force);

@@ -103,10 +103,7 @@ mod tests {
         assert_eq!(stop.variables, [Variable { field: "uuid".into(), segments: 2..3 }]);
         assert_eq!(stop.verb, "stop");
         let nested = Template::parse("/v1/{name=zones/*/hosts/**}").unwrap();
-        assert_eq!(
-            nested.segments,
-            [word("v1"), word("zones"), Segment::One, word("hosts"), Segment::Rest]
-        );
+        assert_eq!(nested.segments, [word("v1"), word("zones"), Segment::One, word("hosts"), Segment::Rest]);
         assert_eq!(nested.variables[0].segments, 1..usize::MAX);
         assert_eq!(Template::parse("/v1/vms/{vm.uuid}").unwrap().variables[0].field, "vm.uuid");
         assert_eq!(Template::parse("/v1/vms:import").unwrap().verb, "import");

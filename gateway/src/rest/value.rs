@@ -55,8 +55,9 @@ impl Target {
         let mut message = message.clone();
         let mut names = path.split('.').peekable();
         while let Some(name) = names.next() {
-            let field =
-                message.get_field_by_name(name).ok_or_else(|| format!("{} has no field {name}", message.full_name()))?;
+            let field = message
+                .get_field_by_name(name)
+                .ok_or_else(|| format!("{} has no field {name}", message.full_name()))?;
             numbers.push(field.number());
             if names.peek().is_none() {
                 let form = form(&field).ok_or_else(|| format!("{path} cannot be written as text"))?;

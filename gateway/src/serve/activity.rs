@@ -83,9 +83,8 @@ impl Activity {
     /// What should become of the connection by now.
     pub fn verdict(&self, limits: &Limits) -> Verdict {
         let now = self.now();
-        let longer = |since: u64, limit: Duration| {
-            since != 0 && u128::from(now.saturating_sub(since)) >= limit.as_millis()
-        };
+        let longer =
+            |since: u64, limit: Duration| since != 0 && u128::from(now.saturating_sub(since)) >= limit.as_millis();
         if longer(self.stuck_since.load(Relaxed), limits.body_time) {
             return Verdict::Slow;
         }

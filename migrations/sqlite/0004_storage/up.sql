@@ -13,6 +13,7 @@ CREATE TABLE primary_storage (
     total_bytes INTEGER NOT NULL,
     used_bytes INTEGER NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX primary_storage_by_place ON primary_storage (cluster_uuid, path);
 
 CREATE TABLE image_server (
     uuid BLOB NOT NULL PRIMARY KEY,
@@ -26,6 +27,7 @@ CREATE TABLE image_server (
     total_bytes INTEGER NOT NULL,
     available_bytes INTEGER NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX image_server_by_place ON image_server (host_uuid, path);
 
 CREATE TABLE image (
     uuid BLOB NOT NULL PRIMARY KEY,
@@ -69,8 +71,9 @@ CREATE INDEX volume_by_time ON volume (create_time, uuid);
 CREATE INDEX volume_by_vm ON volume (vm_uuid);
 CREATE INDEX volume_by_host ON volume (host_uuid);
 CREATE INDEX volume_by_storage ON volume (primary_storage_uuid);
+CREATE INDEX volume_by_image ON volume (image_uuid);
 
--- Room on each host of a local primary storage.
+-- Room on each host of a local primary storage that was prepared there; the sums are the storage's counters.
 CREATE TABLE primary_storage_host (
     primary_storage_uuid BLOB NOT NULL REFERENCES primary_storage (uuid) ON DELETE CASCADE,
     host_uuid BLOB NOT NULL REFERENCES host (uuid) ON DELETE CASCADE,
@@ -79,3 +82,4 @@ CREATE TABLE primary_storage_host (
     used_bytes INTEGER NOT NULL,
     PRIMARY KEY (primary_storage_uuid, host_uuid)
 ) STRICT;
+CREATE INDEX primary_storage_host_by_host ON primary_storage_host (host_uuid);

@@ -122,9 +122,10 @@ impl Client {
         request
     }
 
-    fn tell(&self, method: &MethodInfo) {
+    /// Tells of a call, where that was asked for.
+    pub fn tell(&self, path: &str) {
         if self.verbose {
-            eprintln!("{} {} trace {}", self.endpoint, method.path, self.trace.id());
+            eprintln!("{} {path} trace {}", self.endpoint, self.trace.id());
         }
     }
 
@@ -152,7 +153,7 @@ impl Client {
         message: &DynamicMessage,
         timeout: Duration,
     ) -> Result<DynamicMessage> {
-        self.tell(method);
+        self.tell(method.path);
         let mut request = self.open_request(Bytes::from(message.encode_to_vec()));
         request.set_timeout(timeout);
         let path = PathAndQuery::from_static(method.path);
@@ -165,7 +166,7 @@ impl Client {
     /// # Errors
     /// What the service answers, or that nobody does.
     pub async fn open(&self, method: &'static MethodInfo, message: &DynamicMessage) -> Result<Answers> {
-        self.tell(method);
+        self.tell(method.path);
         let request = self.open_request(Bytes::from(message.encode_to_vec()));
         let path = PathAndQuery::from_static(method.path);
         let answer = self.grpc().await?.server_streaming(request, path, codec::BytesCodec).await?;
@@ -181,7 +182,7 @@ impl Client {
         method: &'static MethodInfo,
         messages: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<DynamicMessage> {
-        self.tell(method);
+        self.tell(method.path);
         let path = PathAndQuery::from_static(method.path);
         let request = self.open_request(messages);
         let answer = self.grpc().await?.client_streaming(request, path, codec::BytesCodec).await?;
@@ -193,6 +194,7 @@ impl Client {
     /// # Errors
     /// When name and password do not fit, or nobody answers.
     pub async fn sign_in(&self, account: &str, password: &str) -> Result<CreateSessionResponse> {
+        self.tell("/gyre.identity.v1.SessionService/CreateSession");
         let request = CreateSessionRequest { account: account.to_owned(), password: password.to_owned() };
         let answer = SessionServiceClient::new(self.channel()).create_session(self.request(request)).await?;
         Ok(answer.into_inner())

@@ -26,6 +26,7 @@ pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Re
     let (mut interrupted, mut stopped) = (interrupts()?, signal(SignalKind::terminate())?);
     let follow = !matches.get_flag("no-follow");
     let tail_bytes = matches.get_one::<i32>("tail").copied().unwrap_or(0);
+    client.tell("/gyre.vm.v1.VmService/ReadVmConsole");
     let request = client.open_request(ReadVmConsoleRequest { uuid: uuid.clone(), tail_bytes, follow });
     let mut stream = VmServiceClient::new(client.channel()).read_vm_console(request).await?.into_inner();
     let raw = if follow { Changed::raw()? } else { None };

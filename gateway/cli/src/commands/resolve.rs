@@ -44,10 +44,16 @@ pub async fn find(client: &Client, kind: &KindInfo, name: &str) -> Result<Vec<St
         .ok_or_else(|| Failure::general(format!("{} cannot be listed", kind.plural)))?;
     let mut request = DynamicMessage::new(method.descriptor.input());
     request.set_field_by_name("filter", Value::String(format!("name = {}", quoted(name))));
-    request.set_field_by_name("page_size", Value::I32(3));
+    // A star at either end is a wildcard of the filter language and none of a name: what it finds too is left out here.
+    let wild = name.starts_with('*') || name.ends_with('*');
+    request.set_field_by_name("page_size", Value::I32(if wild { 1000 } else { 3 }));
     let answer = client.call(method, &request).await?;
+    let same =
+        |item: &&DynamicMessage| item.get_field_by_name("name").is_some_and(|known| known.as_str() == Some(name));
     Ok(items(&answer)
         .iter()
+        .filter(same)
+        .take(3)
         .filter_map(|item| item.get_field_by_name("uuid").and_then(|uuid| uuid.as_str().map(str::to_owned)))
         .collect())
 }

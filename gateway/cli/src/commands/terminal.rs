@@ -50,8 +50,8 @@ impl Drop for Changed {
 pub fn ask(question: &str, secret: bool) -> Result<String> {
     let no_terminal = |_| Failure::usage("there is no terminal to ask in");
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
-    write!(terminal, "{question}: ")?;
-    // Signals are off with the echo: a Ctrl-C that ended the process would leave a terminal that does not show what is typed.
+    // The echo is off before the question shows, or the first keys could be seen. Signals are off with it: a Ctrl-C that ended the
+    // process would leave a terminal that does not show what is typed.
     let silent = secret
         .then(|| {
             Changed::new(&terminal, |modes| {
@@ -59,6 +59,7 @@ pub fn ask(question: &str, secret: bool) -> Result<String> {
             })
         })
         .transpose()?;
+    write!(terminal, "{question}: ")?;
     let mut answer = Vec::new();
     let mut key = [0];
     while terminal.read(&mut key)? == 1 {

@@ -95,6 +95,7 @@ async fn watch(
 ) -> Result<Operation> {
     let mut heard = Instant::now();
     loop {
+        client.tell("/gyre.common.v1.OperationService/WatchOperation");
         let request = client.open_request(WatchOperationRequest { uuid: last.uuid.clone() });
         let broken = match OperationServiceClient::new(client.channel()).watch_operation(request).await {
             Err(status) => Failure::from(status),

@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
     /// Where the gateway listens; plaintext, so on loopback only
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "GYRE_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
     /// Where everything is kept [default: $XDG_DATA_HOME/gyre]
     #[arg(long, value_name = "PATH", env = "GYRE_DATA_DIR")]

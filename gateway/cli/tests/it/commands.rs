@@ -168,3 +168,22 @@ fn help_tells_of_exit_codes_and_versions_are_told() {
     assert!(user.run(&["version"]).fine().out().starts_with("gyre "));
     assert!(user.run(&["vm", "create", "--help"]).fine().out().contains("--memory <SIZE>"));
 }
+
+#[test]
+fn the_manual_lists_the_nouns_and_verbs_that_there_are() {
+    let manual = include_str!("../../../../docs/cli.md");
+    for noun in gyre_cli::nouns::nouns() {
+        let kind = noun.kind.kind;
+        let row = manual.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{kind}`")));
+        let row = row.unwrap_or_else(|| panic!("{kind} is not in docs/cli.md"));
+        let listed = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let mut verbs: Vec<_> = noun.verbs().into_iter().map(|verb| verb.name).collect();
+        if kind == "vm" {
+            verbs.push("console".to_owned());
+        }
+        let mut listed: Vec<_> = listed.split_whitespace().collect();
+        listed.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(listed, verbs, "the verbs of {kind} in docs/cli.md");
+    }
+}

@@ -82,6 +82,8 @@ fn a_name_must_mean_exactly_one() {
     fake.given("vm", json!({"name": "twin"}));
     let text = user.run(&["vm", "delete", "twin"]).failed(5).err();
     assert!(text.contains(&one) && text.contains("AMBIGUOUS_NAME"), "{text}");
+    fake.given("vm", json!({"name": "web-1"}));
+    user.run(&["vm", "delete", "web-*"]).failed(3);
     assert!(fake.requests("DeleteVm").is_empty());
 }
 

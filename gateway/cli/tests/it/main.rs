@@ -1,5 +1,7 @@
 //! The command as people and scripts use it: the real binary, against a gateway that keeps everything in memory.
 
+#![allow(clippy::unwrap_used)]
+
 mod commands;
 mod demo;
 mod errors;

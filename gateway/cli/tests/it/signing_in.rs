@@ -117,3 +117,17 @@ fn a_sign_in_that_has_ended_is_told() {
     let text = user.run(&["vm", "list"]).failed(4).err();
     assert!(text.contains("SIGN_IN_EXPIRED") && text.contains("gyre login"), "{text}");
 }
+
+#[test]
+fn certificates_of_a_file_are_trusted_and_no_others() {
+    let (fake, certificate) = Fake::start_tls();
+    let user = User::of(&fake);
+    let file = user.file("ca.pem", certificate, 0o644);
+    user.run(&["--ca-file", file.to_str().unwrap(), "vm", "list"]).fine();
+    let (other, _) = Fake::start_tls();
+    let words = ["--endpoint", &other.endpoint, "--ca-file", file.to_str().unwrap(), "vm", "list"];
+    let text = user.run(&words).failed(6).err();
+    assert!(text.contains("GATEWAY_UNREACHABLE"), "{text}");
+    assert!(other.state().calls.is_empty());
+    user.run(&["--ca-file", "/nowhere.pem", "vm", "list"]).failed(2);
+}

@@ -33,6 +33,7 @@ mod engine;
 mod lane;
 mod live;
 mod metrics;
+pub mod process;
 mod record;
 mod recovery;
 mod registry;

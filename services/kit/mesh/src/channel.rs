@@ -150,6 +150,8 @@ impl MeshChannel {
                     None => return Ok(response),
                     Some(refused) => refused,
                 },
+                // tonic's own timer may be the first to notice that time is up.
+                Err(_) if deadline.passed() => return Err(retries.with_last(deadline.exceeded())),
                 Err(failure) if failure.reason() == reason::PEER_UNREACHABLE => failure,
                 Err(other) => return Err(retries.with_last(other)),
             };

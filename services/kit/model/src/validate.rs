@@ -5,6 +5,7 @@
 //! wire, so what is required is left to the mask. Output-only fields are not looked at, since what callers send there is
 //! ignored.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use crate::catalog::{Catalog, FieldInfo, FieldType, Format, MessageInfo, MethodInfo, catalog};
@@ -74,7 +75,17 @@ impl Checker {
             if !is_zero(value) {
                 seen |= 1 << slot;
             }
-            if let (FieldType::Message(inner), Value::Bytes(bytes)) = (field.ty, value) {
+            if let (FieldType::Message(inner), Value::Bytes(first)) = (field.ty, value) {
+                let merged;
+                let bytes = if field.repeated {
+                    first
+                } else if items[slot] > 1 {
+                    continue;
+                } else {
+                    // What stands there several times is one message in parts: ids are appended on the way.
+                    merged = merge(bytes, number, first);
+                    merged.as_ref()
+                };
                 if let Some(inner) = self.catalog.message(inner) {
                     let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
                     self.message(inner, bytes, &path, depth + 1)?;
@@ -143,6 +154,24 @@ impl Checker {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// All parts of a message that stands at a field.
+fn merge<'a>(bytes: &'a [u8], number: u32, first: &'a [u8]) -> Cow<'a, [u8]> {
+    let mut parts = wire::fields(bytes).filter_map(|(at, value)| match value {
+        Value::Bytes(part) if at == number => Some(part),
+        _ => None,
+    });
+    // The first is known.
+    parts.next();
+    match parts.next() {
+        None => Cow::Borrowed(first),
+        Some(second) => {
+            let mut whole = [first, second].concat();
+            parts.for_each(|part| whole.extend_from_slice(part));
+            Cow::Owned(whole)
+        }
     }
 }
 
@@ -241,6 +270,22 @@ mod tests {
             Ok(()) => Vec::new(),
             Err(error) => error.violations().iter().map(|violation| violation.field.clone()).collect(),
         }
+    }
+
+    #[test]
+    fn a_message_in_parts_is_one_message() {
+        let part = |name: &str, uuid: &str| {
+            let host = Host { name: name.into(), uuid: uuid.into(), ..Host::default() };
+            CreateHostRequest { host: Some(host), ..CreateHostRequest::default() }.encode_to_vec()
+        };
+        let method = catalog().method("/gyre.host.v1.HostService/CreateHost").unwrap();
+        let broken = |parts: &[Vec<u8>]| -> Vec<String> {
+            let error = check(method, &parts.concat()).unwrap_err();
+            error.violations().iter().map(|violation| violation.field.clone()).collect()
+        };
+        let whole = broken(&[part("h", "nonsense")]);
+        assert!(whole.contains(&"host.uuid".to_owned()) && !whole.contains(&"host.name".to_owned()));
+        assert_eq!(broken(&[part("h", ""), part("", "nonsense")]), whole);
     }
 
     #[test]

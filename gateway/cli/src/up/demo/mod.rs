@@ -6,6 +6,9 @@
 //! 3. a machine that is off is started; one in the bin is left there and another is made.
 
 mod console;
+mod ensure;
+mod image;
+mod machine;
 mod report;
 mod site;
 mod step;
@@ -96,7 +99,7 @@ pub struct DemoOutcome {
 /// When a step fails; what was made until then stays, and a second run goes on from there.
 pub async fn run(client: &Client, setup: DemoSetup, ui: &Ui) -> anyhow::Result<DemoOutcome> {
     let site = site::prepare(client, &setup, ui).await?;
-    let vm = site::machine(client, &setup, &site, ui).await?;
+    let vm = machine::machine(client, &setup, &site, ui).await?;
     let (greeted, console) = if setup.simulated || setup.greeting.is_empty() {
         (false, console::printed(client, &vm.uuid).await?)
     } else {

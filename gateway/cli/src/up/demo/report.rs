@@ -36,7 +36,7 @@ pub fn tell(setup: &DemoSetup, vm: &Vm, greeted: bool, console: &str, ui: &Ui) {
     ui.say("\nto try next, in another terminal:");
     for (command, what) in [
         (format!("gyre vm console {name}"), "type into the machine; Ctrl-] leaves"),
-        (format!("gyre vm list"), "all machines"),
+        ("gyre vm list".to_owned(), "all machines"),
         (format!("gyre vm stop {name} --wait"), "switch it off; `start` switches it on"),
         (
             format!(
@@ -45,7 +45,7 @@ pub fn tell(setup: &DemoSetup, vm: &Vm, greeted: bool, console: &str, ui: &Ui) {
             ),
             "another machine",
         ),
-        (format!("gyre operation list --limit 5"), "what was done"),
+        ("gyre operation list --limit 5".to_owned(), "what was done"),
         (format!("gyre vm delete {name} --wait"), "put it in the bin; `recover` takes it out, `expunge` empties it"),
     ] {
         ui.say(&format!("  {command}\n      {what}"));

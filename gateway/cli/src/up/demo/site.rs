@@ -1,11 +1,9 @@
 //! The demo's resources, each made where it is not there yet.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::stream::{self, StreamExt as _};
 use gyre_proto::host::v1::cluster_service_client::ClusterServiceClient;
 use gyre_proto::host::v1::host_service_client::HostServiceClient;
 use gyre_proto::host::v1::zone_service_client::ZoneServiceClient;
@@ -20,24 +18,20 @@ use gyre_proto::network::v1::{
     CreateIpRangeRequest, CreateL2NetworkRequest, CreateL3NetworkRequest, IpRange, L2Network, L2NetworkType, L3Network,
 };
 use gyre_proto::storage::v1::image_server_service_client::ImageServerServiceClient;
-use gyre_proto::storage::v1::image_service_client::ImageServiceClient;
 use gyre_proto::storage::v1::primary_storage_service_client::PrimaryStorageServiceClient;
 use gyre_proto::storage::v1::{
-    CreateImageRequest, CreateImageServerRequest, CreatePrimaryStorageRequest, GetImageRequest, Image, ImageServer,
-    ImageState, PrimaryStorage, PrimaryStorageType, UploadImageRequest,
+    CreateImageServerRequest, CreatePrimaryStorageRequest, ImageServer, PrimaryStorage, PrimaryStorageType,
 };
 use gyre_proto::vm::v1::instance_offering_service_client::InstanceOfferingServiceClient;
-use gyre_proto::vm::v1::vm_service_client::VmServiceClient;
-use gyre_proto::vm::v1::{
-    CreateInstanceOfferingRequest, CreateVmRequest, GetVmRequest, InstanceOffering, ListVmsRequest, StartVmRequest, Vm,
-    VmState,
-};
+use gyre_proto::vm::v1::{CreateInstanceOfferingRequest, InstanceOffering};
 
 use super::DemoSetup;
+use super::ensure::{ensure, ensure_by_operation};
+use super::image::image;
 use super::step::{by_name, found, made, settled, waited};
 use crate::client::Client;
-use crate::commands::{pieces, wait};
-use crate::failure::{Failure, Result};
+use crate::commands::wait;
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// How long a host's agent may take to answer.
@@ -46,53 +40,14 @@ const CONNECT: Duration = Duration::from_secs(60);
 /// What a machine needs.
 #[derive(Debug)]
 pub struct Site {
-    cluster: String,
-    image: String,
-    network: String,
-    offering: String,
-}
-
-/// Makes a resource that is answered at once, unless one of its name is there; answers its UUID.
-macro_rules! ensure {
-    ($client:ident, $ui:ident, $kind:literal, $name:expr, $service:ident.$call:ident($request:ident { $field:ident: $resource:expr })) => {{
-        let name: &str = $name;
-        match by_name($client, $kind, name).await? {
-            Some(uuid) => {
-                found($ui, $kind, name);
-                uuid
-            }
-            None => {
-                let request = $client.request($request { $field: Some($resource), request_id: String::new() });
-                let answer = $service::new($client.channel()).$call(request).await.map_err(Failure::from);
-                let uuid = answer.with_context(|| format!("{} {name:?} cannot be made", $kind))?.into_inner().uuid;
-                made($ui, $kind, name);
-                uuid
-            }
-        }
-    }};
-}
-
-/// Makes a resource that takes work, unless one of its name is there, and waits for the work of either; answers its UUID.
-macro_rules! ensure_by_operation {
-    ($client:ident, $ui:ident, $kind:literal, $name:expr, $service:ident.$call:ident($request:ident { $field:ident: $resource:expr })) => {{
-        let name: &str = $name;
-        // Work of a run before this one may end by undoing what was found, so it is looked for twice.
-        if let Some(uuid) = by_name($client, $kind, name).await? {
-            settled($client, $ui, &uuid).await?;
-        }
-        match by_name($client, $kind, name).await? {
-            Some(uuid) => {
-                found($ui, $kind, name);
-                uuid
-            }
-            None => {
-                let request = $client.request($request { $field: Some($resource), request_id: String::new() });
-                let answer = $service::new($client.channel()).$call(request).await.map_err(Failure::from);
-                let operation = answer.with_context(|| format!("{} {name:?} cannot be made", $kind))?.into_inner();
-                waited($client, $ui, &operation).await.with_context(|| format!("{} {name:?} cannot be made", $kind))?
-            }
-        }
-    }};
+    /// The cluster.
+    pub cluster: String,
+    /// The image.
+    pub image: String,
+    /// The L3 network.
+    pub network: String,
+    /// The offering.
+    pub offering: String,
 }
 
 /// Makes everything but the machine.
@@ -247,111 +202,4 @@ async fn connected(client: &Client, ui: &Ui, uuid: &str) -> anyhow::Result<()> {
     }
     step.done("");
     Ok(())
-}
-
-/// The image: made, then uploaded, where that did not happen yet.
-async fn image(client: &Client, setup: &DemoSetup, ui: &Ui, server: String) -> anyhow::Result<String> {
-    let uuid = ensure_by_operation!(
-        client,
-        ui,
-        "image",
-        &setup.image_name,
-        ImageServiceClient.create_image(CreateImageRequest {
-            image: Image {
-                name: setup.image_name.clone(),
-                image_server_uuid: server,
-                url: "upload".to_owned(),
-                format: setup.image_format.into(),
-                shared: true,
-                ..Image::default()
-            }
-        })
-    );
-    let request = client.request(GetImageRequest { uuid: uuid.clone() });
-    let image = ImageServiceClient::new(client.channel()).get_image(request).await.map_err(Failure::from)?.into_inner();
-    if image.state() == ImageState::Uploading {
-        let operation = upload(client, setup, ui, &uuid)
-            .await
-            .with_context(|| format!("the image {} cannot be uploaded", setup.image_file.display()))?;
-        waited(client, ui, &operation).await?;
-    }
-    Ok(uuid)
-}
-
-async fn upload(
-    client: &Client,
-    setup: &DemoSetup,
-    ui: &Ui,
-    uuid: &str,
-) -> anyhow::Result<gyre_proto::common::v1::Operation> {
-    let file = tokio::fs::File::open(&setup.image_file).await?;
-    let total = file.metadata().await?.len();
-    let step = Arc::new(ui.step("upload image"));
-    let fault = Arc::new(Mutex::new(None));
-    let broken = Arc::clone(&fault);
-    let head = UploadImageRequest { uuid: uuid.to_owned(), data: bytes::Bytes::new() };
-    let body = pieces(file, Some(total), Arc::clone(&step), move |error| {
-        *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    })
-    .map(|data| UploadImageRequest { uuid: String::new(), data });
-    let request = client.open_request(stream::iter([head]).chain(body));
-    let answer = ImageServiceClient::new(client.channel()).upload_image(request).await;
-    if let Some(error) = fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return Err(error.into());
-    }
-    let operation = answer.map_err(Failure::from)?.into_inner();
-    if let Some(step) = Arc::into_inner(step) {
-        step.done("");
-    }
-    Ok(operation)
-}
-
-/// The machine: made, or found and started.
-pub async fn machine(client: &Client, setup: &DemoSetup, site: &Site, ui: &Ui) -> anyhow::Result<Vm> {
-    let mut uuid = present(client, setup).await?;
-    if let Some(vm) = &uuid {
-        settled(client, ui, vm).await?;
-        uuid = present(client, setup).await?;
-    }
-    let uuid = match uuid {
-        Some(uuid) => {
-            let state = get(client, &uuid).await?.state();
-            if state == VmState::Stopped {
-                let request = client.request(StartVmRequest { uuid: uuid.clone(), request_id: String::new() });
-                let answer = VmServiceClient::new(client.channel()).start_vm(request).await.map_err(Failure::from)?;
-                waited(client, ui, &answer.into_inner()).await.context("the machine cannot be started")?;
-            } else {
-                found(ui, "vm", &setup.name);
-            }
-            uuid
-        }
-        None => {
-            let vm = Vm {
-                name: setup.name.clone(),
-                instance_offering_uuid: site.offering.clone(),
-                image_uuid: site.image.clone(),
-                l3_network_uuids: vec![site.network.clone()],
-                cluster_uuid: site.cluster.clone(),
-                ..Vm::default()
-            };
-            let request = client.request(CreateVmRequest { vm: Some(vm), request_id: String::new() });
-            let answer = VmServiceClient::new(client.channel()).create_vm(request).await.map_err(Failure::from)?;
-            waited(client, ui, &answer.into_inner()).await.context("the machine cannot be made")?
-        }
-    };
-    Ok(get(client, &uuid).await?)
-}
-
-/// The machine of the demo, unless it is on its way out.
-async fn present(client: &Client, setup: &DemoSetup) -> Result<Option<String>> {
-    let name = crate::commands::quoted(&setup.name);
-    let request = ListVmsRequest { filter: format!("name = {name}"), page_size: 100, ..ListVmsRequest::default() };
-    let page = VmServiceClient::new(client.channel()).list_vms(client.request(request)).await?.into_inner();
-    let leaving = |vm: &Vm| matches!(vm.state(), VmState::Destroying | VmState::Destroyed | VmState::Expunging);
-    Ok(page.vms.into_iter().find(|vm| !leaving(vm)).map(|vm| vm.uuid))
-}
-
-async fn get(client: &Client, uuid: &str) -> Result<Vm> {
-    let request = client.request(GetVmRequest { uuid: uuid.to_owned() });
-    Ok(VmServiceClient::new(client.channel()).get_vm(request).await?.into_inner())
 }

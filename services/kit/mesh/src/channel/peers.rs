@@ -144,6 +144,10 @@ impl PeerConnection {
                 self.suspect.store(0, Ordering::Relaxed);
                 Ok(response)
             }
+            Err(error) if ran_out(&error) => {
+                let text = format!("{} did not answer in time", self.address);
+                Err(Error::unavailable(reason::PEER_UNREACHABLE, text))
+            }
             Err(error) => Err(self.unreachable(chain(&error))),
         }
     }
@@ -159,6 +163,11 @@ impl PeerConnection {
         let text = format!("{} did not answer: {cause}", self.address);
         Error::unavailable(reason::PEER_UNREACHABLE, text).with("address", self.address.as_ref())
     }
+}
+
+/// Whether tonic's timer ended the call: that says nothing of the peer.
+fn ran_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<tonic::TimeoutExpired>() || error.source().is_some_and(ran_out)
 }
 
 /// An error with its causes.

@@ -1,6 +1,10 @@
 //! Every way a command can fail, with the exit code that scripts see. The codes are documented in `gyre --help` and
 //! `docs/cli.md`; they never change their meaning.
 
+mod exit;
+
+pub use exit::{EXIT_CODES, Exit};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
@@ -12,58 +16,6 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use crate::output::Format;
-
-/// The exit codes, for `--help`.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    a failure that is none of those below
-  2    wrong usage, or a value that breaks a rule
-  3    something named is not there
-  4    refused: not signed in, or not allowed
-  5    the present state does not permit it, or somebody else was first
-  6    the service does not answer, or time ran out
-  7    the operation failed or was cancelled; what it did is undone
-  8    no room, or a limit is reached
-  130  interrupted; an operation under way goes on";
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// A failure without a code of its own.
-    General = 1,
-    /// Wrong usage, or a value that breaks a rule.
-    Usage = 2,
-    /// Something named is not there.
-    NotFound = 3,
-    /// Not signed in, or not allowed.
-    Refused = 4,
-    /// The state of things does not permit it.
-    Conflict = 5,
-    /// No answer, or not in time.
-    Unavailable = 6,
-    /// The operation failed.
-    Operation = 7,
-    /// No room, or a limit.
-    Exhausted = 8,
-    /// Ctrl-C.
-    Interrupted = 130,
-}
-
-impl Exit {
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::InvalidArgument => Self::Usage,
-            Kind::NotFound => Self::NotFound,
-            Kind::PermissionDenied | Kind::Unauthenticated => Self::Refused,
-            Kind::AlreadyExists | Kind::FailedPrecondition | Kind::Aborted => Self::Conflict,
-            Kind::Unavailable | Kind::DeadlineExceeded => Self::Unavailable,
-            Kind::ResourceExhausted => Self::Exhausted,
-            Kind::Cancelled | Kind::Unimplemented | Kind::Internal => Self::General,
-        }
-    }
-}
 
 /// A failure as people and programs are told of it.
 #[derive(Debug, Clone)]
@@ -135,10 +87,8 @@ impl Failure {
 
     /// An operation that ended badly, with its own error where it has one.
     pub fn operation(message: impl Into<String>, error: Option<Error>) -> Self {
-        let mut failure = error.map_or_else(
-            || Self::plain(Exit::Operation, Kind::Cancelled.name(), "OPERATION_ENDED", ""),
-            |error| Self::from(error),
-        );
+        let mut failure = error
+            .map_or_else(|| Self::plain(Exit::Operation, Kind::Cancelled.name(), "OPERATION_ENDED", ""), Self::from);
         failure.0.exit = Exit::Operation;
         failure.0.message = message.into();
         failure

@@ -1,271 +1,20 @@
-//! A gateway in memory, over TCP and tonic's own server, that knows every call of the descriptors: it keeps what is created, and
-//! answers work with operations that end when they are watched. Tests look at what it was asked and tell it what to refuse.
+//! What the gateway in memory does for each call.
 
-use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
-
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use gyre_model::catalog::{FieldType, MethodInfo, catalog};
+use gyre_model::catalog::{FieldType, catalog};
 use gyre_model::{Error, Kind, Uuid, validate};
 use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
 use gyre_proto::{Message as _, Timestamp};
-use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
-use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Request, Response, Status, Streaming};
+use prost_reflect::{DynamicMessage, Value};
+use tonic::{Request, Status};
 
-/// The password of everybody.
-pub const PASSWORD: &str = "correct horse";
-
-/// A call that was made.
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub name: &'static str,
-    pub request: DynamicMessage,
-    pub authorization: Option<String>,
-    pub traceparent: Option<String>,
-}
-
-#[derive(Debug, Default)]
-pub struct State {
-    pub calls: Vec<Call>,
-    pub resources: BTreeMap<(String, String), DynamicMessage>,
-    pub operations: BTreeMap<String, Operation>,
-    /// Calls that are refused, by name.
-    pub faults: HashMap<&'static str, Error>,
-    /// Whether operations fail.
-    pub failing: Option<Error>,
-    /// How many watches break before one goes to the end.
-    pub broken_watches: usize,
-    /// Whether operations never end.
-    pub endless: bool,
-    /// Tokens that are believed; everybody may call where it is none.
-    pub tokens: Option<Vec<String>>,
-    pub typed: Vec<u8>,
-    pub uploaded: Vec<u8>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Fake {
-    pub state: Arc<Mutex<State>>,
-    pub endpoint: String,
-}
-
-impl Fake {
-    /// Starts one on a free port, on a thread of its own.
-    pub fn start() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let service = Service(Arc::clone(&state));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let incoming = tokio_stream::wrappers::TcpListenerStream::new(
-                    tokio::net::TcpListener::from_std(listener).unwrap(),
-                );
-                let routes = tonic::service::Routes::from(axum::Router::new().fallback_service(service));
-                tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming).await.unwrap();
-            });
-        });
-        Self { state, endpoint }
-    }
-
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-
-    /// The requests of a call, in order.
-    pub fn requests(&self, name: &str) -> Vec<serde_json::Value> {
-        let calls = self.state().calls.clone();
-        calls.iter().filter(|call| call.name == name).map(|call| json(&call.request)).collect()
-    }
-
-    /// Puts a resource there and answers its UUID.
-    pub fn given(&self, kind: &str, fields: serde_json::Value) -> String {
-        let info = catalog().kind(kind).unwrap();
-        let descriptor = catalog().pool().get_message_by_name(info.message).unwrap();
-        let mut message = DynamicMessage::deserialize(descriptor, fields).unwrap();
-        let uuid = Uuid::new_v4().to_string();
-        message.set_field_by_name("uuid", Value::String(uuid.clone()));
-        self.state().resources.insert((kind.to_owned(), uuid.clone()), message);
-        uuid
-    }
-}
-
-pub fn json(message: &DynamicMessage) -> serde_json::Value {
-    serde_json::to_value(message).unwrap()
-}
-
-/// A user with a home of their own.
-pub struct User {
-    pub home: tempfile::TempDir,
-    pub endpoint: Option<String>,
-}
-
-impl User {
-    /// Somebody who names this gateway with every command.
-    pub fn of(fake: &Fake) -> Self {
-        Self { home: tempfile::tempdir().unwrap(), endpoint: Some(fake.endpoint.clone()) }
-    }
-
-    /// Somebody who names none.
-    pub fn nobody() -> Self {
-        Self { home: tempfile::tempdir().unwrap(), endpoint: None }
-    }
-
-    pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gyre"));
-        command.env_clear().env("HOME", self.home.path()).args(words).stdin(Stdio::null());
-        if let Some(endpoint) = &self.endpoint {
-            command.env("GYRE_ENDPOINT", endpoint);
-        }
-        command
-    }
-
-    pub fn run(&self, words: &[&str]) -> Done {
-        Done(self.command(words).output().unwrap())
-    }
-
-    /// A file in the home with this content.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.home.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-}
-
-/// What a command did.
-#[derive(Debug)]
-pub struct Done(pub Output);
-
-impl Done {
-    pub fn code(&self) -> i32 {
-        self.0.status.code().unwrap()
-    }
-    pub fn out(&self) -> String {
-        String::from_utf8(self.0.stdout.clone()).unwrap()
-    }
-    pub fn err(&self) -> String {
-        String::from_utf8(self.0.stderr.clone()).unwrap()
-    }
-    #[track_caller]
-    pub fn fine(self) -> Self {
-        assert_eq!(self.code(), 0, "{}", self.err());
-        self
-    }
-    #[track_caller]
-    pub fn failed(self, code: i32) -> Self {
-        assert_eq!(self.code(), code, "out: {} err: {}", self.out(), self.err());
-        assert_eq!(self.out(), "", "a failure answers nothing");
-        self
-    }
-    #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out()).unwrap()
-    }
-}
-
-#[derive(Clone)]
-struct Service(Arc<Mutex<State>>);
-
-impl tower::Service<http::Request<axum::body::Body>> for Service {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
-        let state = Arc::clone(&self.0);
-        Box::pin(async move {
-            let Some(method) = catalog().method(request.uri().path()) else {
-                return Ok(Status::unimplemented("no such call").into_http());
-            };
-            let handler = Handler { state, method };
-            let mut grpc = tonic::server::Grpc::new(BytesCodec);
-            Ok(match (method.client_streaming, method.server_streaming) {
-                (true, _) => grpc.client_streaming(handler, request).await,
-                (_, true) => grpc.server_streaming(handler, request).await,
-                _ => grpc.unary(handler, request).await,
-            })
-        })
-    }
-}
-
-#[derive(Clone)]
-struct Handler {
-    state: Arc<Mutex<State>>,
-    method: &'static MethodInfo,
-}
-
-type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
-
-impl tonic::server::UnaryService<Bytes> for Handler {
-    type Response = Bytes;
-    type Future = Answer<Bytes>;
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let message = handler.admit(&request)?;
-            let answer = handler.unary(&message)?;
-            Ok(Response::new(answer.encode_to_vec().into()))
-        })
-    }
-}
-
-impl tonic::server::ServerStreamingService<Bytes> for Handler {
-    type Response = Bytes;
-    type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
-    type Future = Answer<Self::ResponseStream>;
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let message = handler.admit(&request)?;
-            Ok(Response::new(handler.stream(&message)?))
-        })
-    }
-}
-
-impl tonic::server::ClientStreamingService<Bytes> for Handler {
-    type Response = Bytes;
-    type Future = Answer<Bytes>;
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let (metadata, extensions, mut stream) = request.into_parts();
-            let first = stream.message().await?.unwrap_or_default();
-            let message = handler.admit(&Request::from_parts(metadata, extensions, first))?;
-            let mut pieces = vec![bytes_of(&message, "data")];
-            while let Some(piece) = stream.message().await? {
-                let piece = DynamicMessage::decode(message.descriptor(), piece).unwrap();
-                pieces.push(bytes_of(&piece, "data"));
-            }
-            assert!(pieces.iter().all(|piece| piece.len() <= 1 << 20));
-            handler.state.lock().unwrap().uploaded = pieces.concat();
-            let uuid = text(&message, "uuid");
-            handler.change("image", &uuid, |image| image.set_field_by_name("state", Value::EnumNumber(3)))?;
-            Ok(Response::new(handler.operation("image", &uuid).encode_to_vec().into()))
-        })
-    }
-}
+use super::server::Handler;
+use super::{Call, PASSWORD};
 
 impl Handler {
     /// Writes the call down, and refuses it where that was asked for.
-    fn admit(&self, request: &Request<Bytes>) -> Result<DynamicMessage, Status> {
+    pub fn admit(&self, request: &Request<Bytes>) -> Result<DynamicMessage, Status> {
         let message = DynamicMessage::decode(self.method.descriptor.input(), request.get_ref().clone())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let header = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -305,7 +54,7 @@ impl Handler {
         catalog().kinds().find(|kind| kind.message == message).map_or("", |kind| kind.kind)
     }
 
-    fn operation(&self, kind: &str, resource: &str) -> Operation {
+    pub fn operation(&self, kind: &str, resource: &str) -> Operation {
         let operation = Operation {
             uuid: Uuid::new_v4().to_string(),
             workflow: format!("{}-{kind}", self.method.name.to_ascii_lowercase()),
@@ -319,7 +68,7 @@ impl Handler {
         operation
     }
 
-    fn change(
+    pub fn change(
         &self,
         kind: &str,
         uuid: &str,
@@ -332,7 +81,7 @@ impl Handler {
         Ok(found.clone())
     }
 
-    fn unary(&self, request: &DynamicMessage) -> Result<DynamicMessage, Status> {
+    pub fn unary(&self, request: &DynamicMessage) -> Result<DynamicMessage, Status> {
         let kind = self.kind();
         let uuid = text(request, "uuid");
         let work = self.method.output == "gyre.common.v1.Operation";
@@ -421,7 +170,11 @@ impl Handler {
             .resources
             .iter()
             .filter(|((of, _), resource)| {
-                of == kind && wanted.as_ref().is_none_or(|name| text(resource, "name") == *name)
+                of == kind
+                    && wanted.as_ref().is_none_or(|name| {
+                        let has = text(resource, "name");
+                        name.strip_suffix('*').map_or(has == *name, |start| has.starts_with(start))
+                    })
             })
             .map(|(_, resource)| Value::Message(resource.clone()))
             .collect();
@@ -450,7 +203,7 @@ impl Handler {
         })
     }
 
-    fn stream(&self, request: &DynamicMessage) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
+    pub fn stream(&self, request: &DynamicMessage) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
         if self.method.name == "ReadVmConsole" {
             let descriptor = self.method.descriptor.output();
             let lines = ["SeaBIOS\r\n", "Hello from ", "Gyre\r\nlogin: "].map(|line| {
@@ -509,39 +262,10 @@ impl Handler {
     }
 }
 
-fn text(message: &DynamicMessage, field: &str) -> String {
+pub fn text(message: &DynamicMessage, field: &str) -> String {
     message.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn bytes_of(message: &DynamicMessage, field: &str) -> Bytes {
+pub fn bytes_of(message: &DynamicMessage, field: &str) -> Bytes {
     message.get_field_by_name(field).unwrap().as_bytes().unwrap().clone()
-}
-
-struct BytesCodec;
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

@@ -1,0 +1,49 @@
+//! The rows of machines, beyond what every resource has: moving one along its table of states.
+
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_proto::vm::v1::{Vm, VmState};
+use gyre_query::Change;
+use gyre_store::Conn;
+
+use crate::state::{self, Event};
+
+/// The state does not permit what was asked for.
+pub fn wrong_state(vm: &Vm, event: Event) -> Error {
+    let allowed: Vec<_> =
+        state::STATES.into_iter().filter(|from| state::next(*from, event).is_some()).map(state::name).collect();
+    Error::new(
+        Kind::FailedPrecondition,
+        "WRONG_STATE",
+        format!("vm {} is {}; this can be done when it is {}", vm.uuid, state::name(vm.state()), allowed.join(" or ")),
+    )
+    .with("state", state::name(vm.state()))
+}
+
+/// Moves a machine by an event, with further changes to its row. Answers the row before and after.
+pub fn vm_move(
+    conn: &mut Conn,
+    change: &Change,
+    uuid: Uuid,
+    event: Event,
+    further: impl FnOnce(&mut Vm),
+) -> Result<(Vm, Vm)> {
+    let before: Vm = gyre_query::get(conn, &Caller::system(), uuid)?;
+    let to = state::next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
+    let mut vm = before.clone();
+    vm.set_state(to);
+    vm.state_reason.clear();
+    further(&mut vm);
+    let after = if vm == before { before.clone() } else { gyre_query::update(conn, change, &vm)? };
+    Ok((before, after))
+}
+
+/// Puts a machine back into the state that it had. One that is not there any more is fine.
+pub fn vm_restore(conn: &mut Conn, change: &Change, uuid: Uuid, to: VmState) -> Result<()> {
+    if let Some(mut vm) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)?
+        && vm.state() != to
+    {
+        vm.set_state(to);
+        gyre_query::update(conn, change, &vm)?;
+    }
+    Ok(())
+}

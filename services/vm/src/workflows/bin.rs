@@ -1,0 +1,73 @@
+//! Into the bin, out of it, and gone for good.
+
+use std::sync::Arc;
+
+use gyre_flow::Context;
+use gyre_model::{Result, time};
+use gyre_proto::vm::v1::{Vm, VmState};
+
+use super::create::{delete_root_volume, release_room};
+use super::power::{begin, remove_from, shut_down};
+use super::{uuid, vm_if_any};
+use crate::Inner;
+use crate::state::Event;
+use crate::store::vm_move;
+
+pub(super) async fn begin_destroy(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Destroy).await.map(|_| ())
+}
+
+/// Shuts a machine down that was not off.
+pub(super) async fn stop(inner: Arc<Inner>, context: Context) -> Result<()> {
+    if context.get::<i32>("before")? == Some(VmState::Stopped.into()) {
+        return Ok(());
+    }
+    shut_down(&inner, &context, false, 0).await
+}
+
+pub(super) async fn bin(inner: Arc<Inner>, context: Context) -> Result<()> {
+    release_room(&inner, &context).await?;
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| {
+        let binned = |vm: &mut Vm| {
+            vm.destroy_time.get_or_insert_with(time::now);
+        };
+        vm_move(conn, change, uuid, Event::Binned, binned).map(|_| ())
+    });
+    Ok(())
+}
+
+pub(super) async fn recover(_: Arc<Inner>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| {
+        vm_move(conn, change, uuid, Event::Recover, |vm| vm.destroy_time = None).map(|_| ())
+    });
+    Ok(())
+}
+
+pub(super) async fn begin_expunge(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Expunge).await.map(|_| ())
+}
+
+pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
+    match vm_if_any(&context).await? {
+        Some(vm) if !vm.host_uuid.is_empty() => {
+            let host = uuid("a host", &vm.host_uuid)?;
+            remove_from(&inner, &context, host, &vm).await
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn destroy_volume(inner: Arc<Inner>, context: Context) -> Result<()> {
+    match vm_if_any(&context).await? {
+        Some(vm) => delete_root_volume(&inner, &context, &vm).await,
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn forget(_: Arc<Inner>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| gyre_query::delete::<Vm>(conn, change, uuid).map(|_| ()));
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The workflows of machines: their definitions, and the steps that they are made of.
+
+mod bin;
+mod create;
+mod power;
+
+use std::sync::Arc;
+
+use gyre_flow::{Context, Steps};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_proto::vm::v1::Vm;
+
+use crate::Inner;
+
+/// The definitions, one file each.
+pub(crate) const DEFINITIONS: &[&str] = &[
+    include_str!("create-vm.yaml"),
+    include_str!("start-vm.yaml"),
+    include_str!("stop-vm.yaml"),
+    include_str!("reboot-vm.yaml"),
+    include_str!("destroy-vm.yaml"),
+    include_str!("recover-vm.yaml"),
+    include_str!("expunge-vm.yaml"),
+];
+
+/// The steps.
+pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
+    Steps::new()
+        .step("record", inner, create::record, create::forget)
+        .step("addresses", inner, create::addresses, create::release_addresses)
+        .step("place", inner, create::place, create::unplace)
+        .step("start", inner, power::start, power::unstart)
+        .step("begin-start", inner, power::begin_start, power::restore)
+        .step("reserve", inner, power::reserve, power::unreserve)
+        .step("begin-stop", inner, power::begin_stop, power::restore)
+        .without_undo("stop", inner, power::stop)
+        .without_undo("release", inner, power::release)
+        .step("begin-reboot", inner, power::begin_reboot, power::restore)
+        .without_undo("reboot", inner, power::reboot)
+        .step("begin-destroy", inner, bin::begin_destroy, power::restore)
+        .without_undo("stop-for-bin", inner, bin::stop)
+        .without_undo("bin", inner, bin::bin)
+        .without_undo("recover", inner, bin::recover)
+        .step("begin-expunge", inner, bin::begin_expunge, power::restore)
+        .without_undo("remove", inner, bin::remove)
+        .without_undo("destroy-volume", inner, bin::destroy_volume)
+        .without_undo("release-addresses", inner, create::release_addresses)
+        .without_undo("forget", inner, bin::forget)
+}
+
+/// The machine that an operation works on.
+async fn vm(context: &Context) -> Result<Vm> {
+    let uuid = context.resource_uuid();
+    context.read("vm-get", move |conn| gyre_query::get(conn, &Caller::system(), uuid)).await
+}
+
+/// The machine, if it is still there.
+async fn vm_if_any(context: &Context) -> Result<Option<Vm>> {
+    let uuid = context.resource_uuid();
+    context.read("vm-find", move |conn| gyre_query::find(conn, &Caller::system(), uuid)).await
+}
+
+/// A reference that must be there.
+fn uuid(what: &str, text: &str) -> Result<Uuid> {
+    parse_uuid(text).ok_or_else(|| Error::internal(format!("a machine without {what}: {text:?}")))
+}
+
+/// Whether what was to be removed is gone already.
+fn gone(error: &Error) -> bool {
+    error.kind() == Kind::NotFound
+}

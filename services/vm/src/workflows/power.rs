@@ -1,0 +1,194 @@
+//! Starting, stopping and restarting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gyre_flow::Context;
+use gyre_model::{Error, Kind, Result, parse_uuid};
+use gyre_proto::agent::v1::task::Work;
+use gyre_proto::agent::v1::{
+    MachineDisk, MachineNic, MachineSpec, RebootMachine, RemoveMachine, StartMachine, StopMachine,
+};
+use gyre_proto::host::v1::ReservePlacementRequest;
+use gyre_proto::network::v1::L3Network;
+use gyre_proto::storage::v1::Volume;
+use gyre_proto::vm::v1::{RebootVmRequest, StopVmRequest, Vm, VmState};
+
+use super::create::{Address, CALL, Place, dns, fill_in, host_of, release_room};
+use super::{uuid, vm, vm_if_any};
+use crate::Inner;
+use crate::state::{Event, next};
+use crate::store::{vm_move, vm_restore, wrong_state};
+
+/// What pulling a plug may take beyond the guest's grace.
+const PLUG: Duration = Duration::from_secs(60);
+
+/// Moves the machine by the event that begins an operation, and remembers where it came from.
+pub(super) async fn begin(context: &Context, event: Event) -> Result<Vm> {
+    let uuid = context.resource_uuid();
+    let before = vm(context).await?;
+    let to = next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
+    if context.get::<i32>("before")?.is_none() {
+        // a repeat may find the state that this step made: the first one tells the truth
+        let from = if before.state() == to { VmState::Unknown } else { before.state() };
+        context.set("before", &i32::from(from))?;
+    }
+    let (_, after) = context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await?;
+    Ok(after)
+}
+
+/// Puts the machine back into the state from which the operation took it.
+pub(super) async fn restore(_: Arc<Inner>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    if let Some(before) = context.get::<i32>("before")?.and_then(|state| VmState::try_from(state).ok()) {
+        context.on_commit(move |conn, change| vm_restore(conn, change, uuid, before));
+    }
+    Ok(())
+}
+
+pub(super) async fn begin_start(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Start).await.map(|_| ())
+}
+
+pub(super) async fn begin_stop(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Stop).await.map(|_| ())
+}
+
+pub(super) async fn begin_reboot(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Reboot).await.map(|_| ())
+}
+
+/// Takes room on the host that holds the root volume.
+pub(super) async fn reserve(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let vm = vm(&context).await?;
+    let request = ReservePlacementRequest {
+        claim_uuid: vm.uuid.clone(),
+        cpu_count: vm.cpu_count,
+        memory_bytes: vm.memory_bytes,
+        host_uuid: vm.host_uuid.clone(),
+        ..ReservePlacementRequest::default()
+    };
+    let got = inner.placement().reserve_placement(context.request(request, CALL)).await?.into_inner();
+    context.set("place", &Place { host: got.host_uuid, cluster: got.cluster_uuid })
+}
+
+pub(super) async fn unreserve(inner: Arc<Inner>, context: Context) -> Result<()> {
+    release_room(&inner, &context).await
+}
+
+/// What the agent must know to start the machine.
+async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
+    let volume = uuid("a root volume", &vm.root_volume_uuid)?;
+    let networks: Vec<_> = vm.nics.iter().filter_map(|nic| parse_uuid(&nic.l3_network_uuid)).collect();
+    let (volume, networks) = context
+        .read("vm-parts", move |conn| {
+            let system = gyre_model::Caller::system();
+            let volume: Option<Volume> = gyre_query::find(conn, &system, volume)?;
+            let mut found = Vec::new();
+            for network in networks {
+                found.extend(gyre_query::find::<L3Network>(conn, &system, network)?);
+            }
+            Ok((volume, found))
+        })
+        .await?;
+    let volume = volume.ok_or_else(|| {
+        Error::new(Kind::FailedPrecondition, "NO_ROOT_VOLUME", format!("the root volume of vm {} is gone", vm.uuid))
+    })?;
+    let addresses: Vec<Address> = context.get("addresses")?.unwrap_or_default();
+    let nics = vm.nics.iter().map(|nic| {
+        let network = networks.iter().find(|network| network.uuid == nic.l3_network_uuid);
+        let known = network.map(|network| network.dns.clone()).unwrap_or_default();
+        MachineNic {
+            nic_uuid: nic.uuid.clone(),
+            mac: nic.mac.clone(),
+            bridge: nic.bridge.clone(),
+            address: nic.address.clone(),
+            gateway: nic.gateway.clone(),
+            prefix_length: nic.prefix_length,
+            dns: if known.is_empty() { dns(&addresses, &nic.uuid) } else { known },
+        }
+    });
+    Ok(MachineSpec {
+        vm_uuid: vm.uuid.clone(),
+        name: vm.name.clone(),
+        cpu_count: vm.cpu_count,
+        memory_bytes: vm.memory_bytes,
+        disks: vec![MachineDisk { volume_uuid: volume.uuid, path: volume.path }],
+        nics: nics.collect(),
+    })
+}
+
+/// Starts the machine on its host. The row says that it runs with the operation's last commit.
+pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let mut vm = vm(&context).await?;
+    let addresses: Vec<Address> = context.get("addresses")?.unwrap_or_default();
+    let place: Place = context.need("place")?;
+    fill_in(&mut vm, &addresses, &place);
+    let machine = Some(spec(&context, &vm).await?);
+    let host = host_of(&context, &vm)?;
+    context.run_task(host, Work::StartMachine(StartMachine { machine }), inner.config.start_limit).await?;
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| {
+        let filled = |vm: &mut Vm| fill_in(vm, &addresses, &place);
+        vm_move(conn, change, uuid, Event::Running, filled).map(|_| ())
+    });
+    Ok(())
+}
+
+/// Takes back what a start may have done: kills what runs, and removes the machine's files on the host, which a start makes anew.
+pub(super) async fn unstart(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let Some(vm) = vm_if_any(&context).await? else { return Ok(()) };
+    // no host yet: the machine was never asked to start
+    let Ok(host) = host_of(&context, &vm) else { return Ok(()) };
+    remove_from(&inner, &context, host, &vm).await
+}
+
+/// Removes a machine from a host, whatever is there of it.
+pub(super) async fn remove_from(inner: &Inner, context: &Context, host: gyre_model::Uuid, vm: &Vm) -> Result<()> {
+    let work = Work::RemoveMachine(RemoveMachine { vm_uuid: vm.uuid.clone() });
+    context.run_task(host, work, inner.config.start_limit).await.map(|_| ())
+}
+
+/// A grace in whole seconds, from a request's field.
+fn grace(inner: &Inner, seconds: i32) -> i32 {
+    let default = i32::try_from(inner.config.grace.as_secs()).unwrap_or(i32::MAX);
+    if seconds == 0 { default } else { seconds }
+}
+
+fn limit(seconds: i32) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + PLUG
+}
+
+/// Shuts the machine down on its host.
+pub(super) async fn shut_down(inner: &Inner, context: &Context, force: bool, seconds: i32) -> Result<()> {
+    let vm = vm(context).await?;
+    let host = host_of(context, &vm)?;
+    let grace_seconds = grace(inner, seconds);
+    let work = Work::StopMachine(StopMachine { vm_uuid: vm.uuid, force, grace_seconds });
+    context.run_task(host, work, limit(grace_seconds)).await.map(|_| ())
+}
+
+pub(super) async fn stop(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let request: StopVmRequest = context.input()?;
+    shut_down(&inner, &context, request.force, request.grace_seconds).await
+}
+
+pub(super) async fn release(inner: Arc<Inner>, context: Context) -> Result<()> {
+    release_room(&inner, &context).await?;
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Off, |_| ()).map(|_| ()));
+    Ok(())
+}
+
+pub(super) async fn reboot(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let request: RebootVmRequest = context.input()?;
+    let vm = vm(&context).await?;
+    let machine = Some(spec(&context, &vm).await?);
+    let host = host_of(&context, &vm)?;
+    let grace_seconds = grace(&inner, request.grace_seconds);
+    let work = Work::RebootMachine(RebootMachine { machine, force: request.force, grace_seconds });
+    context.run_task(host, work, limit(grace_seconds) + inner.config.start_limit).await?;
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Running, |_| ()).map(|_| ()));
+    Ok(())
+}

@@ -180,6 +180,11 @@ impl Host {
         &self.0.machines
     }
 
+    /// The volumes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.0.volumes
+    }
+
     /// How many tasks run or wait.
     pub fn tasks_running(&self) -> usize {
         self.0.inner.lock().tasks.values().filter(|entry| matches!(entry, Entry::Running { .. })).count()
@@ -271,6 +276,3 @@ impl Host {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

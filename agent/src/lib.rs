@@ -35,4 +35,5 @@ pub use drivers::qemu::probe::{Accelerator, AcceleratorChoice, Missing, hypervis
 pub use drivers::simulator::{Delay, Faults, Simulation};
 pub use image_format::{Format, Probe, check as check_image};
 pub use progress::Progress;
+pub use service::Service;
 pub use work::WorkKind;

@@ -185,11 +185,11 @@ impl Qemu {
         let Some(run) = folder.run() else { return Ok(MachineState::Stopped) };
         let looked = run.clone();
         let pid = blocking(move || Ok(looked.process())).await?;
-        let held = pid.map_or(Ok(None), |pid| {
+        let held = match pid {
             // the process is looked at again now that it cannot be another one
-            let held = Process::hold(vm, run.clone(), pid)?;
-            Ok(held.filter(|_| run.is_process(pid)))
-        })?;
+            Some(pid) => Process::hold(vm, run.clone(), pid)?.filter(|_| run.is_process(pid)),
+            None => None,
+        };
         let Some(process) = held else {
             Folder::end(&run);
             return Ok(MachineState::Stopped);

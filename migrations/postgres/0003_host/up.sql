@@ -49,7 +49,9 @@ CREATE TABLE host (
     status_time timestamptz,
     status_reason text COLLATE "C" NOT NULL
 );
-CREATE INDEX host_by_cluster ON host (cluster_uuid);
+-- One agent belongs to one host.
+CREATE UNIQUE INDEX host_address ON host (address) WHERE address <> '';
+CREATE INDEX host_by_cluster ON host (cluster_uuid, uuid);
 CREATE INDEX host_by_time ON host (create_time, uuid);
 
 -- Room that machines have taken on hosts; the sums are the host's counters.

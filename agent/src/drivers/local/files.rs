@@ -97,7 +97,8 @@ pub(super) fn head_and_tail(file: &File, path: &Path) -> Result<Probe> {
         let mut head = vec![0; usize::try_from(length).unwrap_or(HEAD).min(HEAD)];
         file.read_exact_at(&mut head, 0)?;
         let mut tail = vec![0; usize::try_from(length).unwrap_or(TAIL).min(TAIL)];
-        file.read_exact_at(&mut tail, length - tail.len() as u64)?;
+        let end = length - tail.len() as u64;
+        file.read_exact_at(&mut tail, end)?;
         Ok(Probe { head, tail, length })
     };
     read().map_err(|error: io::Error| failure::io("read", path, &error))

@@ -1,8 +1,4 @@
-//! Flags from the fields of a request.
-//!
-//! A field becomes a flag of its own name in kebab case. Fields that end in `_uuid` or `_bytes` get the shorter name as well,
-//! which is the one that help shows: `--image` and `--image-uuid`, `--memory` and `--memory-bytes`. The field `uuid` of a
-//! request is the positional argument. What Gyre sets itself is no flag.
+//! One field of a request as a flag: its names, its help, and how its value is read.
 
 use std::path::PathBuf;
 
@@ -13,7 +9,7 @@ use prost_reflect::FieldDescriptor;
 
 use super::globals::Globals;
 use super::value::{Given, parse};
-use crate::nouns::{Noun, Shape, Verb, alias, noun as find_noun};
+use crate::nouns::{Noun, alias, noun as find_noun};
 
 /// Where the value stands on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,96 +28,21 @@ pub struct Flag {
     /// The argument's id, and the long name that help shows.
     pub name: String,
     /// Other long names.
-    aliases: Vec<(String, bool)>,
+    pub(super) aliases: Vec<String>,
     /// The field of the request that holds the resource, where the flag is one of the resource's.
     pub outer: Option<&'static FieldInfo>,
     /// The field.
     pub field: &'static FieldInfo,
     descriptor: FieldDescriptor,
     /// The kind of resource that it names, empty where it names none.
-    refers_to: &'static str,
+    pub(super) refers_to: &'static str,
     /// Where it stands.
     pub place: Place,
-    required: bool,
-}
-
-/// The flags of a verb, in the order of the .proto file.
-pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
-    let Some(input) = verb.input() else { return Vec::new() };
-    let descriptor = verb.method.descriptor.input();
-    let mut found = Vec::new();
-    let (body, create) = match verb.shape {
-        Shape::Create(body) => (Some(body), true),
-        Shape::Update(body) => (Some(body), false),
-        Shape::List => return Vec::new(),
-        _ => (None, false),
-    };
-    if let Some(body) = body {
-        let Some(inner) = descriptor.get_field(body.number).and_then(|field| field.kind().as_message().cloned()) else {
-            return Vec::new();
-        };
-        for field in &noun.message.fields {
-            let Some(descriptor) = inner.get_field(field.number) else { continue };
-            let uuid = field.name == "uuid";
-            let offered = if create {
-                !field.rule.output_only && field.name != "generation"
-            } else {
-                uuid || !(field.rule.output_only || field.rule.immutable)
-            };
-            if offered && settable(field) {
-                let mut flag = Flag::new(field, descriptor, noun.message);
-                flag.outer = Some(body);
-                if uuid && !create {
-                    flag.place = Place::Positional;
-                    flag.refers_to = noun.kind.kind;
-                }
-                flag.required = flag.place == Place::Positional || (create && field.rule.required);
-                found.push(flag);
-            }
-        }
-    }
-    for field in &input.fields {
-        let Some(descriptor) = descriptor.get_field(field.number) else { continue };
-        let carried = match verb.shape {
-            Shape::Upload(data) => field.number == data.number,
-            _ => body.is_some_and(|body| body.number == field.number),
-        };
-        if carried || field.rule.output_only || !settable(field) || is_mask(field) {
-            continue;
-        }
-        let mut flag = Flag::new(field, descriptor, input);
-        if field.name == "uuid" {
-            flag.place = Place::Positional;
-        }
-        flag.required = field.rule.required || flag.place == Place::Positional;
-        found.push(flag);
-    }
-    found.sort_by_key(|flag| flag.place != Place::Positional);
-    // A name that an earlier flag has is left to it.
-    let mut taken: Vec<String> = found.iter().map(|flag| flag.name.clone()).collect();
-    for flag in &mut found {
-        flag.aliases.retain(|(alias, _)| {
-            let free = !taken.contains(alias) && !Globals::takes(alias);
-            if free {
-                taken.push(alias.clone());
-            }
-            free
-        });
-    }
-    found
-}
-
-/// Whether a value of this type can be written on a command line.
-fn settable(field: &FieldInfo) -> bool {
-    !(field.repeated && matches!(field.ty, FieldType::Message(_)))
-}
-
-fn is_mask(field: &FieldInfo) -> bool {
-    field.ty == FieldType::Message("google.protobuf.FieldMask")
+    pub(super) required: bool,
 }
 
 impl Flag {
-    fn new(field: &'static FieldInfo, descriptor: FieldDescriptor, message: &MessageInfo) -> Self {
+    pub(super) fn new(field: &'static FieldInfo, descriptor: FieldDescriptor, message: &MessageInfo) -> Self {
         let full = field.name.replace('_', "-");
         let short = ["_uuids", "_uuid", "_bytes"]
             .iter()
@@ -132,7 +53,7 @@ impl Flag {
         let mut aliases = Vec::new();
         let mut name = match short {
             Some(short) => {
-                aliases.push((full, true));
+                aliases.push(full);
                 short
             }
             None => full,
@@ -140,7 +61,7 @@ impl Flag {
         if let Some(alias) = alias(&field.rule.refers_to)
             && name == field.rule.refers_to
         {
-            aliases.insert(0, (alias.to_owned(), true));
+            aliases.insert(0, alias.to_owned());
         }
         let place = if field.rule.secret { Place::Secret } else { Place::Option };
         if place == Place::Secret {
@@ -211,8 +132,8 @@ impl Flag {
             Place::Positional => {}
             Place::Option | Place::Secret => {
                 arg = arg.long(self.name.clone());
-                for (alias, visible) in &self.aliases {
-                    arg = if *visible { arg.visible_alias(alias.clone()) } else { arg.alias(alias.clone()) };
+                for alias in &self.aliases {
+                    arg = arg.visible_alias(alias.clone());
                 }
             }
         }
@@ -298,52 +219,3 @@ impl std::fmt::Display for Wrong {
     }
 }
 impl std::error::Error for Wrong {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nouns::noun;
-
-    fn names(kind: &str, verb: &str) -> Vec<String> {
-        let noun = noun(kind).unwrap();
-        flags(noun, &noun.verb(verb).unwrap()).iter().map(Flag::shown).collect()
-    }
-
-    #[test]
-    fn a_create_takes_what_a_caller_may_set() {
-        assert_eq!(
-            names("vm", "create"),
-            [
-                "--uuid",
-                "--name",
-                "--description",
-                "--instance-offering",
-                "--cpu-count",
-                "--memory",
-                "--image",
-                "--root-volume",
-                "--l3-network",
-                "--cluster",
-                "--host",
-                "--request-id"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_update_takes_what_may_change_and_names_its_object_first() {
-        assert_eq!(names("vm", "update"), ["VM", "--name", "--description", "--generation", "--request-id"]);
-    }
-
-    #[test]
-    fn a_verb_names_its_object_first() {
-        assert_eq!(names("vm", "stop"), ["VM", "--request-id", "--force", "--grace-seconds"]);
-        assert_eq!(names("image", "upload"), ["IMAGE"]);
-    }
-
-    #[test]
-    fn secrets_are_read_from_files() {
-        assert!(names("account", "create").contains(&"--password-file".to_owned()));
-        assert!(!names("account", "create").contains(&"--password".to_owned()));
-    }
-}

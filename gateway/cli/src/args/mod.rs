@@ -2,11 +2,13 @@
 //! made when clap comes to it (`Command::defer`), so that `gyre --help` costs nothing that it does not show.
 
 mod flag;
+mod flags;
 mod globals;
 mod own;
 mod value;
 
-pub use flag::{Flag, Place, flags};
+pub use flag::{Flag, Place};
+pub use flags::flags;
 pub use globals::Globals;
 pub use value::{Given, duration, size};
 

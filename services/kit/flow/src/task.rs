@@ -22,9 +22,21 @@ impl Context {
     /// # Errors
     /// Why the task failed; `HOST_NOT_CONNECTED`; `TASK_TIMEOUT` after the limit.
     pub async fn run_task(&self, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
+        self.run_named_task(self.key(), host, work, limit).await
+    }
+
+    /// The same for a step that has several tasks: each has a name of its own within the step.
+    ///
+    /// # Errors
+    /// As [`Context::run_task`].
+    pub async fn run_task_as(&self, name: &str, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
+        self.run_named_task(format!("{}/{name}", self.key()), host, work, limit).await
+    }
+
+    async fn run_named_task(&self, id: String, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
         let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
         let task = Task {
-            id: self.key(),
+            id,
             deadline: Some(time::from_micros(until)),
             trace_parent: self.trace_parent(),
             work: Some(work),

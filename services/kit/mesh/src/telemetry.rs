@@ -7,6 +7,7 @@
 //!   `--metrics-listen` at `/metrics`, next to `/healthz` ([`http`]).
 
 pub mod http;
+mod json;
 pub mod metrics;
 pub mod propagate;
 
@@ -18,6 +19,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -48,7 +50,7 @@ pub fn init(service: &'static str, args: &TelemetryArgs) -> anyhow::Result<Guard
     let filter = EnvFilter::try_new(&args.log).with_context(|| format!("cannot read the log filter {:?}", args.log))?;
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = if args.log_json {
-        logs.json().flatten_event(true).with_span_list(false).boxed()
+        logs.fmt_fields(JsonFields::new()).event_format(json::Flat).boxed()
     } else {
         logs.with_ansi(std::io::stderr().is_terminal()).boxed()
     };

@@ -1,5 +1,6 @@
 //! The channel and the stack of layers, between fakes of several processes. nextest runs each test in a process of its own, so
 //! the metrics count one test's calls.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Membership in a real etcd, which each test starts for itself on a free port.
 #![cfg(feature = "etcd")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod support;
 

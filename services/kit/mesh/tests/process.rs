@@ -1,4 +1,5 @@
 //! The life of a process: health, reflection, metrics, and an orderly end.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Mutual TLS: members speak to each other, strangers do not.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Streams from the caller: routed by their first message.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod support;
 

@@ -135,10 +135,11 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
 }
 
 /// Columns that are guarded counters: only their own statements (`used = used + x WHERE used + x <= total`) write them.
-const COUNTERS: [(&str, &str); 4] = [
+const COUNTERS: [(&str, &str); 5] = [
     ("host", "cpu_used"),
     ("host", "memory_used_bytes"),
     ("ip-range", "used_count"),
+    ("primary-storage", "total_bytes"),
     ("primary-storage", "used_bytes"),
 ];
 

@@ -1,0 +1,9 @@
+//! The agent from outside: through its gRPC service, over real and over simulated ports.
+
+mod common;
+mod images;
+mod journal;
+mod machines;
+mod network;
+mod session;
+mod simulator;

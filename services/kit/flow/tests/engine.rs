@@ -1,0 +1,326 @@
+//! Operations as their callers see them: done, undone, queued, cancelled, gone on with after a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gyre_flow::{Context, Flow, Steps, Submit};
+use gyre_mesh::Mesh;
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
+use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
+use gyre_proto::common::v1::{
+    CancelOperationRequest, Operation, OperationState, OperationStepState, WaitOperationRequest, WatchOperationRequest,
+};
+use gyre_proto::host::v1::{GetZoneRequest, Zone};
+use gyre_query::Change;
+use gyre_store::{Conn, Store, StoreConfig};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+
+const BUILD: &str = "
+name: build-zone
+resource: zone
+steps:
+  - step: record
+  - step: wall
+    retry: { attempts: 3, first_ms: 1 }
+  - step: roof
+  - step: done
+    no_undo: it is the last
+";
+
+const RAZE: &str = "
+name: raze-zone
+resource: zone
+steps:
+  - step: empty
+    no_undo: nothing is changed
+  - step: level
+    point_of_no_return: true
+";
+
+/// What the steps did, and what they are told to do.
+struct World {
+    log: Mutex<Vec<String>>,
+    /// Steps that fail, each with the error, as often as it is there.
+    faults: Mutex<Vec<(&'static str, Error)>>,
+    /// The step `wall` takes one of these.
+    gate: Semaphore,
+}
+
+impl World {
+    fn note(&self, what: &str) {
+        self.log.lock().push(what.to_owned());
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().clone()
+    }
+
+    fn fault(&self, step: &str) -> Result<()> {
+        let mut faults = self.faults.lock();
+        match faults.iter().position(|(name, _)| *name == step) {
+            Some(at) => Err(faults.remove(at).1),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn record(world: Arc<World>, _: Context) -> Result<()> {
+    world.note("record");
+    Ok(())
+}
+
+async fn unrecord(world: Arc<World>, context: Context) -> Result<()> {
+    world.note("unrecord");
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| gyre_query::delete::<Zone>(conn, change, uuid).map(|_| ()));
+    Ok(())
+}
+
+async fn wall(world: Arc<World>, context: Context) -> Result<()> {
+    let permit = world.gate.acquire().await.map_err(Error::internal)?;
+    permit.forget();
+    world.note("wall");
+    context.progress(50, "half a wall");
+    context.set("height", &3)?;
+    world.fault("wall")
+}
+
+async fn unwall(world: Arc<World>, _: Context) -> Result<()> {
+    world.note("unwall");
+    world.fault("unwall")
+}
+
+async fn roof(world: Arc<World>, context: Context) -> Result<()> {
+    world.note(&format!("roof on {}", context.need::<i32>("height")?));
+    world.fault("roof")
+}
+
+async fn unroof(world: Arc<World>, _: Context) -> Result<()> {
+    world.note("unroof");
+    Ok(())
+}
+
+async fn done(world: Arc<World>, context: Context) -> Result<()> {
+    world.note("done");
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| {
+        let mut zone: Zone = gyre_query::get(conn, &Caller::system(), uuid)?;
+        zone.description = "built".into();
+        gyre_query::update(conn, change, &zone).map(|_| ())
+    });
+    Ok(())
+}
+
+async fn empty(world: Arc<World>, _: Context) -> Result<()> {
+    world.note("empty");
+    Ok(())
+}
+
+async fn level(world: Arc<World>, context: Context) -> Result<()> {
+    world.note("level");
+    world.fault("level")?;
+    unrecord(world, context).await
+}
+
+struct Site {
+    flow: Flow,
+    mesh: Mesh,
+    store: Store,
+    world: Arc<World>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::new(format!("sqlite://{}/gyre.db", folder.path().display()))).unwrap();
+        store.migrate().await.unwrap();
+        let mut site = Self::on(store).await;
+        site._folder = Some(folder);
+        site
+    }
+
+    /// An instance on a database.
+    async fn on(store: Store) -> Self {
+        let world = Arc::new(World { log: Mutex::default(), faults: Mutex::default(), gate: Semaphore::new(0) });
+        let mesh = Mesh::local();
+        let flow = Flow::new("host", mesh.clone(), store.clone());
+        let steps = Steps::new()
+            .step("record", &world, record, unrecord)
+            .step("wall", &world, wall, unwall)
+            .step("roof", &world, roof, unroof)
+            .without_undo("done", &world, done)
+            .without_undo("empty", &world, empty)
+            .without_undo("level", &world, level);
+        flow.register(steps, &[BUILD, RAZE]).unwrap();
+        mesh.host("host", Routes::new(OperationServiceServer::new(flow.api()))).await.unwrap();
+        flow.start();
+        Self { flow, mesh, store, world, _folder: None }
+    }
+
+    fn client(&self) -> OperationServiceClient<gyre_mesh::MeshChannel> {
+        OperationServiceClient::new(self.mesh.channel("host"))
+    }
+
+    async fn submit(&self, workflow: &'static str, zone: Uuid, request_id: &str, make: bool) -> Result<Operation> {
+        let input = GetZoneRequest { uuid: zone.to_string() };
+        let submit = Submit { caller: Caller::system(), workflow, resource: zone, request_id, input: &input };
+        let rows = move |conn: &mut Conn, change: &Change| {
+            if make {
+                let zone = Zone { uuid: zone.to_string(), name: "z".into(), ..Zone::default() };
+                gyre_query::insert(conn, change, &zone)?;
+            }
+            Ok(())
+        };
+        self.flow.submit(submit, rows).await
+    }
+
+    async fn wait(&self, operation: &Operation) -> Operation {
+        let request = WaitOperationRequest {
+            uuid: operation.uuid.clone(),
+            timeout: Some(gyre_proto::Duration { seconds: 20, nanos: 0 }),
+        };
+        self.client().wait_operation(Caller::system().request(request)).await.unwrap().into_inner()
+    }
+
+    async fn zone(&self, uuid: Uuid) -> Option<Zone> {
+        self.store.read("zone", move |conn| gyre_query::find(conn, &Caller::system(), uuid)).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_operation_is_done_and_watched() {
+    let site = Site::new().await;
+    let zone = Uuid::new_v4();
+    let operation = site.submit("build-zone", zone, "a", true).await.unwrap();
+    assert_eq!(operation.state(), OperationState::Running);
+    let request = WatchOperationRequest { uuid: operation.uuid.clone() };
+    let mut stream = site.client().watch_operation(Caller::system().request(request)).await.unwrap().into_inner();
+    site.world.gate.add_permits(1);
+    let mut last = Operation::default();
+    while let Some(next) = stream.message().await.unwrap() {
+        assert!(next.percent >= last.percent, "{} after {}", next.percent, last.percent);
+        last = next;
+    }
+    assert_eq!((last.state(), last.percent), (OperationState::Succeeded, 100));
+    assert!(last.steps.iter().all(|step| step.state() == OperationStepState::Done));
+    assert_eq!(site.world.log(), ["record", "wall", "roof on 3", "done"]);
+    assert_eq!(site.zone(zone).await.unwrap().description, "built");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_undone_with_all_before_it() {
+    let site = Site::new().await;
+    site.world.gate.add_permits(10);
+    let fault = Error::new(Kind::ResourceExhausted, "NO_TILES", "there are no tiles");
+    site.world.faults.lock().push(("roof", fault));
+    let zone = Uuid::new_v4();
+    let operation = site.submit("build-zone", zone, "a", true).await.unwrap();
+    let ended = site.wait(&operation).await;
+    assert_eq!(ended.state(), OperationState::Failed);
+    let error = ended.error.unwrap();
+    assert_eq!((error.reason.as_str(), error.code.as_str()), ("NO_TILES", "RESOURCE_EXHAUSTED"));
+    assert_eq!(site.world.log(), ["record", "wall", "roof on 3", "unroof", "unwall", "unrecord"]);
+    assert!(site.zone(zone).await.is_none());
+}
+
+#[tokio::test]
+async fn passing_faults_are_tried_again_in_both_directions() {
+    let site = Site::new().await;
+    site.world.gate.add_permits(10);
+    let away = || Error::unavailable("AWAY", "away");
+    site.world.faults.lock().extend([("wall", away()), ("unwall", away()), ("wall", away())]);
+    site.world.faults.lock().push(("roof", Error::new(Kind::InvalidArgument, "BAD", "bad")));
+    let operation = site.submit("build-zone", Uuid::new_v4(), "a", true).await.unwrap();
+    let ended = site.wait(&operation).await;
+    assert_eq!(ended.state(), OperationState::Failed);
+    assert_eq!(
+        site.world.log(),
+        ["record", "wall", "wall", "wall", "roof on 3", "unroof", "unwall", "unwall", "unrecord"]
+    );
+    assert_eq!(ended.steps[1].attempts, 3);
+}
+
+#[tokio::test]
+async fn the_same_request_is_one_operation_and_another_is_refused() {
+    let site = Site::new().await;
+    site.world.gate.add_permits(1);
+    let zone = Uuid::new_v4();
+    let first = site.submit("build-zone", zone, "a", true).await.unwrap();
+    let again = site.submit("build-zone", zone, "a", true).await.unwrap();
+    assert_eq!(first.uuid, again.uuid);
+    site.wait(&first).await;
+    assert_eq!(site.submit("build-zone", zone, "a", true).await.unwrap().uuid, first.uuid);
+    let error = site.submit("build-zone", Uuid::new_v4(), "a", true).await.unwrap_err();
+    assert_eq!(error.reason(), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn operations_on_one_resource_run_one_after_the_other() {
+    let site = Site::new().await;
+    let zone = Uuid::new_v4();
+    let build = site.submit("build-zone", zone, "a", true).await.unwrap();
+    let raze = site.submit("raze-zone", zone, "b", false).await.unwrap();
+    assert_eq!(raze.state(), OperationState::Queued);
+    site.world.gate.add_permits(1);
+    assert_eq!(site.wait(&raze).await.state(), OperationState::Succeeded);
+    assert_eq!(site.wait(&build).await.state(), OperationState::Succeeded);
+    assert_eq!(site.world.log(), ["record", "wall", "roof on 3", "done", "empty", "level", "unrecord"]);
+    assert!(site.zone(zone).await.is_none());
+}
+
+#[tokio::test]
+async fn a_cancelled_operation_is_undone() {
+    let site = Site::new().await;
+    let zone = Uuid::new_v4();
+    let operation = site.submit("build-zone", zone, "a", true).await.unwrap();
+    let queued = site.submit("raze-zone", zone, "b", false).await.unwrap();
+    for one in [&queued, &operation] {
+        let request = CancelOperationRequest { uuid: one.uuid.clone() };
+        site.client().cancel_operation(Caller::system().request(request)).await.unwrap();
+    }
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Cancelled);
+    assert_eq!(site.wait(&queued).await.state(), OperationState::Cancelled);
+    assert!(site.zone(zone).await.is_none());
+    let request = CancelOperationRequest { uuid: operation.uuid.clone() };
+    let error = Error::from(site.client().cancel_operation(Caller::system().request(request)).await.unwrap_err());
+    assert_eq!(error.reason(), "NOT_CANCELLABLE");
+}
+
+#[tokio::test]
+async fn past_the_point_of_no_return_the_rest_is_tried_until_it_succeeds() {
+    let site = Site::new().await;
+    site.world.gate.add_permits(1);
+    let zone = Uuid::new_v4();
+    let build = site.submit("build-zone", zone, "a", true).await.unwrap();
+    site.wait(&build).await;
+    for _ in 0..3 {
+        site.world.faults.lock().push(("level", Error::new(Kind::Internal, "ODD", "odd")));
+    }
+    let raze = site.submit("raze-zone", zone, "b", false).await.unwrap();
+    assert_eq!(site.wait(&raze).await.state(), OperationState::Succeeded);
+    assert!(site.zone(zone).await.is_none());
+}
+
+#[tokio::test]
+async fn another_instance_goes_on_where_one_died_and_the_dead_one_can_commit_nothing() {
+    let first = Site::new().await;
+    let zone = Uuid::new_v4();
+    let operation = first.submit("build-zone", zone, "a", true).await.unwrap();
+    let waiting = first.submit("raze-zone", zone, "b", false).await.unwrap();
+    // the first instance hangs in its step; to the second it is no member
+    let second = Site::on(first.store.clone()).await;
+    second.world.gate.add_permits(10);
+    assert_eq!(second.wait(&operation).await.state(), OperationState::Succeeded);
+    assert_eq!(second.wait(&waiting).await.state(), OperationState::Succeeded);
+    assert_eq!(second.world.log(), ["record", "wall", "roof on 3", "done", "empty", "level", "unrecord"]);
+    // it wakes up, and finds its fence too low
+    first.world.gate.add_permits(10);
+    let ended = second.wait(&operation).await;
+    assert_eq!(ended.fence, 2);
+    first.flow.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(second.wait(&operation).await, ended);
+}

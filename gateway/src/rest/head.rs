@@ -103,9 +103,9 @@ fn wait_of(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn asked(
-        headers: &[(&'static str, &'static str)],
-    ) -> Result<(Option<Duration>, Option<String>, Option<Duration>), ()> {
+    type Read = (Option<Duration>, Option<String>, Option<Duration>);
+
+    fn asked(headers: &[(&'static str, &'static str)]) -> Result<Read, ()> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());

@@ -64,8 +64,8 @@ impl JsonReader {
             Ok(wire) => Ok(wire),
             Err(error) => {
                 if error.is_data()
-                    && let Some(without) = without_nulls(json)
-                    && let Ok(wire) = (self.codec.parse)(&without)
+                    && let Some(loose) = loosened(json, self.message)
+                    && let Ok(wire) = (self.codec.parse)(&loose)
                 {
                     return Ok(wire);
                 }
@@ -296,27 +296,43 @@ impl Place {
     }
 }
 
-/// The same JSON without members that are null, which mean the same as members that are not there. The codecs do not know that.
-fn without_nulls(json: &[u8]) -> Option<Vec<u8>> {
-    fn strip(value: &mut serde_json::Value) -> bool {
-        match value {
-            serde_json::Value::Object(members) => {
-                let before = members.len();
-                members.retain(|_, member| !member.is_null());
-                let mut stripped = members.len() < before;
-                for member in members.values_mut() {
-                    stripped |= strip(member);
-                }
-                stripped
-            }
+/// The same JSON without members that are null, which mean the same as members that are not there, and with enums by their full
+/// names where short ones stand ("RUNNING"). The codecs know neither.
+fn loosened(json: &[u8], message: &str) -> Option<Vec<u8>> {
+    let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
+    loosen(&mut value, catalog().message(message)).then(|| serde_json::to_vec(&value).ok()).flatten()
+}
+
+/// Answers whether it changed anything.
+fn loosen(value: &mut serde_json::Value, message: Option<&'static MessageInfo>) -> bool {
+    let serde_json::Value::Object(members) = value else { return false };
+    let before = members.len();
+    members.retain(|_, member| !member.is_null());
+    let mut changed = members.len() < before;
+    let Some(message) = message else { return changed };
+    for (name, member) in members.iter_mut() {
+        let Some(field) = message.fields.iter().find(|field| field.json_name == name || field.name == name) else {
+            continue;
+        };
+        match member {
             serde_json::Value::Array(elements) => {
-                elements.iter_mut().fold(false, |stripped, element| strip(element) | stripped)
+                changed = elements.iter_mut().fold(changed, |changed, element| loosen_field(element, field) | changed);
             }
-            _ => false,
+            member => changed |= loosen_field(member, field),
         }
     }
-    let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
-    strip(&mut value).then(|| serde_json::to_vec(&value).ok()).flatten()
+    changed
+}
+
+fn loosen_field(value: &mut serde_json::Value, field: &FieldInfo) -> bool {
+    match (field.ty, value) {
+        (FieldType::Message(inner), value) => loosen(value, catalog().message(inner)),
+        (FieldType::Enum(_), serde_json::Value::String(name)) => {
+            let known = field.values.iter().find(|(_, full, short)| short.eq_ignore_ascii_case(name) && full != name);
+            known.map(|(_, full, _)| (*full).clone_into(name)).is_some()
+        }
+        _ => false,
+    }
 }
 
 /// The keys of the outermost object, in order. Nothing where it is no object.
@@ -369,6 +385,14 @@ mod tests {
         let vm = Vm::decode(vm().parse(json).unwrap()).unwrap();
         assert_eq!((vm.name.as_str(), vm.cpu_count, vm.memory_bytes), ("web", 2, 1 << 30));
         assert_eq!(vm.l3_network_uuids, ["a"]);
+    }
+
+    #[test]
+    fn enums_have_short_names_too() {
+        let read = |json: &str| Vm::decode(vm().parse(json.as_bytes()).unwrap()).unwrap().state;
+        assert_eq!(read(r#"{"state": "VM_STATE_RUNNING"}"#), 3);
+        assert_eq!(read(r#"{"state": "running", "name": null}"#), 3);
+        assert_eq!(read(r#"{"state": 3}"#), 3);
     }
 
     #[test]

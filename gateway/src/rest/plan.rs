@@ -373,11 +373,7 @@ fn body_plan(method: &'static MethodInfo, input: &MessageDescriptor, body: &str)
                 FieldType::Message(message) if !field.repeated => {
                     // Names of the catalog live as long as the process; so does this one, made once a route.
                     let prefix: &'static str = Box::leak(format!("{name}.").into_boxed_str());
-                    Ok(BodyPlan::Field {
-                        number: field.number,
-                        message,
-                        reader: reader(message, prefix)?,
-                    })
+                    Ok(BodyPlan::Field { number: field.number, message, reader: reader(message, prefix)? })
                 }
                 _ => Err(format!("the body field {name} is no message")),
             }

@@ -61,12 +61,15 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// The names that look most like a wrong one, at most three.
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let wrong: String = wrong.chars().take(64).collect::<String>().to_lowercase();
+    let plain = |name: &str| name.chars().take(64).filter(|letter| *letter != '_').collect::<String>().to_lowercase();
+    let wrong = plain(wrong);
     let mut near: Vec<(usize, &str)> = known
-        .map(|name| (distance(&wrong, &name.to_lowercase()), name))
+        .map(|name| (distance(&wrong, &plain(name)), name))
         .filter(|(far, name)| *far <= 2 + name.len() / 4)
         .collect();
     near.sort_unstable();
+    let least = near.first().map_or(0, |(far, _)| *far);
+    near.retain(|(far, _)| *far <= least + 1);
     near.truncate(3);
     near.into_iter().map(|(_, name)| name).collect()
 }

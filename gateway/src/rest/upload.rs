@@ -188,7 +188,11 @@ mod tests {
                 data.chunks(size).map(|part| Ok(Frame::data(Bytes::copy_from_slice(part)))).collect();
             let messages = messages(StreamBody::new(tokio_stream::iter(parts)), &limits).await.unwrap();
             assert_eq!(messages.iter().map(|message| message.data.len()).collect::<Vec<_>>(), [PIECE, PIECE, 100]);
-            assert_eq!(messages.iter().map(|message| message.uuid.as_str()).collect::<Vec<_>>(), ["u", "", ""], "{size}");
+            assert_eq!(
+                messages.iter().map(|message| message.uuid.as_str()).collect::<Vec<_>>(),
+                ["u", "", ""],
+                "{size}"
+            );
             assert_eq!(messages.iter().flat_map(|message| message.data.to_vec()).collect::<Vec<_>>(), data);
         }
     }

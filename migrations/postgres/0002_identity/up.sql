@@ -34,9 +34,10 @@ CREATE TABLE api_key_secret (
     hash bytea NOT NULL
 );
 
--- Keys that tokens are signed with (Ed25519, PKCS #8).
+-- Keys that tokens are signed with (Ed25519, PKCS #8). The sequence lets one of several instances make the next.
 CREATE TABLE signing_key (
     id text COLLATE "C" NOT NULL PRIMARY KEY,
+    sequence bigint NOT NULL UNIQUE,
     private_key bytea NOT NULL,
     public_key bytea NOT NULL,
     create_time timestamptz NOT NULL

@@ -9,6 +9,7 @@ CREATE TABLE l2_network (
     cluster_uuid uuid NOT NULL REFERENCES cluster (uuid),
     bridge text COLLATE "C" NOT NULL
 );
+CREATE UNIQUE INDEX l2_network_bridge ON l2_network (cluster_uuid, bridge);
 
 CREATE TABLE l3_network (
     uuid uuid NOT NULL PRIMARY KEY,

@@ -34,9 +34,10 @@ CREATE TABLE api_key_secret (
     hash BLOB NOT NULL
 ) STRICT;
 
--- Keys that tokens are signed with (Ed25519, PKCS #8).
+-- Keys that tokens are signed with (Ed25519, PKCS #8). The sequence lets one of several instances make the next.
 CREATE TABLE signing_key (
     id TEXT NOT NULL PRIMARY KEY,
+    sequence INTEGER NOT NULL UNIQUE,
     private_key BLOB NOT NULL,
     public_key BLOB NOT NULL,
     create_time INTEGER NOT NULL

@@ -9,6 +9,7 @@ CREATE TABLE l2_network (
     cluster_uuid BLOB NOT NULL REFERENCES cluster (uuid),
     bridge TEXT NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX l2_network_bridge ON l2_network (cluster_uuid, bridge);
 
 CREATE TABLE l3_network (
     uuid BLOB NOT NULL PRIMARY KEY,

@@ -53,7 +53,13 @@ pub(crate) async fn ask(context: &Context, host: Uuid, work: Work, limit: Durati
     context.run_task(host, work, limit).await
 }
 
-/// The same for what cannot be taken back: where the host says for certain that it did not do it, it counts as not asked.
+/// Has a connected host do something that leaves nothing to undo.
+pub(crate) async fn look(context: &Context, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
+    connected(context, host).await?;
+    context.run_task(host, work, limit).await
+}
+
+/// As [`ask`] for what cannot be taken back: where the host says for certain that it did not do it, it counts as not asked.
 pub(crate) async fn ask_to_delete(context: &Context, host: Uuid, work: Work, limit: Duration) -> Result<()> {
     let Err(error) = ask(context, host, work, limit).await else { return Ok(()) };
     let refused = match error.kind() {

@@ -44,7 +44,8 @@ impl Process {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(failure::host("HOST_PROCESS_FAILED", format!("hold process {pid}: {error}"))),
         };
-        let pidfd = AsyncFd::register_with_interest(pidfd, Interest::READABLE);
+        #[expect(deprecated, reason = "sound for an OwnedFd, which stays the same; the other way to say so is unsafe")]
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE);
         let pidfd = pidfd.map_err(|error| failure::host("HOST_PROCESS_FAILED", format!("watch process {pid}: {error}")))?;
         let gone = watch::Sender::new(false);
         Ok(Some(Arc::new(Self { vm, run, pidfd, qmp: Mutex::new(None), gone, typing: tokio::sync::Mutex::default() })))

@@ -10,7 +10,7 @@ use crate::nouns::Noun;
 
 /// Commands beside the nouns.
 pub fn commands() -> Vec<Command> {
-    vec![
+    let commands = vec![
         Command::new("login")
             .about("Signs in and keeps the token for the commands that follow")
             .after_help(
@@ -39,7 +39,17 @@ pub fn commands() -> Vec<Command> {
             .after_help("For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")
             .arg(Arg::new("shell").value_name("SHELL").value_parser(value_parser!(Shell)).required(true)),
         Command::new("version").about("Prints the version"),
-    ]
+    ];
+    #[cfg(feature = "up")]
+    let commands = [commands, vec![up()]].concat();
+    commands
+}
+
+#[cfg(feature = "up")]
+fn up() -> Command {
+    use clap::Args as _;
+    let command = Command::new("up").about("Starts all of Gyre in this process, on this machine, and serves until Ctrl-C");
+    crate::up::UpArgs::augment_args(command)
 }
 
 /// Verbs of a noun beside those that its calls give.

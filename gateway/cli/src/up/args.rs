@@ -23,4 +23,25 @@ pub struct UpArgs {
     /// Uses the simulated host even where QEMU is installed
     #[arg(long)]
     pub simulated: bool,
+    /// How machines reach the network: user (QEMU's own, nothing on this machine is changed), bridge, or auto (bridge where that is allowed)
+    #[arg(long, value_name = "MODE", default_value = "user")]
+    pub network: gyre_agent::NetworkMode,
+    /// Images may be fetched from URLs that begin so; several by repeating it
+    #[arg(long, value_name = "PREFIX")]
+    pub allow_image_url: Vec<String>,
+    /// Images may be taken from this folder by file:// URLs; several by repeating it
+    #[arg(long, value_name = "PATH")]
+    pub allow_image_path: Vec<PathBuf>,
+    /// Address of the plain HTTP listener for /metrics and /healthz
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// OTLP endpoint (gRPC) that spans are sent to, such as http://127.0.0.1:4317
+    #[arg(long, env = "GYRE_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// What is logged to standard error: a level, or levels by module
+    #[arg(long, env = "GYRE_LOG", value_name = "FILTER", default_value = "warn")]
+    pub log: String,
+    /// Logs JSON, one object a line
+    #[arg(long, env = "GYRE_LOG_JSON")]
+    pub log_json: bool,
 }

@@ -5,5 +5,7 @@
 
 mod args;
 pub mod demo;
+mod run;
 
 pub use args::UpArgs;
+pub use run::run;

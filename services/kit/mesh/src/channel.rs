@@ -2,7 +2,7 @@
 //!
 //! 1. The call's rules come from the catalog, by its path. A mutating call without a request id gets one; a create without a
 //!    UUID gets one that follows from account, call and request id, so that the same wish always lands at the same owner
-//!    ([`prepare`]).
+//!    (`prepare`).
 //! 2. A call with a UUID goes to its owner by the ring; one without to this process, if it serves, or else to the peer with the
 //!    fewest calls under way.
 //! 3. `NOT_OWNER`, a refusal to take the call, and a connection that fails or breaks before the answer are tried again until the

@@ -172,12 +172,13 @@ impl Mesh {
         self.0.calls.token()
     }
 
-    /// Cancelled once this process takes no new calls; streams that it answers end then too.
+    /// Cancelled once this process takes no new calls from others; streams that it answers to them end then too.
     pub fn refusing(&self) -> &CancellationToken {
         &self.0.refusing
     }
 
-    /// Refuses new calls and waits until those under way have ended, for so long at most. Answers whether they did.
+    /// Refuses new calls from other processes and waits until those under way have ended, for so long at most. Answers whether
+    /// they did. What this process asks itself goes on: calls that end need it.
     pub async fn drain(&self, limit: Duration) -> bool {
         self.0.refusing.cancel();
         self.0.calls.close();

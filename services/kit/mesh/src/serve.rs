@@ -1,5 +1,5 @@
 //! The server's side: what every call passes before its handler, stacked once around a service's routes. In order, each with
-//! the reason for its place ([`stack`] is the code):
+//! the reason for its place (`stack` is the code):
 //!
 //! 1. **trace**: a span under the caller's, and the request metrics: outermost, so they count what the caller sees.
 //! 2. **panic guard**: a handler that panics is an `INTERNAL` answer and an ERROR in the log, not a broken connection.
@@ -8,8 +8,8 @@
 //! 4. **peer**: what the headers say of the caller is believed only of members of the mesh ([`Peer`]); a process that shuts down
 //!    refuses.
 //! 5. **owner**: a call that came to the wrong instance is sent back before anything is done for it; one that needs the owner is
-//!    refused while the lease cannot be proved ([`owner`]).
-//! 6. **access**: the call's rule against the caller ([`access`]). After owner, so that whoever refuses is who would have done it.
+//!    refused while the lease cannot be proved (`owner`).
+//! 6. **access**: the call's rule against the caller (`access`). After owner, so that whoever refuses is who would have done it.
 //! 7. **validate**: all rules of the request's fields at once. Last, since it costs most, and only those who may call hear what is
 //!    wrong with their fields.
 //!

@@ -84,6 +84,8 @@ impl Peers {
             .tcp_nodelay(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(8 << 20)
+            // An error's details travel in headers: a refusal may name every host.
+            .http2_max_header_list_size(256 << 10)
             // A peer that vanished without a word is noticed within two of these; other members' servers bear such pings.
             .http2_keep_alive_interval(Duration::from_secs(5))
             .keep_alive_timeout(Duration::from_secs(5))

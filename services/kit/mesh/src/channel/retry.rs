@@ -143,6 +143,10 @@ impl<'a> Retries<'a> {
     /// # Errors
     /// When the wait was too long.
     pub(super) async fn wait_for_member(&mut self, none: Error) -> Result<()> {
+        if self.channel.mesh.refusing().is_cancelled() {
+            // This process ends: nobody who is to come will help it.
+            return Err(none);
+        }
         if !self.failed.is_empty() {
             // Everybody was tried: the next round may begin after a wait.
             self.failed.clear();

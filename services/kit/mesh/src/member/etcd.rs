@@ -3,10 +3,10 @@
 //! Theory:
 //! 1. A member is a key `/gyre/v1/members/<service>/<instance>` under a lease of its process. All members of a process share the
 //!    instance and the lease.
-//! 2. The keeper ([`keeper`]) owns the lease. It asks for it again every third of its time. The lease counts as held until
+//! 2. The keeper (`keeper`) owns the lease. It asks for it again every third of its time. The lease counts as held until
 //!    *the moment the last confirmed request was sent* + its time − a fifth: by our own clock, whatever etcd or the network do.
 //!    When etcd says that the lease is gone, it takes a new one and registers the same instance again.
-//! 3. The watcher ([`watcher`]) owns the view. It lists the prefix, then watches from the next revision; a watch that ends is
+//! 3. The watcher (`watcher`) owns the view. It lists the prefix, then watches from the next revision; a watch that ends is
 //!    opened again after the last revision seen, and where that is compacted away, or etcd knows less than we do, it lists again.
 //!    While etcd is away the members stay as they were: reads go on.
 //! 4. The epoch is the revision of the last change under the prefix, deletions included. Whoever lists can see only the changes

@@ -7,7 +7,8 @@
 //! Down ([`Running::shutdown`]):
 //! 1. health says "not serving"; what must stop before the ring changes does (`before_leave`: a gateway stops taking requests);
 //! 2. leave the ring, and see that we are gone: owners change, and peers hear `NOT_OWNER` and go to the new ones;
-//! 3. refuse new calls, end streams, and wait for the calls under way, for `--drain-timeout` at most;
+//! 3. refuse new calls from other processes, end streams to them, and wait for their calls under way, for `--drain-timeout` at
+//!    most; what this process asks itself goes on, since those calls need it;
 //! 4. stop listening, tell the tasks to end, and wait for them as long again;
 //! 5. what must come last does (`after_drain`: closing a store).
 
@@ -105,6 +106,11 @@ impl Process {
         };
         if listener.is_none() && !args.etcd.is_empty() {
             bail!("a member of a mesh must be reachable: name an address with --listen");
+        }
+        if args.advertise.is_none()
+            && listener.as_ref().is_some_and(|listener| listener.address().ip().is_unspecified())
+        {
+            bail!("name the address that others reach this process at with --advertise: it listens on all");
         }
         let membership = membership(args, identity.as_ref()).await?;
         let mesh = Mesh::new(Uuid::new_v4(), membership, identity.as_ref());

@@ -67,20 +67,22 @@ impl Inner {
             return refuse(no_such_call(request.uri().path()));
         };
         let info = known.info;
-        let under_way = self.mesh.begin_call();
+        // What this process asks itself ends with what it is asked for: only calls from others are counted and refused.
+        let from = request.extensions().get::<Peer>().copied();
+        let under_way = (from != Some(Peer::InProcess)).then(|| self.mesh.begin_call());
         let span =
             tracing::info_span!("rpc", service = self.service, method = info.path, trace_id = tracing::field::Empty);
         let trace = propagate::adopt(&span, propagate::extract(request.headers()));
         let deadline = Deadline::of_server(info, request.headers());
         let context = Context { deadline: deadline.at(), trace: Some(trace) };
 
-        let work = context::scope(context, deadline.within(guard(self.answer(info, request)))).instrument(span.clone());
-        let response = work.await.unwrap_or_else(refuse);
+        let work = deadline.within(guard(self.answer(info, from, request)));
+        let response = context::scope(context, work).instrument(span.clone()).await.unwrap_or_else(refuse);
 
         let code = code_of(&response);
         if info.server_streaming && code == Code::Ok {
-            let refusing = self.mesh.refusing().clone();
-            let watched = |body| Watched::new(body, known, started, deadline, context, span, refusing, under_way);
+            let counted = under_way.map(|token| (token, self.mesh.refusing().clone()));
+            let watched = |body| Watched::new(body, known, started, deadline, context, span, counted);
             return response.map(|body| Body::new(watched(body)));
         }
         let took = started.elapsed();
@@ -90,12 +92,16 @@ impl Inner {
     }
 
     /// 4 to 7, and the handler.
-    async fn answer(&self, info: &'static MethodInfo, mut request: Request<Body>) -> Result<Response<Body>> {
-        let from = request.extensions().get::<Peer>().copied();
+    async fn answer(
+        &self,
+        info: &'static MethodInfo,
+        from: Option<Peer>,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>> {
         if from.is_none() {
             peer::forget_claims(request.headers_mut());
         }
-        if self.mesh.refusing().is_cancelled() {
+        if from != Some(Peer::InProcess) && self.mesh.refusing().is_cancelled() {
             let text = format!("this instance of {} shuts down", self.service);
             return Err(Error::unavailable(reason::DRAINING, text));
         }

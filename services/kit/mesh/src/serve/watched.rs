@@ -29,16 +29,16 @@ pub(super) struct Watched {
     started: Instant,
     deadline: Deadline,
     timer: Option<Pin<Box<Sleep>>>,
-    refusing: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of a stream to another process: it is waited for at shutdown, and so must end.
+    refusing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     context: Context,
     span: Span,
     /// How it ended, once it did.
     ended: Option<Code>,
-    _under_way: TaskTrackerToken,
+    _under_way: Option<TaskTrackerToken>,
 }
 
 impl Watched {
-    #[allow(clippy::too_many_arguments, reason = "made in one place, of what that place has")]
     pub(super) fn new(
         body: Body,
         known: &'static Known,
@@ -46,11 +46,11 @@ impl Watched {
         deadline: Deadline,
         context: Context,
         span: Span,
-        refusing: CancellationToken,
-        under_way: TaskTrackerToken,
+        counted: Option<(TaskTrackerToken, CancellationToken)>,
     ) -> Self {
         let timer = deadline.at().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        let refusing = Box::pin(refusing.cancelled_owned());
+        let (under_way, refusing) = counted.unzip();
+        let refusing = refusing.map(|token| Box::pin(token.cancelled_owned()));
         Self { body, known, started, deadline, timer, refusing, context, span, ended: None, _under_way: under_way }
     }
 
@@ -72,7 +72,7 @@ impl HttpBody for Watched {
         if this.ended.is_some() {
             return Poll::Ready(None);
         }
-        if this.refusing.as_mut().poll(cx).is_ready() {
+        if this.refusing.as_mut().is_some_and(|refusing| refusing.as_mut().poll(cx).is_ready()) {
             let text = format!("{} ended: this instance shuts down", this.known.info.path);
             return this.cut(Error::unavailable(reason::DRAINING, text));
         }

@@ -1,0 +1,54 @@
+//! What this machine has for tests that need real parts.
+
+use std::path::{Path, PathBuf};
+
+/// What is installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Tools {
+    /// QEMU and qemu-img.
+    pub qemu: bool,
+    /// etcd.
+    pub etcd: bool,
+    /// PostgreSQL's server.
+    pub postgres: bool,
+}
+
+/// Finds a program on the PATH.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The folder with PostgreSQL's server programs, the newest version's.
+pub fn postgres_bin() -> Option<PathBuf> {
+    let mut versions: Vec<_> = std::fs::read_dir(Path::new("/usr/lib/postgresql"))
+        .ok()?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path().join("bin")))
+        .filter(|bin| bin.join("postgres").is_file())
+        .collect();
+    versions.sort();
+    versions.pop()
+}
+
+/// What is installed here.
+pub fn tools() -> Tools {
+    Tools {
+        qemu: program("qemu-system-x86_64").is_some() && program("qemu-img").is_some(),
+        etcd: program("etcd").is_some(),
+        postgres: postgres_bin().is_some(),
+    }
+}
+
+/// Whether a test that needs something runs: it does where the thing is there; where it is not, it is skipped in plain words, or
+/// fails where CI asks for everything (`GYRE_TEST_REQUIRE=1`).
+///
+/// # Panics
+/// When the thing is missing and CI asks for everything.
+pub fn needs(there: bool, packages: &str) -> bool {
+    if there {
+        return true;
+    }
+    assert!(std::env::var_os("GYRE_TEST_REQUIRE").is_none(), "missing: install {packages}");
+    println!("skipped: install {packages}");
+    false
+}

@@ -1,0 +1,133 @@
+use gyre_model::Kind;
+use gyre_proto::agent::v1::StopMachine;
+use gyre_proto::agent::v1::task;
+
+use super::*;
+
+const KIND: WorkKind = WorkKind::StopMachine;
+const KEEP: Duration = Duration::from_secs(600);
+
+fn board(light: usize) -> Board {
+    let board = Board::new(Widths { light, ..Widths::default() }, KEEP, Instant::now());
+    board.session_up();
+    board
+}
+
+fn task(id: &str) -> Task {
+    Task { id: id.to_owned(), work: Some(task::Work::StopMachine(StopMachine::default())), ..Task::default() }
+}
+
+fn done(id: &str) -> TaskOutcome {
+    TaskOutcome { task_id: id.to_owned(), ..TaskOutcome::default() }
+}
+
+fn failed(id: &str, reason: &'static str) -> TaskOutcome {
+    let error = Error::new(Kind::Unavailable, reason, "on purpose");
+    TaskOutcome { error: Some((&error).into()), ..done(id) }
+}
+
+/// All that is to be sent: ids of tasks, and those to acknowledge with a "!".
+fn sent(board: &Board) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(message) = board.next_message(Uuid::nil(), 7) {
+        match message.message {
+            Some(Message::Tasks(batch)) => all.extend(batch.tasks.into_iter().map(|task| {
+                assert_eq!((task.fence, task.host_uuid), (7, Uuid::nil().to_string()));
+                task.id
+            })),
+            Some(Message::Acknowledge(known)) => all.extend(known.task_ids.iter().map(|id| format!("!{id}"))),
+            other => panic!("{other:?}"),
+        }
+    }
+    all
+}
+
+fn ended(news: &watch::Receiver<News>) -> bool {
+    matches!(news.borrow().end, Some(Ok(_)))
+}
+
+#[test]
+fn lanes_keep_their_width_and_their_order() {
+    let board = board(2);
+    let _news: Vec<_> = ["a", "b", "c", "d"].map(|id| board.join(task(id), KIND)).into();
+    assert_eq!((sent(&board), board.load()), (vec!["a".into(), "b".into()], (2, 2)));
+    board.outcome(done("b"), Instant::now());
+    assert_eq!(sent(&board), ["!b", "c"]);
+    let other = board.join(task("e"), WorkKind::StartMachine);
+    assert_eq!(sent(&board), ["e"], "another kind has a lane of its own");
+    drop(other);
+}
+
+#[test]
+fn who_joins_hears_the_same_and_nothing_is_sent_twice() {
+    let board = board(2);
+    let first = board.join(task("a"), KIND);
+    let second = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    board.progress(TaskProgress { task_id: "a".into(), percent: 40, message: String::new() });
+    assert_eq!(second.borrow().progress.as_ref().map(|progress| progress.percent), Some(40));
+    board.outcome(done("a"), Instant::now());
+    assert!(ended(&first) && ended(&second));
+    assert!(ended(&board.join(task("a"), KIND)), "a success is kept for who comes late");
+    assert_eq!(sent(&board), ["!a"]);
+    board.outcome(done("a"), Instant::now());
+    assert_eq!(sent(&board), ["!a"], "an agent that missed the acknowledgement gets another");
+}
+
+#[test]
+fn an_outcome_is_acknowledged_when_somebody_has_it_or_it_is_stale() {
+    let board = board(2);
+    let start = Instant::now();
+    board.outcome(done("early"), start);
+    drop(board.join(task("left"), KIND));
+    sent(&board);
+    board.outcome(done("left"), start);
+    board.outcome(done("stale"), start);
+    assert_eq!(sent(&board), Vec::<String>::new());
+    assert!(ended(&board.join(task("early"), KIND)) && ended(&board.join(task("left"), KIND)));
+    assert_eq!(sent(&board), ["!early", "!left"]);
+    board.sweep(start + KEEP / 2);
+    assert_eq!(sent(&board), Vec::<String>::new());
+    board.sweep(start + KEEP);
+    assert_eq!(sent(&board), ["!stale"]);
+    assert_eq!(board.state.lock().entries.len(), 0);
+}
+
+#[test]
+fn a_failure_is_told_once_and_then_tried_again() {
+    let board = board(2);
+    let news = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    board.outcome(failed("a", "DISK_FULL"), Instant::now());
+    assert!(ended(&news));
+    let again = board.join(task("a"), KIND);
+    assert!(!ended(&again));
+    assert_eq!(sent(&board), ["!a", "a"], "the agent forgets the failure before it gets the task again");
+}
+
+#[test]
+fn what_runs_is_sent_again_with_the_next_session_as_long_as_somebody_waits() {
+    let board = board(2);
+    let news: Vec<_> = ["a", "b", "c"].map(|id| board.join(task(id), KIND)).into();
+    assert_eq!(sent(&board), ["a", "b"]);
+    board.session_down(Instant::now());
+    board.outcome(failed("a", "AGENT_STOPPING"), Instant::now());
+    assert!(!ended(&news[0]), "an agent that did not take it is asked again");
+    board.session_up();
+    assert_eq!(sent(&board), ["a", "b"]);
+    let [_a, b, _c] = <[_; 3]>::try_from(news).unwrap();
+    drop(b);
+    board.session_up();
+    assert_eq!(sent(&board), ["a", "c"], "nobody waits for b any longer, and its place is free");
+}
+
+#[test]
+fn when_nothing_more_will_be_heard_those_who_wait_are_told() {
+    let board = board(1);
+    let news: Vec<_> = ["a", "b"].map(|id| board.join(task(id), KIND)).into();
+    board.fail_all(&Error::unavailable("HOST_MOVED", "elsewhere"));
+    assert!(news.iter().all(|news| matches!(&news.borrow().end, Some(Err(error)) if error.reason() == "HOST_MOVED")));
+    assert_eq!((board.load(), sent(&board)), ((0, 0), Vec::new()));
+    let _again = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+}

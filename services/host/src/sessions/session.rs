@@ -1,0 +1,72 @@
+//! Working an open session: news up, tasks down.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gyre_model::Error;
+use gyre_proto::agent::v1::session_response::Message;
+use tokio::time::MissedTickBehavior;
+
+use super::connect::Streams;
+use super::{Link, Shared};
+
+/// How a session ended.
+pub(super) struct Ended {
+    /// The last sign of life.
+    pub alive: Instant,
+    /// Why it ended, for people.
+    pub why: String,
+    /// Whether somebody wanted it opened anew.
+    pub renew: bool,
+}
+
+/// Works a session until it breaks, the host is silent for too long, or somebody wants it opened anew.
+pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Streams, fence: i64) -> Ended {
+    let Streams { requests, mut answers } = session;
+    let grace = shared.config.grace();
+    let mut alive = Instant::now();
+    let mut tick = tokio::time::interval(shared.config.heartbeat);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut more = true;
+    let (why, renew) = loop {
+        tokio::select! {
+            answer = answers.message() => match answer {
+                Ok(Some(answer)) => {
+                    alive = Instant::now();
+                    take(shared, link, answer.message, alive);
+                }
+                Ok(None) => break ("the agent ended the session".to_owned(), false),
+                Err(status) => break (Error::from(status).message().to_owned(), false),
+            },
+            () = link.board.changed() => more = true,
+            permit = requests.reserve(), if more => match permit {
+                // an instance in doubt of its lease starts nothing; the tick looks again
+                Ok(_) if !shared.mesh.may_work() => more = false,
+                Ok(permit) => match link.board.next_message(link.host, fence) {
+                    Some(message) => permit.send(message),
+                    None => more = false,
+                },
+                Err(_) => break ("the agent takes no more tasks".to_owned(), false),
+            },
+            _ = tick.tick() => {
+                if alive.elapsed() >= grace {
+                    break (format!("no heartbeat for {:.1} s", alive.elapsed().as_secs_f64()), false);
+                }
+                link.board.sweep(Instant::now());
+                more = true;
+            }
+            () = link.renewed() => break ("opened anew on request".to_owned(), true),
+        }
+    };
+    Ended { alive, why, renew }
+}
+
+fn take(shared: &Arc<Shared>, link: &Arc<Link>, message: Option<Message>, now: Instant) {
+    match message {
+        Some(Message::Progress(progress)) => link.board.progress(progress),
+        Some(Message::Outcome(outcome)) => link.board.outcome(outcome, now),
+        Some(Message::Machine(facts)) => link.reporter.machine(shared, link, facts),
+        // a heartbeat has said all by coming; a second hello says nothing new
+        Some(Message::Heartbeat(_) | Message::Hello(_)) | None => {}
+    }
+}

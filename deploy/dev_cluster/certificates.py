@@ -1,8 +1,9 @@
 """Certificates for mutual TLS between the processes: an authority of the cluster's own, and one certificate a process.
 
-Every certificate is good for both ends of a connection (a member of the mesh calls and is called), for `localhost` and
-127.0.0.1, and says the process in its common name and the process's role (`service`, `gateway`, `agent`) in its organizational
-unit. A role is for people and for rules: whoever the authority signed may connect; only keys that stay in this folder are signed.
+Each is good for `localhost`, 127.0.0.1 and the process's name, and says the process in its common name and the process's role
+(`service`, `gateway`, `agent`) in its organizational unit. What a role may do is in the extended key usage: services and gateways
+call and are called (`serverAuth`, `clientAuth`), agents are only called (`serverAuth`): whoever may call the mesh is a member of it,
+and a host that was broken into must not be one.
 """
 
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from . import Trouble
 from .layout import Layout
 
+USES = {"service": "serverAuth,clientAuth", "gateway": "serverAuth,clientAuth", "agent": "serverAuth"}
 DAYS = "730"
 # Made anew where less than this is left.
 SECONDS_LEFT = str(30 * 86400)
@@ -67,7 +69,7 @@ def make(layout: Layout) -> int:
         extensions.write_text(
             "basicConstraints=critical,CA:FALSE\n"
             "keyUsage=critical,digitalSignature\n"
-            "extendedKeyUsage=serverAuth,clientAuth\n"
+            f"extendedKeyUsage={USES[role]}\n"
             f"subjectAltName=DNS:localhost,DNS:{name},IP:127.0.0.1\n"
             "subjectKeyIdentifier=hash\n"
             "authorityKeyIdentifier=keyid\n"

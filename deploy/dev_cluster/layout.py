@@ -154,7 +154,7 @@ class Layout:
         programs = []
         for n in range(GATEWAYS):
             public = self.port(GATEWAY_PUBLIC + n)
-            extra = ["--http-listen", f"127.0.0.1:{public}"]
+            extra = ["--api-listen", f"127.0.0.1:{public}"]
             programs.append(self._member("gyre-gateway", f"gateway-{n + 1}", first + n, "gateway", extra, {"public": public}))
         return programs
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use gyre_mesh::context::Trace;
 use gyre_mesh::telemetry::propagate::TRACEPARENT;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::catalog::{HostedBy, MethodInfo, catalog};
@@ -21,6 +20,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use crate::members::Members;
+use crate::trace::Traced;
 
 /// The deadline of a call, as gRPC writes it.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -38,12 +38,12 @@ pub struct Forward {
 }
 
 /// What travels with a call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Along {
     /// Who calls; nobody in an open call.
     pub caller: Option<Caller>,
     /// The trace.
-    pub trace: Trace,
+    pub trace: Traced,
     /// How long it may take; nothing leaves it to the mesh.
     pub timeout: Option<Duration>,
 }
@@ -98,7 +98,7 @@ impl Forward {
     ///
     /// # Errors
     /// What the service answers in place of a response.
-    pub async fn open(&self, method: &'static MethodInfo, along: Along, body: Body) -> Result<Body, Error> {
+    pub async fn open(&self, method: &'static MethodInfo, along: &Along, body: Body) -> Result<Body, Error> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_static(method.path);
@@ -120,7 +120,7 @@ impl Forward {
     ///
     /// # Errors
     /// What the service answers in place of a response.
-    pub async fn unary(&self, method: &'static MethodInfo, along: Along, frame: Bytes) -> Result<Bytes, Error> {
+    pub async fn unary(&self, method: &'static MethodInfo, along: &Along, frame: Bytes) -> Result<Bytes, Error> {
         message(self.open(method, along, Body::new(Full::new(frame))).await?).await
     }
 }
@@ -131,9 +131,7 @@ impl Along {
         if let Some(caller) = self.caller {
             caller.write(headers);
         }
-        if let Ok(trace) = HeaderValue::try_from(self.trace.to_string()) {
-            headers.insert(TRACEPARENT, trace);
-        }
+        headers.insert(TRACEPARENT, self.trace.header());
         if let Some(timeout) = self.timeout {
             headers.insert(GRPC_TIMEOUT, timeout_header(timeout));
         }

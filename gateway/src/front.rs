@@ -9,7 +9,7 @@ use gyre_mesh::context::Trace;
 use gyre_mesh::telemetry::{self, propagate};
 use gyre_model::Kind;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -24,10 +24,9 @@ use crate::metrics::{Refused, Transport, metrics};
 use crate::page::Pages;
 use crate::refusal::Refusal;
 use crate::rest::table::Table;
+use crate::trace::{TRACERESPONSE, Traced};
 use crate::{grpc, rest};
 
-/// Carries the trace back to the caller.
-pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 /// Most headers of a request.
 const MOST_HEADERS: usize = 100;
 
@@ -68,7 +67,7 @@ impl Front {
             Some(media) if media.starts_with(b"application/grpc") => Transport::Grpc,
             _ => Transport::Http,
         };
-        let parent = propagate::extract(request.headers());
+        let said = Traced::said(request.headers());
         let response = if telemetry::exporting() {
             let span = tracing::info_span!(
                 "gateway",
@@ -76,10 +75,11 @@ impl Front {
                 otel.kind = "server",
                 trace_id = tracing::field::Empty,
             );
-            let trace = propagate::adopt(&span, parent);
-            self.sort(peer, transport, trace, request).instrument(span).await
+            let trace = propagate::adopt(&span, said.map(|(trace, _)| trace));
+            self.sort(peer, transport, Traced::at(trace), request).instrument(span).await
         } else {
-            self.sort(peer, transport, parent.unwrap_or_else(Trace::random), request).await
+            let trace = said.map_or_else(|| Traced::at(Trace::random()), |(_, said)| said);
+            self.sort(peer, transport, trace, request).await
         };
         metrics().call(transport, began.elapsed());
         response
@@ -89,19 +89,18 @@ impl Front {
         self: &Arc<Self>,
         peer: Peer,
         transport: Transport,
-        trace: Trace,
+        trace: Traced,
         request: Request<Incoming>,
     ) -> Response<Body> {
+        let header = trace.header();
         let mut response = match (self.check(request.headers()), transport) {
-            (Err(refusal), Transport::Http) => refusal.into_response(&trace.id().to_string()),
+            (Err(refusal), Transport::Http) => refusal.into_response(trace.id()),
             (Err(refusal), _) => tonic::Status::from(refusal.error).into_http::<tonic::body::Body>().map(Body::passed),
             (Ok(()), Transport::Http) => rest::answer(self, peer, trace, request).await,
             (Ok(()), Transport::Grpc) => grpc::answer(self, peer, trace, request).await.map(Body::passed),
             (Ok(()), Transport::GrpcWeb) => grpc::answer_web(self, peer, trace, request).await.map(Body::passed),
         };
-        if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
-            response.headers_mut().insert(TRACERESPONSE, value);
-        }
+        response.headers_mut().insert(TRACERESPONSE, header);
         response
     }
 

@@ -16,7 +16,6 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use gyre_mesh::channel::SERVICE;
-use gyre_mesh::context::Trace;
 use gyre_model::caller::HEADERS;
 use gyre_model::catalog::{MethodInfo, catalog};
 use gyre_model::{Error, Kind, wire};
@@ -36,6 +35,7 @@ use crate::metrics::Refused;
 use crate::refusal::Refusal;
 use crate::rest::table::is_open;
 use crate::sign_in;
+use crate::trace::Traced;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,7 +47,7 @@ pub fn no_such_call(path: &str) -> Status {
 }
 
 /// Answers a gRPC request.
-pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Trace, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Traced, request: Request<Incoming>) -> Response<Body> {
     if request.version() != Version::HTTP_2 || request.method() != Method::POST {
         let text = "gRPC needs HTTP/2 and POST; over HTTP/1.1 there are gRPC-web and JSON";
         return refuse(Refusal::new(Refused::BadGrpc, Kind::InvalidArgument, "NO_GRPC", text));
@@ -56,7 +56,7 @@ pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Trace, request: Reque
 }
 
 /// Answers a gRPC-web request.
-pub async fn answer_web(front: &Arc<Front>, peer: Peer, trace: Trace, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer_web(front: &Arc<Front>, peer: Peer, trace: Traced, request: Request<Incoming>) -> Response<Body> {
     let inner = Passing { front: front.clone(), peer, trace };
     let mut web = tonic_web::GrpcWebLayer::new().layer(inner);
     match web.call(request.map(Body::new)).await {
@@ -70,7 +70,7 @@ pub async fn answer_web(front: &Arc<Front>, peer: Peer, trace: Trace, request: R
 struct Passing {
     front: Arc<Front>,
     peer: Peer,
-    trace: Trace,
+    trace: Traced,
 }
 
 impl Service<Request<Body>> for Passing {
@@ -92,7 +92,7 @@ fn refuse(refusal: Refusal) -> Response<Body> {
     Status::from(refusal.error).into_http()
 }
 
-async fn pass<B>(front: &Arc<Front>, peer: Peer, trace: Trace, request: Request<B>) -> Response<Body>
+async fn pass<B>(front: &Arc<Front>, peer: Peer, trace: Traced, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -111,7 +111,7 @@ where
 async fn hand_on<B>(
     front: &Arc<Front>,
     peer: Peer,
-    trace: Trace,
+    trace: Traced,
     method: &'static MethodInfo,
     request: Request<B>,
 ) -> Result<Response<Body>, Refusal>

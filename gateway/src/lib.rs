@@ -30,6 +30,7 @@ mod rest;
 mod serve;
 mod sign_in;
 pub mod tls;
+mod trace;
 
 use std::sync::Arc;
 

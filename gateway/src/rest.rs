@@ -20,7 +20,6 @@ mod value;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gyre_mesh::context::Trace;
 use gyre_model::catalog::MethodInfo;
 use gyre_model::{Error, Kind, wire};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -38,18 +37,20 @@ use crate::front::{Front, Peer};
 use crate::metrics::Refused;
 use crate::refusal::Refusal;
 use crate::sign_in;
+use crate::trace::Traced;
 
 /// The media type of answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers an HTTP request.
-pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Trace, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(front: &Arc<Front>, peer: Peer, trace: Traced, request: Request<Incoming>) -> Response<Body> {
     let head = request.method() == Method::HEAD;
+    let id = trace.clone();
     let answered = match front.pages.find(request.method(), request.uri().path()) {
         Some(response) => Ok(response),
         None => call(front, peer, trace, request).await,
     };
-    let response = answered.unwrap_or_else(|refusal| refusal.into_response(&trace.id().to_string()));
+    let response = answered.unwrap_or_else(|refusal| refusal.into_response(id.id()));
     if head { without_body(response) } else { response }
 }
 
@@ -65,7 +66,7 @@ fn without_body(response: Response<Body>) -> Response<Body> {
 async fn call(
     front: &Arc<Front>,
     peer: Peer,
-    trace: Trace,
+    trace: Traced,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
@@ -84,27 +85,27 @@ async fn call(
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id)?;
         let upload = upload::Upload::new(body, field, first, &front.limits)?;
-        let response = front.forward.open(plan.method, along, tonic::body::Body::new(upload)).await?;
+        let response = front.forward.open(plan.method, &along, tonic::body::Body::new(upload)).await?;
         let message = crate::forward::message(response).await?;
-        return answer::unary(front, plan, along, asked.wait, &message).await;
+        return answer::unary(front, plan, &along, asked.wait, &message).await;
     }
     let frame = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await?;
     if plan.method.server_streaming {
-        let response = front.forward.open(plan.method, along, tonic::body::Body::new(Full::new(frame))).await?;
-        return Ok(answer::stream(front, plan, trace, response));
+        let response = front.forward.open(plan.method, &along, tonic::body::Body::new(Full::new(frame))).await?;
+        return Ok(answer::stream(front, plan, along.trace, response));
     }
     let message = if sign_in::is(plan.method) {
         sign_in::guarded(
             front,
             peer,
             &frame[wire::FRAME_HEAD..],
-            front.forward.unary(plan.method, along, frame.clone()),
+            front.forward.unary(plan.method, &along, frame.clone()),
         )
         .await?
     } else {
-        front.forward.unary(plan.method, along, frame).await?
+        front.forward.unary(plan.method, &along, frame).await?
     };
-    answer::unary(front, plan, along, asked.wait, &message).await
+    answer::unary(front, plan, &along, asked.wait, &message).await
 }
 
 /// Reads the body and puts the request together.

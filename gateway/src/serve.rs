@@ -92,7 +92,7 @@ pub async fn serve(
 fn builder(header_bytes: usize) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Hyper's own timer runs while a connection is merely quiet, and costs a timer per call; `Activity` does both better.
-    builder.http1().header_read_timeout(None).max_buf_size((4 * header_bytes).max(64 << 10)).pipeline_flush(true);
+    builder.http1().header_read_timeout(None).max_buf_size((4 * header_bytes).max(64 << 10));
     builder
         .http2()
         .timer(TokioTimer::new())

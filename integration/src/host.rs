@@ -52,3 +52,20 @@ pub fn needs(there: bool, packages: &str) -> bool {
     println!("skipped: install {packages}");
     false
 }
+
+/// Whether the demo image can be made with Linux in it.
+pub fn linux_for_guests() -> bool {
+    let kernel = std::fs::read_dir("/boot").is_ok_and(|entries| {
+        entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
+    });
+    kernel && (Path::new("/bin/busybox").is_file() || Path::new("/usr/bin/busybox").is_file())
+}
+
+/// A Python that has grpcio and its reflection: the one that `GYRE_TEST_PYTHON` names, or the usual one.
+pub fn python_with_grpc() -> Option<PathBuf> {
+    let candidates = [std::env::var_os("GYRE_TEST_PYTHON").map(PathBuf::from), program("python3")];
+    candidates.into_iter().flatten().find(|python| {
+        let check = std::process::Command::new(python).args(["-c", "import grpc, grpc_reflection"]).output();
+        check.is_ok_and(|output| output.status.success())
+    })
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use gyre_agent::{AgentConfig, Mode, NetworkMode, Simulation};
+use gyre_agent::{AgentConfig, Mode, NetworkMode, Simulation, UrlPolicy};
 use gyre_node::{Node, NodeConfig};
 use serde::Deserialize;
 
@@ -49,7 +49,7 @@ impl TestNode {
                 if let Mode::Real(real) = &mut agent.mode {
                     real.network = NetworkMode::User;
                 }
-                agent.images.paths.push(folder.to_owned());
+                agent.images = UrlPolicy::new(&[], &[folder.to_owned()])?;
                 agent
             }
         });

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gyre_mesh::context::Trace;
 use gyre_model::{Error, wire};
 use gyre_proto::common::v1::{Operation, OperationState, WaitOperationRequest};
 use gyre_proto::{Duration as ProtoDuration, Message as _};
@@ -18,6 +17,7 @@ use crate::body::Body;
 use crate::forward::Along;
 use crate::front::Front;
 use crate::refusal::Refusal;
+use crate::trace::Traced;
 
 const WAIT: &str = "/gyre.common.v1.OperationService/WaitOperation";
 const OPERATIONS: &str = "gyre.common.v1.OperationService";
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn unary(
     front: &Front,
     plan: &Plan,
-    along: Along,
+    along: &Along,
     wait: Option<Duration>,
     message: &Bytes,
 ) -> Result<Response<Body>, Refusal> {
@@ -70,13 +70,13 @@ pub async fn unary(
     Ok(response)
 }
 
-async fn wait_for(front: &Front, along: Along, uuid: &str, wait: Duration) -> Result<Bytes, Error> {
+async fn wait_for(front: &Front, along: &Along, uuid: &str, wait: Duration) -> Result<Bytes, Error> {
     let request = WaitOperationRequest {
         uuid: uuid.to_owned(),
         timeout: Some(ProtoDuration { seconds: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), nanos: 0 }),
     };
-    let along = Along { timeout: Some(wait + GRACE), ..along };
-    front.forward.unary(known(WAIT)?, along, wire::frame(&request.encode_to_vec())).await
+    let along = Along { timeout: Some(wait + GRACE), ..along.clone() };
+    front.forward.unary(known(WAIT)?, &along, wire::frame(&request.encode_to_vec())).await
 }
 
 fn has_ended(operation: &Operation) -> bool {
@@ -91,8 +91,8 @@ fn has_ended(operation: &Operation) -> bool {
 }
 
 /// Answers a stream as events.
-pub fn stream(front: &Arc<Front>, plan: &Plan, trace: Trace, body: tonic::body::Body) -> Response<Body> {
-    let events = Events::new(body, plan.printer(), trace.id().to_string(), front.stopping.clone());
+pub fn stream(front: &Arc<Front>, plan: &Plan, trace: Traced, body: tonic::body::Body) -> Response<Body> {
+    let events = Events::new(body, plan.printer(), trace, front.stopping.clone());
     let mut response = Response::new(Body::events(events));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

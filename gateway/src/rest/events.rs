@@ -25,6 +25,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::refusal::{problem, status_of};
+use crate::trace::Traced;
 
 /// How often a sign of life is sent.
 const BEAT: Duration = Duration::from_secs(15);
@@ -38,7 +39,7 @@ pub struct Events {
     body: Body,
     buffer: BytesMut,
     codec: &'static JsonCodec,
-    trace: String,
+    trace: Traced,
     count: u64,
     ended: bool,
     beat: Pin<Box<Sleep>>,
@@ -53,7 +54,7 @@ impl fmt::Debug for Events {
 
 impl Events {
     /// Events of a gRPC body, printed by a codec; they end early when the gateway stops.
-    pub fn new(body: Body, codec: &'static JsonCodec, trace: String, stopping: CancellationToken) -> Self {
+    pub fn new(body: Body, codec: &'static JsonCodec, trace: Traced, stopping: CancellationToken) -> Self {
         Self {
             body,
             buffer: BytesMut::new(),
@@ -87,7 +88,7 @@ impl Events {
     fn end_with(&mut self, error: &Error) -> Vec<u8> {
         self.ended = true;
         let mut event = b"event: error\ndata: ".to_vec();
-        event.extend_from_slice(&problem(error, status_of(error.kind()), &self.trace));
+        event.extend_from_slice(&problem(error, status_of(error.kind()), self.trace.id()));
         event.extend_from_slice(b"\n\n");
         event
     }
@@ -152,6 +153,7 @@ impl HttpBody for Events {
 
 #[cfg(test)]
 mod tests {
+    use gyre_mesh::context::Trace;
     use gyre_proto::Message as _;
     use gyre_proto::vm::v1::ReadVmConsoleResponse;
     use http::HeaderMap;
@@ -173,7 +175,7 @@ mod tests {
 
     fn events(body: Body) -> Events {
         let codec = JsonCodec::by_name("gyre.vm.v1.ReadVmConsoleResponse").unwrap();
-        Events::new(body, codec, "t".into(), CancellationToken::new())
+        Events::new(body, codec, Traced::at(Trace::random()), CancellationToken::new())
     }
 
     async fn text(parts: Parts) -> String {
@@ -213,7 +215,7 @@ mod tests {
         let body = Body::new(StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver)));
         let stopping = CancellationToken::new();
         let codec = JsonCodec::by_name("gyre.vm.v1.ReadVmConsoleResponse").unwrap();
-        let mut events = Events::new(body, codec, String::new(), stopping.clone());
+        let mut events = Events::new(body, codec, Traced::at(Trace::random()), stopping.clone());
         let frame = events.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(frame, ": alive\n\n");
         stopping.cancel();

@@ -100,7 +100,7 @@ impl Bench {
             }
             None => {
                 let folder = tempfile::tempdir()?;
-                let simulation = Simulation { cpu_count: 100_000, memory_bytes: 1 << 50, ..Simulation::default() };
+                let simulation = Simulation { cpus: 100_000, memory_bytes: 1 << 50, ..Simulation::default() };
                 let node = TestNode::start(folder.path(), Hosts::Simulated(simulation)).await?;
                 (node.front().await?, Some((node, folder)), "local".to_owned())
             }

@@ -160,7 +160,10 @@ fn sign_in(globals: &Globals, paths: &Paths) -> Result<Option<SignIn>> {
 }
 
 /// Reads a file of secrets; none where there is no file.
-fn read_secret<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+///
+/// # Errors
+/// When others may open it, or it is not what Gyre wrote.
+pub fn read_secret<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let shown = path.display();
     let file = match File::open(path) {
         Ok(file) => file,
@@ -187,11 +190,11 @@ fn read_secret<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     })
 }
 
-/// Keeps a token in a file that only this user can read.
+/// Keeps a token or a sign-in in a file that only this user can read.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn keep(path: &Path, kept: &Kept) -> Result<()> {
+pub fn keep<T: Serialize>(path: &Path, kept: &T) -> Result<()> {
     let failed = |error: std::io::Error| Failure::general(format!("{}: {error}", path.display()));
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;

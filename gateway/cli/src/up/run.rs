@@ -16,7 +16,8 @@ use gyre_proto::storage::v1::ImageFormat;
 
 use super::UpArgs;
 use super::demo::{self, DemoSetup};
-use crate::client::{Client, Paths};
+use crate::client::{Client, Paths, SignIn, keep, read_secret};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// What the demo's guest says when it is up.
@@ -97,8 +98,9 @@ async fn serve(args: UpArgs) -> Result<()> {
     let endpoint = format!("http://{}", node.address());
     ui.say(&format!("Gyre answers at {endpoint} (gRPC and HTTP/JSON; open it in a browser to try calls)"));
     ui.say(&format!("sign-in file: {}", admin_file.display()));
+    let sign_in = sign_in(&admin_file, &endpoint)?;
     if args.demo
-        && let Err(error) = show(&args, &folders, &endpoint, &admin_file, simulated, &ui).await
+        && let Err(error) = show(&args, &folders, &endpoint, sign_in, simulated, &ui).await
     {
         node.shutdown().await;
         guard.flush().await;
@@ -126,7 +128,7 @@ async fn show(
     args: &UpArgs,
     folders: &Folders,
     endpoint: &str,
-    admin_file: &Path,
+    sign_in: SignIn,
     simulated: bool,
     ui: &Ui,
 ) -> Result<()> {
@@ -135,9 +137,23 @@ async fn show(
     setup.image_name = name;
     setup.greeting = greeting;
     setup.simulated = simulated;
-    let client = Client::from_sign_in_file(endpoint, admin_file).await?;
+    let client = Client::new(endpoint, None)?;
+    let session = client.sign_in(&sign_in.account, &sign_in.password).await?;
+    let client = client.with_token(&session.token)?;
     demo::run(&client, setup, ui).await?;
     Ok(())
+}
+
+/// The administrator's sign-in. The file says where this node answers now, which may be elsewhere than at its first start.
+fn sign_in(file: &Path, endpoint: &str) -> Result<SignIn> {
+    let mut sign_in: SignIn = read_secret(file)?.ok_or_else(|| {
+        Failure::general(format!("the sign-in file {} is gone; its password cannot be read back", file.display()))
+    })?;
+    if sign_in.endpoint != endpoint {
+        endpoint.clone_into(&mut sign_in.endpoint);
+        keep(file, &sign_in)?;
+    }
+    Ok(sign_in)
 }
 
 /// The demo's disk: the one that was named, or one that Gyre makes.

@@ -42,6 +42,8 @@ pub(crate) struct LinkStatus {
 pub(crate) struct Link {
     pub host: Uuid,
     pub address: Arc<str>,
+    /// When it was made: later than what a reconciler read before.
+    pub born: Instant,
     pub board: Board,
     pub reporter: Reporter,
     name: Mutex<Arc<str>>,
@@ -60,6 +62,7 @@ impl Link {
         Self {
             host: place.uuid,
             address: place.address.as_str().into(),
+            born: Instant::now(),
             board: Board::new(config.widths.clone(), config.outcome_keep, Instant::now()),
             reporter: Reporter::new(place.uuid),
             name: Mutex::new(place.name.as_str().into()),

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use gyre_mesh::tasks::{Background, Status};
 use gyre_model::{Result, Uuid};
 
-use super::Shared;
+use super::{Link, Shared};
 use crate::store::host::{self, HostPlace};
 
 struct Reconciler {
@@ -34,8 +35,9 @@ impl Background for Reconciler {
         if !self.shared.mesh.may_work() {
             return Status::default();
         }
+        let read_at = Instant::now();
         match self.hosts().await {
-            Ok(hosts) => self.shared.apply(hosts),
+            Ok(hosts) => self.shared.apply(hosts, read_at),
             Err(error) => {
                 tracing::warn!(%error, "cannot list hosts");
                 Status { errors: 1, ..Status::default() }
@@ -51,19 +53,21 @@ impl Reconciler {
 }
 
 impl Shared {
-    fn apply(self: &Arc<Self>, hosts: Vec<HostPlace>) -> Status {
+    /// Makes links of hosts as they were read. A link that was made since then knows better.
+    fn apply(self: &Arc<Self>, hosts: Vec<HostPlace>, read_at: Instant) -> Status {
         let mine: HashMap<Uuid, HostPlace> = hosts
             .into_iter()
             .filter(|place| self.mesh.owns(crate::NAME, place.uuid))
             .map(|place| (place.uuid, place))
             .collect();
         let mut status = Status { found: mine.len() as u64, ..Status::default() };
-        let (lost, had) = {
+        let (lost, kept) = {
             let mut links = self.links.lock();
-            let gone = |uuid: &Uuid| !mine.contains_key(uuid);
-            let lost: Vec<_> = links.all.extract_if(|uuid, _| gone(uuid)).map(|(_, link)| link).collect();
+            let gone = |uuid: &Uuid, link: &Arc<Link>| !mine.contains_key(uuid) && link.born < read_at;
+            let lost: Vec<_> = links.all.extract_if(|uuid, link| gone(uuid, link)).map(|(_, link)| link).collect();
             links.retired.retain(|uuid| mine.contains_key(uuid));
-            (lost, links.all.values().map(|link| (link.host, Arc::clone(&link.address))).collect::<HashMap<_, _>>())
+            let kept: HashMap<_, _> = links.all.iter().map(|(uuid, link)| (*uuid, Arc::clone(link))).collect();
+            (lost, kept)
         };
         for link in lost {
             tracing::debug!(host = %link.host, "host lost");
@@ -71,9 +75,10 @@ impl Shared {
             status.changed += 1;
         }
         for place in mine.values() {
-            self.ensure(place);
-            if had.get(&place.uuid).is_none_or(|address| **address != *place.address) {
-                status.changed += 1;
+            match kept.get(&place.uuid) {
+                Some(link) if *link.address == place.address => link.rename(&place.name),
+                Some(link) if link.born >= read_at => status.already_ok += 1,
+                Some(_) | None => status.changed += u64::from(self.ensure(place).is_some()),
             }
         }
         status

@@ -19,10 +19,11 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::TelemetryArgs;
 
@@ -47,7 +48,8 @@ pub struct Guard {
 /// # Errors
 /// When the filter of logs cannot be read, or the exporter cannot be made.
 pub fn init(service: &'static str, args: &TelemetryArgs) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(&args.log).with_context(|| format!("cannot read the log filter {:?}", args.log))?;
+    // By module and level only: a filter that looks into spans costs every span of every call.
+    let filter: Targets = args.log.parse().with_context(|| format!("cannot read the log filter {:?}", args.log))?;
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = if args.log_json {
         logs.fmt_fields(JsonFields::new()).event_format(json::Flat).boxed()
@@ -56,11 +58,8 @@ pub fn init(service: &'static str, args: &TelemetryArgs) -> anyhow::Result<Guard
     };
     let provider = args.otlp_endpoint.as_deref().map(|endpoint| provider(service, endpoint)).transpose()?;
     let traces = provider.as_ref().map(|provider| {
-        // Spans are exported whatever the logs show of them, but for those of the exporter's own calls.
-        let own = tracing_subscriber::filter::filter_fn(|metadata| {
-            metadata.is_span() && *metadata.level() <= tracing::Level::INFO
-                || metadata.target().starts_with("gyre") && *metadata.level() <= tracing::Level::INFO
-        });
+        // Gyre's own spans, whatever the logs show of them: those of the exporter's own calls would never end.
+        let own = Targets::new().with_target("gyre", tracing::Level::INFO);
         tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(own)
     });
     let set = tracing_subscriber::registry().with(logs.with_filter(filter)).with(traces).try_init().is_ok();

@@ -116,7 +116,10 @@ pub(crate) fn uploaded(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<(
 
 /// Puts an image into a state. One that is gone is fine.
 pub(crate) fn set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: ImageState) -> Result<()> {
-    modify::<Image>(conn, change, uuid, |image| image.set_state(state))?;
+    let before: Option<Image> = gyre_query::find(conn, &SYSTEM, uuid)?;
+    if before.is_some_and(|before| before.state() != state) {
+        modify::<Image>(conn, change, uuid, |image| image.set_state(state))?;
+    }
     Ok(())
 }
 

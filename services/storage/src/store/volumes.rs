@@ -213,7 +213,10 @@ pub(crate) fn check_deletable(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> R
 
 /// Puts a volume into a state. One that is gone is fine.
 pub(crate) fn set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: VolumeState) -> Result<()> {
-    modify::<Volume>(conn, change, uuid, |volume| volume.set_state(state))?;
+    let before: Option<Volume> = gyre_query::find(conn, &SYSTEM, uuid)?;
+    if before.is_some_and(|before| before.state() != state) {
+        modify::<Volume>(conn, change, uuid, |volume| volume.set_state(state))?;
+    }
     Ok(())
 }
 

@@ -90,17 +90,11 @@ async fn place(limits: Arc<Limits>, context: Context) -> Result<()> {
         let taken = context
             .commit("place-volume", move |conn, change| {
                 driver.prepared(conn, one, host, &facts)?;
-                // what is full is told when the last one is
-                match volumes::settle(conn, change, uuid, &all) {
-                    Err(error) if error.kind() == Kind::ResourceExhausted => Ok(Err(error)),
-                    placed => placed.map(Ok),
-                }
+                volumes::settle(conn, change, uuid, &all)
             })
             .await?;
-        match taken {
-            Ok(Some(_)) => return Ok(()),
-            Ok(None) => {}
-            Err(full) => refused = Some(full),
+        if taken.is_some() {
+            return Ok(());
         }
     }
     // all are prepared now, by this step or by others meanwhile

@@ -70,9 +70,7 @@ impl Inner {
         // What this process asks itself ends with what it is asked for: only calls from others are counted and refused.
         let from = request.extensions().get::<Peer>().copied();
         let under_way = (from != Some(Peer::InProcess)).then(|| self.mesh.begin_call());
-        let span =
-            tracing::info_span!("rpc", service = self.service, method = info.path, trace_id = tracing::field::Empty);
-        let trace = propagate::adopt(&span, propagate::extract(request.headers()));
+        let (span, trace) = propagate::call_span(self.service, info.path, propagate::extract(request.headers()));
         let deadline = Deadline::of_server(info, request.headers());
         let context = Context { deadline: deadline.at(), trace: Some(trace) };
 

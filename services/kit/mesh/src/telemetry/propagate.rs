@@ -69,6 +69,19 @@ pub fn adopt(span: &Span, parent: Option<Trace>) -> Trace {
     trace
 }
 
+/// The span of a call that is answered, and the place in the trace that work inside it stands under.
+pub(crate) fn call_span(service: &'static str, method: &'static str, parent: Option<Trace>) -> (Span, Trace) {
+    if super::exporting() {
+        let trace_id = tracing::field::Empty;
+        let span = tracing::info_span!("rpc", otel.name = method, otel.kind = "server", service, method, trace_id);
+        let trace = adopt(&span, parent);
+        return (span, trace);
+    }
+    // Filling a field later costs as much as the span itself, and this is done for every call.
+    let trace = parent.unwrap_or_else(Trace::random);
+    (tracing::info_span!("rpc", service, method, trace_id = %trace.id()), trace)
+}
+
 /// Runs work that was asked for earlier in the trace that asked for it: inside `span`, which should have an empty field
 /// `trace_id`, without a deadline.
 pub async fn in_trace<F: Future>(traceparent: &str, span: Span, work: F) -> F::Output {

@@ -1,0 +1,107 @@
+//! The calls: adapters from messages to rows, operations and streams. What the rules are stands in [`crate::store`].
+
+mod image_servers;
+mod images;
+mod primary_storages;
+mod upload;
+mod volumes;
+
+use std::time::Duration;
+
+use gyre_flow::{Flow, Submit};
+use gyre_model::{Caller, Result, Uuid};
+use gyre_proto::common::v1::Operation;
+use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
+use gyre_proto::storage::v1::image_server_service_server::ImageServerServiceServer;
+use gyre_proto::storage::v1::image_service_server::ImageServiceServer;
+use gyre_proto::storage::v1::primary_storage_service_server::PrimaryStorageServiceServer;
+use gyre_proto::storage::v1::volume_service_server::VolumeServiceServer;
+use gyre_proto::{FieldMask, ListRequest, Message, Page, Resource};
+use gyre_query::Change;
+use gyre_store::Conn;
+use tonic::service::Routes;
+use tonic::{Response, Status};
+
+use crate::store::{lock, uuid_of};
+use upload::Uploads;
+
+/// The calls of this service.
+#[derive(Clone)]
+pub(crate) struct Api {
+    flow: Flow,
+    uploads: Uploads,
+}
+
+/// A change of some fields of one resource.
+struct Patch<'a, R> {
+    resource: R,
+    mask: Option<FieldMask>,
+    request_id: &'a str,
+}
+
+impl Api {
+    pub(crate) fn new(flow: Flow, upload_pause: Duration) -> Self {
+        Self { flow, uploads: Uploads::new(upload_pause) }
+    }
+
+    /// All servers.
+    pub(crate) fn routes(&self) -> Routes {
+        Routes::new(PrimaryStorageServiceServer::new(self.clone()))
+            .add_service(ImageServerServiceServer::new(self.clone()))
+            .add_service(ImageServiceServer::new(self.clone()))
+            .add_service(VolumeServiceServer::new(self.clone()))
+            .add_service(OperationServiceServer::new(self.flow.api()))
+    }
+
+    async fn get<R: Resource + 'static>(&self, caller: Caller, uuid: &str) -> Result<Response<R>, Status> {
+        let uuid = uuid_of("uuid", uuid)?;
+        let row = self.flow.store().read("get", move |conn| gyre_query::get(conn, &caller, uuid)).await?;
+        Ok(Response::new(row))
+    }
+
+    async fn list<P, L>(&self, caller: Caller, request: L) -> Result<Response<P>, Status>
+    where
+        P: Page + Send + 'static,
+        L: ListRequest + Send + 'static,
+    {
+        let page = self.flow.store().read("list", move |conn| gyre_query::list(conn, &caller, request.page())).await?;
+        Ok(Response::new(page))
+    }
+
+    /// Changes some fields, after a check of the row as it is and as it would be.
+    async fn update<R, Q>(
+        &self,
+        caller: Caller,
+        method: &'static str,
+        request: &Q,
+        patch: Patch<'_, R>,
+        check: impl FnOnce(&mut Conn, &R, &mut R) -> Result<()> + Send + 'static,
+    ) -> Result<Response<R>, Status>
+    where
+        R: Resource + 'static,
+        Q: Message,
+    {
+        let Patch { resource, mask, request_id } = patch;
+        let uuid = uuid_of("uuid", resource.uuid())?;
+        let changed = gyre_flow::once(self.flow.store(), caller, method, request_id, request, move |conn, change| {
+            lock::<R>(conn, uuid)?;
+            let before: R = gyre_query::get(conn, &change.caller, uuid)?;
+            let mut after = gyre_query::apply_mask(&before, &resource, mask.as_ref())?;
+            check(conn, &before, &mut after)?;
+            gyre_query::update(conn, change, &after)
+        });
+        Ok(Response::new(changed.await?))
+    }
+
+    /// Starts a workflow with the rows that it begins with.
+    async fn submit<M: Message>(
+        &self,
+        (caller, workflow): (Caller, &'static str),
+        resource: Uuid,
+        (request_id, input): (&str, &M),
+        rows: impl FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+    ) -> Result<Response<Operation>, Status> {
+        let submit = Submit { caller, workflow, resource, request_id, input };
+        Ok(Response::new(self.flow.submit(submit, rows).await?))
+    }
+}

@@ -104,7 +104,9 @@ impl Agent {
                 hosts.insert(named, host.clone());
                 Ok(host)
             }
-            (Hosts::Simulated { .. }, None) => Err(Error::invalid("host_uuid", "must be given: this is a simulator of many hosts")),
+            (Hosts::Simulated { .. }, None) => {
+                Err(Error::invalid("host_uuid", "must be given: this is a simulator of many hosts"))
+            }
         }
     }
 

@@ -4,7 +4,8 @@ use gyre_proto::agent::v1::HostFacts;
 
 /// Looks at this machine.
 pub fn of_this_machine() -> HostFacts {
-    let cpu_count = std::thread::available_parallelism().map_or(1, |count| i32::try_from(count.get()).unwrap_or(i32::MAX));
+    let cpu_count =
+        std::thread::available_parallelism().map_or(1, |count| i32::try_from(count.get()).unwrap_or(i32::MAX));
     HostFacts {
         cpu_count,
         memory_bytes: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),

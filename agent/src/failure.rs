@@ -48,7 +48,9 @@ pub fn missing(program: &str, package: &str) -> Error {
     Error::new(
         Kind::FailedPrecondition,
         "HOST_PROGRAM_MISSING",
-        format!("{program} is not installed on the host; install it with: apt-get install --no-install-recommends {package}"),
+        format!(
+            "{program} is not installed on the host; install it with: apt-get install --no-install-recommends {package}"
+        ),
     )
     .with("program", program)
     .with("package", package)

@@ -160,9 +160,10 @@ struct Fields<'a>(&'a [u8]);
 impl Fields<'_> {
     fn u32(&self, offset: usize) -> Result<u32> {
         let bytes = self.0.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or_else(|| refuse("IMAGE_HEADER_TRUNCATED", "the file ends within its qcow2 header"), |bytes| {
-            Ok(u32::from_be_bytes(bytes))
-        })
+        bytes.map_or_else(
+            || refuse("IMAGE_HEADER_TRUNCATED", "the file ends within its qcow2 header"),
+            |bytes| Ok(u32::from_be_bytes(bytes)),
+        )
     }
 
     fn u64(&self, offset: usize) -> Result<u64> {
@@ -176,7 +177,9 @@ fn table(name: &str, offset: u64, bytes: u64, cluster: u64, length: u64) -> Resu
     if offset < cluster || !offset.is_multiple_of(cluster) || !fits {
         return refuse(
             "IMAGE_TABLE_OUTSIDE_FILE",
-            format!("the {name} at {offset} with {bytes} bytes is not within the image of {length} bytes; fetch the image again"),
+            format!(
+                "the {name} at {offset} with {bytes} bytes is not within the image of {length} bytes; fetch the image again"
+            ),
         );
     }
     Ok(())
@@ -220,7 +223,10 @@ fn qcow2(probe: &Probe) -> Result<u64> {
         return refuse("IMAGE_TOO_LARGE", format!("the disk in the image has {size} bytes, the most is {MAX_DISK}"));
     }
     if !size.is_multiple_of(512) {
-        return refuse("IMAGE_SIZE_INVALID", format!("the disk must be a whole number of 512-byte sectors, got {size} bytes"));
+        return refuse(
+            "IMAGE_SIZE_INVALID",
+            format!("the disk must be a whole number of 512-byte sectors, got {size} bytes"),
+        );
     }
     // one entry of the L1 table points to a cluster of L2 entries, each of which maps a cluster
     let mapped = (cluster / if extended_l2 { 16 } else { 8 }) << cluster_bits;
@@ -257,7 +263,10 @@ const EXTENDED_L2: u64 = 1 << 4;
 fn features(header: &Fields<'_>, cluster: u64) -> Result<bool> {
     let incompatible = header.u64(72)?;
     if incompatible & DATA_FILE != 0 {
-        return refuse("IMAGE_HAS_DATA_FILE", "the image keeps its data in another file; convert it first: qemu-img convert");
+        return refuse(
+            "IMAGE_HAS_DATA_FILE",
+            "the image keeps its data in another file; convert it first: qemu-img convert",
+        );
     }
     if incompatible & CORRUPT != 0 {
         return refuse("IMAGE_CORRUPT", "the image is marked as corrupt; repair it first: qemu-img check -r all");
@@ -282,7 +291,10 @@ fn features(header: &Fields<'_>, cluster: u64) -> Result<bool> {
     }
     let extended = incompatible & EXTENDED_L2 != 0;
     if extended && cluster < 1 << 14 {
-        return refuse("IMAGE_HEADER_INVALID", format!("extended L2 entries need clusters of 16 KiB, got {cluster} bytes"));
+        return refuse(
+            "IMAGE_HEADER_INVALID",
+            format!("extended L2 entries need clusters of 16 KiB, got {cluster} bytes"),
+        );
     }
     Ok(extended)
 }

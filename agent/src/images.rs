@@ -245,7 +245,14 @@ impl Images {
     }
 
     /// Begins to fill a cache. It goes on even when all who wait are cancelled: the next one will want it.
-    fn begin_fill(&self, folder: PathBuf, image: Uuid, format: Format, source: ImageSource, same_host: bool) -> Filling {
+    fn begin_fill(
+        &self,
+        folder: PathBuf,
+        image: Uuid,
+        format: Format,
+        source: ImageSource,
+        same_host: bool,
+    ) -> Filling {
         let watchers: Arc<Mutex<Vec<Progress>>> = Arc::default();
         let told = watchers.clone();
         let all = Progress::new(move |percent, message| {
@@ -277,7 +284,12 @@ impl Images {
         let claim = Claim { format, sha256: &source.sha256 };
         let fetched = if same_host {
             let from = crate::images::folder("image.folder", &source.folder)?;
-            let bytes = self.ports.storage.image_read(&from, image, Stage::Kept).await?.ok_or_else(|| missing(image, source))?;
+            let bytes = self
+                .ports
+                .storage
+                .image_read(&from, image, Stage::Kept)
+                .await?
+                .ok_or_else(|| missing(image, source))?;
             Fetched { length: Some(bytes.length), data: bytes.data }
         } else {
             self.ports.fetch.peer(source).await?

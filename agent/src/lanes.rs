@@ -10,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::metrics;
+
 type Waiting = VecDeque<oneshot::Sender<()>>;
 
 /// All lanes.
@@ -23,6 +25,7 @@ impl Lanes {
         let turn = match lanes.get_mut(&lane) {
             None => {
                 lanes.insert(lane.clone(), Waiting::new());
+                metrics::lane_opened();
                 None
             }
             Some(waiting) => {
@@ -36,7 +39,8 @@ impl Lanes {
     }
 
     /// How many lanes are in use.
-    pub fn used(&self) -> usize {
+    #[cfg(test)]
+    fn used(&self) -> usize {
         self.0.lock().len()
     }
 
@@ -49,6 +53,7 @@ impl Lanes {
             }
         }
         lanes.remove(lane);
+        metrics::lane_closed();
     }
 }
 

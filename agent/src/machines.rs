@@ -23,6 +23,8 @@ use crate::progress::Progress;
 
 /// How long a guest may take to shut down where the task does not say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(60);
+/// How often the power button is pressed: a guest that still boots does not hear the first time.
+const PRESS: Duration = Duration::from_secs(5);
 
 /// Told of every change that no task made.
 pub type Tell = Arc<dyn Fn(MachineFacts) + Send + Sync>;
@@ -99,6 +101,10 @@ impl Machines {
     /// The host cannot be looked at.
     pub async fn find(&self) -> Result<()> {
         let found = self.0.ports.hypervisor.find().await?;
+        for machine in found.iter().filter(|machine| machine.state == MachineState::Stopped) {
+            // it may have ended while nobody looked
+            self.unplug(&machine.spec.nics).await;
+        }
         let mut table = self.0.table.lock();
         for machine in found {
             if let Some(vm) = gyre_model::parse_uuid(&machine.spec.vm_uuid) {
@@ -251,14 +257,18 @@ impl Machines {
     /// Asks the guest to shut down. Answers whether it did in time.
     async fn ask(&self, vm: Uuid, grace: Duration, progress: &Progress) -> bool {
         let grace = if grace.is_zero() { DEFAULT_GRACE } else { grace };
-        if let Err(error) = self.0.ports.hypervisor.power_button(vm).await {
-            tracing::warn!(%vm, %error, "the power button does not work");
-            return false;
-        }
-        let asked = Instant::now();
+        let (began, mut pressed) = (Instant::now(), None::<Instant>);
         let mut exited = self.0.ports.hypervisor.exited(vm);
         loop {
-            let waited = asked.elapsed();
+            if pressed.is_none_or(|pressed| pressed.elapsed() >= PRESS) {
+                if let Err(error) = self.0.ports.hypervisor.power_button(vm).await {
+                    // it may have ended this moment
+                    tracing::info!(%vm, %error, "the power button does not work");
+                    return tokio::time::timeout(Duration::from_secs(1), &mut exited).await.is_ok();
+                }
+                pressed = Some(Instant::now());
+            }
+            let waited = began.elapsed();
             if waited >= grace {
                 tracing::info!(%vm, seconds = grace.as_secs(), "the guest did not shut down in time");
                 return false;
@@ -307,6 +317,8 @@ impl Machines {
     pub async fn remove(&self, vm: Uuid, progress: &Progress) -> Result<()> {
         let at_work = self.at_work(vm);
         self.turn_off(vm, true, Duration::ZERO, progress).await?;
+        // also one that is not in the table, since what it is like could not be read
+        self.0.ports.hypervisor.kill(vm).await?;
         self.0.ports.hypervisor.remove(vm).await?;
         self.0.table.lock().remove(&vm);
         at_work.done();
@@ -323,7 +335,11 @@ fn check(spec: &MachineSpec) -> Result<Uuid> {
             violations.push(gyre_model::error::Violation { field: field.to_owned(), description });
         }
     };
-    must((1..=1024).contains(&spec.cpu_count), "machine.cpu_count", format!("must be 1 to 1024, got {}", spec.cpu_count));
+    must(
+        (1..=1024).contains(&spec.cpu_count),
+        "machine.cpu_count",
+        format!("must be 1 to 1024, got {}", spec.cpu_count),
+    );
     must(
         (1 << 20..=1 << 44).contains(&spec.memory_bytes),
         "machine.memory_bytes",
@@ -331,10 +347,18 @@ fn check(spec: &MachineSpec) -> Result<Uuid> {
     );
     must(spec.name.len() <= 255, "machine.name", format!("must have at most 255 bytes, got {}", spec.name.len()));
     for disk in &spec.disks {
-        must(disk.path.starts_with('/'), "machine.disks.path", format!("must be an absolute path, got {:?}", disk.path));
+        must(
+            disk.path.starts_with('/'),
+            "machine.disks.path",
+            format!("must be an absolute path, got {:?}", disk.path),
+        );
     }
     for nic in &spec.nics {
-        must(gyre_model::parse_uuid(&nic.nic_uuid).is_some(), "machine.nics.nic_uuid", format!("must be a UUID, got {:?}", nic.nic_uuid));
+        must(
+            gyre_model::parse_uuid(&nic.nic_uuid).is_some(),
+            "machine.nics.nic_uuid",
+            format!("must be a UUID, got {:?}", nic.nic_uuid),
+        );
         must(is_mac(&nic.mac), "machine.nics.mac", format!("must be six hex bytes with colons, got {:?}", nic.mac));
         let address = |text: &str| text.is_empty() || text.parse::<std::net::Ipv4Addr>().is_ok();
         must(address(&nic.address), "machine.nics.address", format!("must be an IPv4 address, got {:?}", nic.address));

@@ -77,7 +77,7 @@ struct Args {
     sim_delay_ms: Delay,
 
     /// Lets simulated tasks of a kind fail by chance, such as start_machine=0.01; may be repeated.
-    #[arg(long, env = "GYRE_AGENT_SIM_FAULT", value_name = "KIND=CHANCE", value_delimiter = ',', value_parser = parse_fault)]
+    #[arg(long, env = "GYRE_AGENT_SIM_FAULT", value_name = "KIND=CHANCE", value_delimiter = ',', value_parser = parse_fault, requires = "simulate")]
     sim_fault: Vec<(WorkKind, f64)>,
 }
 
@@ -146,7 +146,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     process.before_leave("agent", move || async move { ending.shutdown().await });
     let running = process.start().await?;
     // for whoever started this process and wants to know the port that was taken
-    println!("gyre-agent listens on {}", running.address().context("an agent must listen: name an address with --listen")?);
+    println!(
+        "gyre-agent listens on {}",
+        running.address().context("an agent must listen: name an address with --listen")?
+    );
     let result = running.until_signal().await;
     telemetry.flush().await;
     result
@@ -171,9 +174,17 @@ mod tests {
     fn the_arguments_hold_together() {
         Args::command().debug_assert();
         let args = Args::try_parse_from([
-            "gyre-agent", "--insecure", "--simulate", "--sim-delay-ms", "5-9", "--sim-fault", "start_machine=0.5",
+            "gyre-agent",
+            "--insecure",
+            "--simulate",
+            "--sim-delay-ms",
+            "5-9",
+            "--sim-fault",
+            "start_machine=0.5",
         ]);
-        let Mode::Simulated(simulation) = args.expect("sound").agent().expect("sound").mode else { panic!("simulated") };
+        let Mode::Simulated(simulation) = args.expect("sound").agent().expect("sound").mode else {
+            panic!("simulated")
+        };
         assert_eq!(simulation.fault_rates, [(WorkKind::StartMachine, 0.5)]);
         for wrong in ["start_machine", "fly=0.5", "start_machine=2"] {
             assert!(parse_fault(wrong).is_err(), "{wrong}");

@@ -29,6 +29,7 @@ struct Own {
     ended: Family<End, Counter>,
     took: Family<Kind, Histogram, fn() -> Histogram>,
     sessions: Gauge,
+    lanes: Gauge,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -37,12 +38,14 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         ended: Family::default(),
         took: Family::new_with_constructor(seconds),
         sessions: Gauge::default(),
+        lanes: Gauge::default(),
     };
     registry(|all| {
         all.register("gyre_agent_tasks_running", "Tasks that run or wait for their turn", own.running.clone());
         all.register("gyre_agent_tasks", "Tasks that ended, by reason; OK for those that succeeded", own.ended.clone());
         all.register("gyre_agent_task_seconds", "How long tasks took, waiting included", own.took.clone());
         all.register("gyre_agent_sessions", "Sessions that are open", own.sessions.clone());
+        all.register("gyre_agent_lanes", "Machines, volumes, images and folders that are worked on", own.lanes.clone());
     });
     own
 });
@@ -65,4 +68,12 @@ pub(crate) fn session_opened() {
 
 pub(crate) fn session_closed() {
     OWN.sessions.dec();
+}
+
+pub(crate) fn lane_opened() {
+    OWN.lanes.inc();
+}
+
+pub(crate) fn lane_closed() {
+    OWN.lanes.dec();
 }

@@ -47,7 +47,9 @@ pub fn image(size: u64, backing: Option<(&str, Format)>) -> Result<Vec<u8>> {
         return Err(Error::new(
             Kind::FailedPrecondition,
             "PATH_TOO_LONG",
-            format!("the path of a cached image must have at most {MAX_BACKING} bytes: {name}; choose a shorter folder"),
+            format!(
+                "the path of a cached image must have at most {MAX_BACKING} bytes: {name}; choose a shorter folder"
+            ),
         ));
     }
     let l1_entries = size.div_ceil(L1_MAPS);
@@ -92,9 +94,8 @@ pub fn image(size: u64, backing: Option<(&str, Format)>) -> Result<Vec<u8>> {
 
 /// What an image of our own says of itself: its disk's size, and its backing file's name.
 pub fn describe(head: &[u8]) -> Option<(u64, Option<String>)> {
-    let u32_at = |offset: usize| {
-        head.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
-    };
+    let u32_at =
+        |offset: usize| head.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     let u64_at = |offset: usize| Some(u64::from(u32_at(offset)?) << 32 | u64::from(u32_at(offset + 4)?));
     if !head.starts_with(b"QFI\xfb") {
         return None;

@@ -42,7 +42,10 @@ impl Service {
     }
 
     /// Ends a stream with the agent.
-    fn until_stop<T: Send + 'static>(&self, stream: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T, Status>> {
+    fn until_stop<T: Send + 'static>(
+        &self,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T, Status>> {
         let stopped = self.agent.stopping().clone().cancelled_owned();
         let end = futures::stream::once(async { Err(Status::from(stopping())) });
         let stopped = Box::pin(stopped);

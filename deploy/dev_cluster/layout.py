@@ -145,7 +145,9 @@ class Layout:
         programs = []
         for service in SERVICES:
             for n in range(INSTANCES):
-                extra = ["--admin-file", str(self.admin_file)] if service == "identity" else []
+                extra = []
+                if service == "identity":
+                    extra = ["--admin-file", str(self.admin_file), "--public-endpoint", self.endpoints[0]]
                 programs.append(self._member(f"gyre-{service}", f"{service}-{n + 1}", len(programs), "service", extra, {}))
         return programs
 

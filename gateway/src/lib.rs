@@ -3,12 +3,12 @@
 //! The gateway knows no resource. What it needs of each call (its route, its shape, who may make it) it reads from the descriptor
 //! set at start and lays out in tables, so that a new call costs no edit here. The way of a request:
 //!
-//! 1. [`serve`]: one TCP port, HTTP/1.1 and HTTP/2, in plain text or TLS; connections are bounded, watched and drained.
-//! 2. [`front`]: bounds its headers, gives it a trace, and tells gRPC, gRPC-web and HTTP apart.
-//! 3. [`auth`]: finds out who calls, mostly from memory. From here on the caller travels in headers that only members may set;
+//! 1. `serve`: one TCP port, HTTP/1.1 and HTTP/2, in plain text or TLS; connections are bounded, watched and drained.
+//! 2. `front`: bounds its headers, gives it a trace, and tells gRPC, gRPC-web and HTTP apart.
+//! 3. `auth`: finds out who calls, mostly from memory. From here on the caller travels in headers that only members may set;
 //!    those that came from outside are dropped.
-//! 4. [`rest`] puts the request message together from path, query and JSON body; [`grpc`] leaves it as it is.
-//! 5. [`forward`]: hands it to the mesh, which finds the owner, tries again, and keeps the deadline.
+//! 4. `rest` puts the request message together from path, query and JSON body; `grpc` leaves it as it is.
+//! 5. `forward`: hands it to the mesh, which finds the owner, tries again, and keeps the deadline.
 //! 6. The answer passes as it is (gRPC), or is printed as JSON, events or an operation (HTTP).
 //!
 //! Ground rules: what comes from outside is hostile and bounded in size, depth, number and time before it costs anything; each
@@ -18,6 +18,7 @@
 pub mod auth;
 mod body;
 pub mod config;
+mod door;
 mod forward;
 mod front;
 mod grpc;
@@ -39,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{GatewayConfig, Limits};
+pub use self::door::{ApiArgs, Door};
 
 use self::auth::Authenticator;
 use self::auth::throttle::Throttle;

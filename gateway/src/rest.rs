@@ -11,6 +11,7 @@ mod head;
 mod json;
 pub mod plan;
 mod query;
+mod request;
 mod routes;
 pub mod table;
 mod template;

@@ -80,7 +80,10 @@ impl Fetcher {
             policy::check_opened(&file, &url, &allowed)?;
             let metadata = file.metadata().map_err(|error| failure::io("look at", &asked, &error))?;
             if !metadata.is_file() {
-                return Err(failure::precondition("IMAGE_FILE_UNEXPECTED", format!("{} is not a plain file", asked.display())));
+                return Err(failure::precondition(
+                    "IMAGE_FILE_UNEXPECTED",
+                    format!("{} is not a plain file", asked.display()),
+                ));
             }
             Ok((file, metadata.len()))
         })
@@ -108,7 +111,9 @@ impl Fetcher {
             Error::new(
                 Kind::FailedPrecondition,
                 "IMAGE_SERVER_ADDRESS_INVALID",
-                format!("the image server's agent cannot be reached at {address:?}: {error}; correct its host's address"),
+                format!(
+                    "the image server's agent cannot be reached at {address:?}: {error}; correct its host's address"
+                ),
             )
         };
         let scheme = match &self.peers {
@@ -180,7 +185,10 @@ impl Fetch for Fetcher {
         let mut client = AgentServiceClient::new(channel).max_decoding_message_size(4 << 20);
         let call = tokio::time::timeout(CONNECT + PAUSE, client.read_image(request));
         let stream = call.await.map_err(|_| {
-            Error::unavailable("IMAGE_FETCH_FAILED", format!("the agent at {} does not answer; try again", source.address))
+            Error::unavailable(
+                "IMAGE_FETCH_FAILED",
+                format!("the agent at {} does not answer; try again", source.address),
+            )
         })??;
         let data = stream.into_inner().map(|piece| Ok(piece?.data)).boxed();
         let length = u64::try_from(source.file_bytes).ok().filter(|bytes| *bytes > 0);

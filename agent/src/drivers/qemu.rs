@@ -32,9 +32,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::probe::find_program;
 use self::folder::Folder;
 use self::probe::Probed;
+pub use self::probe::find_program;
 use self::process::Process;
 use self::qmp::{Event, Qmp};
 use crate::config::RealHost;
@@ -90,7 +90,10 @@ impl Qemu {
 
     fn must_run(&self, vm: Uuid) -> Result<Arc<Process>> {
         self.process(vm).ok_or_else(|| {
-            failure::precondition("MACHINE_NOT_RUNNING", format!("machine {vm} does not run on this host; start it first"))
+            failure::precondition(
+                "MACHINE_NOT_RUNNING",
+                format!("machine {vm} does not run on this host; start it first"),
+            )
         })
     }
 

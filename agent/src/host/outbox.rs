@@ -112,12 +112,12 @@ impl Outbox {
         } else {
             return Next::Nothing;
         };
-        Next::Letter(SessionResponse { message: Some(message) })
+        Next::Letter(Box::new(SessionResponse { message: Some(message) }))
     }
 }
 
 enum Next {
-    Letter(SessionResponse),
+    Letter(Box<SessionResponse>),
     Nothing,
     Over(Option<Error>),
 }
@@ -171,7 +171,7 @@ impl Session {
             }
             loop {
                 match session.outbox.next() {
-                    Next::Letter(letter) => return Some((Ok(letter), (session, ticks, false))),
+                    Next::Letter(letter) => return Some((Ok(*letter), (session, ticks, false))),
                     Next::Over(None) => return None,
                     Next::Over(Some(error)) => return Some((Err(Status::from(error)), (session, ticks, true))),
                     Next::Nothing => {}
@@ -203,5 +203,8 @@ impl Drop for Session {
 
 /// The agent is going down.
 pub(crate) fn stopping() -> Error {
-    Error::unavailable("AGENT_STOPPING", "the agent is stopping; its machines run on and its tasks go on after its next start")
+    Error::unavailable(
+        "AGENT_STOPPING",
+        "the agent is stopping; its machines run on and its tasks go on after its next start",
+    )
 }

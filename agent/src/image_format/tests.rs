@@ -80,7 +80,10 @@ fn every_hostile_qcow2_header_has_its_own_reason() {
     for (at, (bytes, expected)) in cases.iter().enumerate() {
         assert_eq!(reason(Format::Qcow2, bytes), *expected, "case {at}");
     }
-    assert_eq!(reason(Format::Qcow2, &qcow2::image(1 << 30, Some(("/etc/passwd", Format::Raw))).expect("made")), "IMAGE_HAS_BACKING_FILE");
+    assert_eq!(
+        reason(Format::Qcow2, &qcow2::image(1 << 30, Some(("/etc/passwd", Format::Raw))).expect("made")),
+        "IMAGE_HAS_BACKING_FILE"
+    );
 }
 
 #[test]

@@ -113,7 +113,10 @@ impl File {
         let mut live = HashMap::new();
         for (order, kept) in (0..).zip(&kept) {
             let finished = kept.outcome.as_ref().map_or(Ok(Vec::new()), |outcome| line(&LineRef::Finished(outcome)))?;
-            live.insert(kept.task.id.clone(), Live { order, accepted: line(&LineRef::Accepted(&kept.task))?, finished });
+            live.insert(
+                kept.task.id.clone(),
+                Live { order, accepted: line(&LineRef::Accepted(&kept.task))?, finished },
+            );
         }
         let next_order = live.len() as u64;
         let (file, length) = Self::write_live(path, &live)?;
@@ -123,7 +126,8 @@ impl File {
     fn write_live(path: &Path, live: &HashMap<String, Live>) -> Result<(fs::File, u64)> {
         let mut lines: Vec<_> = live.values().collect();
         lines.sort_by_key(|live| live.order);
-        let bytes: Vec<u8> = lines.into_iter().flat_map(|live| [live.accepted.as_slice(), &live.finished].concat()).collect();
+        let bytes: Vec<u8> =
+            lines.into_iter().flat_map(|live| [live.accepted.as_slice(), &live.finished].concat()).collect();
         replace(path, &bytes)?;
         let mut file = fs::OpenOptions::new()
             .write(true)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use gyre_agent::Agent;
 use gyre_model::{Error, Uuid};
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;

@@ -68,14 +68,18 @@ async fn web(image: Vec<u8>) -> SocketAddr {
             let answer = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
                 let image = image.clone();
                 async move {
-                    let to = |location: &str| Response::builder().status(302).header("location", location).body(Full::new(Bytes::new()));
+                    let to = |location: &str| {
+                        Response::builder().status(302).header("location", location).body(Full::new(Bytes::new()))
+                    };
                     let response = match request.uri().path() {
                         "/image" => Response::builder().body(Full::new(Bytes::from(image))),
                         "/moved" => to("image"),
                         "/away" => to("http://169.254.169.254/latest/meta-data"),
                         "/escape" => to("file:///etc/passwd"),
                         "/round" => to("/round"),
-                        "/gzip" => Response::builder().header("content-encoding", "gzip").body(Full::new(Bytes::from(image))),
+                        "/gzip" => {
+                            Response::builder().header("content-encoding", "gzip").body(Full::new(Bytes::from(image)))
+                        }
                         "/busy" => Response::builder().status(503).body(Full::new(Bytes::new())),
                         _ => Response::builder().status(404).body(Full::new(Bytes::new())),
                     };
@@ -133,7 +137,10 @@ async fn an_image_comes_from_a_file_and_bad_ones_leave_nothing() {
     let outside = import(&place, Uuid::new_v4(), "file:///etc/passwd", "raw", "");
     assert_eq!(session.reason(outside).await, "IMAGE_URL_NOT_ALLOWED");
 
-    let delete = Work::DeleteImage(DeleteImage { image_uuid: image.to_string(), folder: place.path("images").display().to_string() });
+    let delete = Work::DeleteImage(DeleteImage {
+        image_uuid: image.to_string(),
+        folder: place.path("images").display().to_string(),
+    });
     session.run(delete.clone()).await.expect("deleted");
     session.run(delete).await.expect("idempotent");
     assert!(names(&place.path("images")).is_empty());
@@ -156,7 +163,11 @@ async fn an_image_comes_from_the_web_where_the_operator_allows_it() {
     let url = |path: &str| format!("http://{server}/{path}");
     let found = facts(&mut session, import(&place, Uuid::new_v4(), &url("image"), "raw", "")).await;
     assert_eq!(found.sha256, sha256(&bytes));
-    assert!(session.progress.iter().any(|progress| progress.message.contains("fetched 3 of 3 MiB")), "{:?}", session.progress);
+    assert!(
+        session.progress.iter().any(|progress| progress.message.contains("fetched 3 of 3 MiB")),
+        "{:?}",
+        session.progress
+    );
     facts(&mut session, import(&place, Uuid::new_v4(), &url("moved"), "raw", &sha256(&bytes))).await;
     let kept = names(&place.path("images"));
     for (path, reason) in [
@@ -199,9 +210,18 @@ async fn an_upload_is_kept_once_it_is_checked() {
     let host = session.host.to_string();
     let (bytes, image) = (raw(3), Uuid::new_v4().to_string());
     let upload = async |image: &str, bytes: &[u8], breaks: bool| {
-        let first = WriteImageRequest { image_uuid: image.into(), folder: folder.clone(), host_uuid: host.clone(), data: Bytes::new() };
+        let first = WriteImageRequest {
+            image_uuid: image.into(),
+            folder: folder.clone(),
+            host_uuid: host.clone(),
+            data: Bytes::new(),
+        };
         let mut pieces: Vec<_> = vec![first];
-        pieces.extend(bytes.chunks(100_000).map(|data| WriteImageRequest { data: Bytes::copy_from_slice(data), ..Default::default() }));
+        pieces.extend(
+            bytes
+                .chunks(100_000)
+                .map(|data| WriteImageRequest { data: Bytes::copy_from_slice(data), ..Default::default() }),
+        );
         if breaks {
             // a call that ends before its stream does
             let pieces = futures::StreamExt::chain(tokio_stream::iter(pieces), futures::stream::pending());
@@ -212,7 +232,12 @@ async fn an_upload_is_kept_once_it_is_checked() {
         client(&agent).write_image(tokio_stream::iter(pieces)).await.expect("written").into_inner().bytes
     };
     let finish = |image: &str, format: &str, sha256: &str| {
-        Work::FinishUpload(FinishUpload { image_uuid: image.into(), folder: folder.clone(), format: format.into(), sha256: sha256.into() })
+        Work::FinishUpload(FinishUpload {
+            image_uuid: image.into(),
+            folder: folder.clone(),
+            format: format.into(),
+            sha256: sha256.into(),
+        })
     };
     assert_eq!(session.reason(finish(&image, "raw", "")).await, "IMAGE_UPLOAD_MISSING");
     assert_eq!(upload(&image, &bytes, true).await, -1);
@@ -221,12 +246,12 @@ async fn an_upload_is_kept_once_it_is_checked() {
     let found = facts(&mut session, finish(&image, "raw", &sha256(&bytes).to_uppercase())).await;
     assert_eq!(found.sha256, sha256(&bytes));
     facts(&mut session, finish(&image, "raw", "")).await;
-    assert_eq!(names(&place.path("images")), [image.clone()]);
+    assert_eq!(names(&place.path("images")), std::slice::from_ref(&image));
 
     let bad = Uuid::new_v4().to_string();
     upload(&bad, &bytes, false).await;
     assert_eq!(session.reason(finish(&bad, "qcow2", "")).await, "IMAGE_NOT_QCOW2");
-    assert_eq!(names(&place.path("images")), [image.clone()], "a refused upload leaves nothing");
+    assert_eq!(names(&place.path("images")), std::slice::from_ref(&image), "a refused upload leaves nothing");
 
     let read = ReadImageRequest { image_uuid: image, folder, host_uuid: session.host.to_string() };
     let mut stream = client(&agent).read_image(read.clone()).await.expect("opens").into_inner();
@@ -250,7 +275,9 @@ async fn volumes_stand_on_images_of_this_host_and_of_others() {
     let mut far = open(&server, Uuid::new_v4(), 1).await.expect("admitted");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let serving = tonic::transport::Server::builder().add_service(server.service()).serve_with_incoming(TcpListenerStream::new(listener));
+    let serving = tonic::transport::Server::builder()
+        .add_service(server.service())
+        .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(serving);
 
     let mut config = here.config();
@@ -278,17 +305,16 @@ async fn volumes_stand_on_images_of_this_host_and_of_others() {
         let (volume_uuid, folder) = (Uuid::new_v4().to_string(), storage.display().to_string());
         CreateVolume { volume_uuid, folder, size_bytes, image: Some(source) }
     };
-    let Some(task_outcome::Result::Storage(space)) = session
-        .run(Work::PrepareStorage(PrepareStorage { path: storage.display().to_string() }))
-        .await
-        .expect("ready")
+    let Some(task_outcome::Result::Storage(space)) =
+        session.run(Work::PrepareStorage(PrepareStorage { path: storage.display().to_string() })).await.expect("ready")
     else {
         panic!("facts of the storage")
     };
     assert!(space.total_bytes > 0 && space.available_bytes > 0);
 
     // from the other host, by many at once: moved once
-    let works: Vec<_> = (0..5).map(|_| create(image, far.host, there.path("images"), 8 << 20, &sha256(&bytes))).collect();
+    let works: Vec<_> =
+        (0..5).map(|_| create(image, far.host, there.path("images"), 8 << 20, &sha256(&bytes))).collect();
     let tasks = works.iter().map(|work| session.task(&work.volume_uuid, Work::CreateVolume(work.clone()))).collect();
     session.submit(tasks).await;
     for _ in &works {
@@ -305,7 +331,8 @@ async fn volumes_stand_on_images_of_this_host_and_of_others() {
         let volume = storage.join(format!("{}.qcow2", works[0].volume_uuid));
         let check = std::process::Command::new("qemu-img").arg("check").arg(&volume).output().expect("runs");
         assert!(check.status.success(), "{check:?}");
-        let info = std::process::Command::new("qemu-img").args(["info", "--output=json"]).arg(&volume).output().expect("runs");
+        let info =
+            std::process::Command::new("qemu-img").args(["info", "--output=json"]).arg(&volume).output().expect("runs");
         let info: serde_json::Value = serde_json::from_slice(&info.stdout).expect("JSON");
         assert_eq!(info["backing-filename-format"], "raw");
         assert_eq!(info["virtual-size"], 8 << 20);
@@ -317,7 +344,10 @@ async fn volumes_stand_on_images_of_this_host_and_of_others() {
     let work = create(local, session.host, here.path("images"), 8 << 20, "");
     session.run(Work::CreateVolume(work.clone())).await.expect("made");
     let inode = |path: std::path::PathBuf| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).expect("file"));
-    assert_eq!(inode(here.path("images").join(local.to_string())), inode(storage.join("cache").join(local.to_string())));
+    assert_eq!(
+        inode(here.path("images").join(local.to_string())),
+        inode(storage.join("cache").join(local.to_string()))
+    );
 
     let files = names(&storage);
     for (work, reason) in [
@@ -338,9 +368,77 @@ async fn volumes_stand_on_images_of_this_host_and_of_others() {
     assert_eq!(names(&storage), files, "what failed leaves nothing");
     assert_eq!(names(&storage.join("cache")).len(), 2);
 
-    let delete = Work::DeleteVolume(DeleteVolume { volume_uuid: work.volume_uuid.clone(), folder: storage.display().to_string() });
+    let delete = Work::DeleteVolume(DeleteVolume {
+        volume_uuid: work.volume_uuid.clone(),
+        folder: storage.display().to_string(),
+    });
     session.run(delete.clone()).await.expect("deleted");
     session.run(delete).await.expect("idempotent");
     agent.shutdown().await;
     server.shutdown().await;
+}
+
+/// A file system of its own, with little room.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mount(at: std::path::PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).expect("folder");
+        let mounted =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&at).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_to_be_full() {
+    if !has("qemu-system-x86_64", "qemu-system-x86") {
+        return;
+    }
+    let place = Place::new();
+    let Some(small) = Small::mount(place.path("small")) else {
+        eprintln!("skipped: file systems cannot be mounted here; run as root");
+        return;
+    };
+    let agent = place.agent().await;
+    let mut session = open(&agent, Uuid::new_v4(), 1).await.expect("admitted");
+    let bytes: Vec<u8> = (0..3_u32 << 20).map(|at| (at % 251) as u8).collect();
+    std::fs::write(place.path("from/big.raw"), &bytes).expect("image");
+    let folder = small.0.display().to_string();
+    let work = Work::ImportImage(ImportImage {
+        image_uuid: Uuid::new_v4().to_string(),
+        folder: folder.clone(),
+        url: format!("file://{}", place.path("from/big.raw").display()),
+        format: "raw".into(),
+        sha256: String::new(),
+    });
+    let error = session.run(work).await.expect_err("no room");
+    assert_eq!(error.reason(), "DISK_FULL");
+    assert!(error.message().contains("the image needs 3 MiB"), "{error}");
+    // an upload's size is not known before: it fails when the last byte is taken
+    let first = WriteImageRequest {
+        image_uuid: Uuid::new_v4().to_string(),
+        folder: folder.clone(),
+        host_uuid: session.host.to_string(),
+        data: Bytes::new(),
+    };
+    let rest = bytes
+        .chunks(1 << 18)
+        .map(|data| WriteImageRequest { data: Bytes::copy_from_slice(data), ..Default::default() });
+    let pieces: Vec<_> = [first].into_iter().chain(rest).collect();
+    let status = client(&agent).write_image(tokio_stream::iter(pieces)).await.expect_err("no room");
+    assert_eq!(gyre_model::Error::from(status).reason(), "DISK_FULL");
+    assert!(names(&small.0).is_empty(), "nothing is left behind: {:?}", names(&small.0));
+    // even a volume needs a little
+    std::fs::write(small.0.join("ballast"), vec![1; (1 << 20) - 4096]).expect("written");
+    let create = CreateVolume { volume_uuid: Uuid::new_v4().to_string(), folder, size_bytes: 1 << 30, image: None };
+    assert_eq!(session.reason(Work::CreateVolume(create)).await, "DISK_FULL");
+    assert_eq!(names(&small.0), ["ballast"]);
+    agent.shutdown().await;
 }

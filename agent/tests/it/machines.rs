@@ -81,17 +81,21 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The processes of the machines that are here.
+    pub fn processes(&self) -> Vec<rustix::process::Pid> {
+        let machines = std::fs::read_dir(self.path("state/machines")).into_iter().flatten().flatten();
+        let runs = machines.flat_map(|machine| std::fs::read_dir(machine.path()).into_iter().flatten().flatten());
+        let pids = runs.filter_map(|run| std::fs::read_to_string(run.path().join("pid")).ok()?.trim().parse().ok());
+        pids.filter_map(rustix::process::Pid::from_raw).collect()
+    }
+}
+
 /// Ends what a failed test leaves running.
 impl Drop for Place {
     fn drop(&mut self) {
-        let Ok(entries) = std::fs::read_dir(self.path("state/machines")) else { return };
-        for machine in entries.flatten() {
-            for run in std::fs::read_dir(machine.path()).into_iter().flatten().flatten() {
-                let pid = std::fs::read_to_string(run.path().join("pid")).unwrap_or_default();
-                if let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
-            }
+        for pid in self.processes() {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }
@@ -205,7 +209,10 @@ async fn a_machine_starts_greets_obeys_and_is_forgotten() {
     let agent = place.agent().await;
     let mut session = open(&agent, Uuid::new_v4(), 1).await.expect("admitted");
     let facts = session.hello.facts.clone().expect("facts");
-    assert_eq!((facts.hypervisor.as_str(), facts.accelerator.as_str(), facts.network_mode.as_str()), ("qemu", "tcg", "user"));
+    assert_eq!(
+        (facts.hypervisor.as_str(), facts.accelerator.as_str(), facts.network_mode.as_str()),
+        ("qemu", "tcg", "user")
+    );
     assert!(facts.hypervisor_version.contains('.') && facts.memory_bytes > 0, "{facts:?}");
 
     let spec = machine(&mut session, &place, true).await;
@@ -266,7 +273,11 @@ async fn a_guest_that_hears_nothing_loses_its_plug() {
     assert_eq!(state(&mut session, start(&spec)).await, MachineState::Running);
     shows(&agent, &session, &spec, "HELLO").await;
     assert_eq!(state(&mut session, stop(&spec, false, 1)).await, MachineState::Stopped);
-    assert!(session.progress.iter().any(|progress| progress.message.contains("waiting for the guest")), "{:?}", session.progress);
+    assert!(
+        session.progress.iter().any(|progress| progress.message.contains("waiting for the guest")),
+        "{:?}",
+        session.progress
+    );
     assert_eq!(state(&mut session, start(&spec)).await, MachineState::Running);
     assert_eq!(state(&mut session, stop(&spec, true, 0)).await, MachineState::Stopped);
     agent.shutdown().await;
@@ -308,7 +319,11 @@ async fn machines_outlive_the_agent_and_a_crash_is_told() {
     let mut session = open(&agent, host, 3).await.expect("admitted");
     assert_eq!(session.hello.machines[0].state(), MachineState::Stopped);
     assert_eq!(state(&mut session, start(&spec)).await, MachineState::Running);
-    assert_eq!(state(&mut session, stop(&spec, false, 30)).await, MachineState::Stopped, "found again, it hears the button");
+    assert_eq!(
+        state(&mut session, stop(&spec, false, 30)).await,
+        MachineState::Stopped,
+        "found again, it hears the button"
+    );
     agent.shutdown().await;
 }
 
@@ -350,7 +365,10 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
         change(&mut spec);
         start(&spec)
     };
-    assert_eq!(session.reason(broken(|spec| spec.disks[0].path = "/nowhere/v.qcow2".into())).await, "MACHINE_FILE_MISSING");
+    assert_eq!(
+        session.reason(broken(|spec| spec.disks[0].path = "/nowhere/v.qcow2".into())).await,
+        "MACHINE_FILE_MISSING"
+    );
     assert_eq!(session.reason(broken(|spec| spec.memory_bytes = 1 << 43)).await, "HOST_OUT_OF_MEMORY");
     assert_eq!(session.reason(broken(|spec| spec.nics[0].mac = "x,romfile=/etc/passwd".into())).await, "INVALID_FIELD");
     assert_eq!(session.reason(broken(|spec| spec.cpu_count = 0)).await, "INVALID_FIELD");

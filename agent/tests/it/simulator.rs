@@ -56,12 +56,8 @@ async fn a_machine_lives_crashes_and_is_told_of() {
     assert_eq!(state(session.run(machine(vm, "web")).await.expect("starts")), MachineState::Running);
     assert_eq!(state(session.run(machine(vm, "web")).await.expect("fine")), MachineState::Running);
 
-    let ask = |follow| ReadConsoleRequest {
-        host_uuid: host.to_string(),
-        vm_uuid: vm.to_string(),
-        tail_bytes: 0,
-        follow,
-    };
+    let ask =
+        |follow| ReadConsoleRequest { host_uuid: host.to_string(), vm_uuid: vm.to_string(), tail_bytes: 0, follow };
     let mut console = client(&agent).read_console(ask(true)).await.expect("a console").into_inner();
     let shown = console.next().await.expect("output").expect("output").data;
     assert!(String::from_utf8_lossy(&shown).contains("hello from web"), "{shown:?}");

@@ -3,6 +3,9 @@
 //!
 //! The good case is one pass for the depth and one of the codec. Everything that explains runs only once a body is refused.
 
+mod loose;
+mod place;
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -11,6 +14,8 @@ use gyre_model::{Error, Kind};
 use gyre_proto::json::JsonCodec;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use self::loose::loosened;
+use self::place::{Place, Step, offset, position};
 use super::query::nearest;
 
 /// Most levels of objects and lists in each other.
@@ -217,122 +222,6 @@ fn too_deep(json: &[u8], most: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// The line and column of an offset, both from 1.
-fn position(json: &[u8], at: usize) -> (usize, usize) {
-    let before = &json[..at.min(json.len())];
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    (before.iter().filter(|byte| **byte == b'\n').count() + 1, before.len() - line_start + 1)
-}
-
-/// The offset behind a line and column, as `serde_json` counts them.
-fn offset(json: &[u8], line: usize, column: usize) -> usize {
-    let mut start = 0;
-    for _ in 1..line {
-        match json[start..].iter().position(|byte| *byte == b'\n') {
-            Some(newline) => start += newline + 1,
-            None => break,
-        }
-    }
-    (start + column).min(json.len())
-}
-
-/// Where something stands in a JSON text.
-#[derive(Debug, PartialEq)]
-struct Place {
-    steps: Vec<Step>,
-}
-
-#[derive(Debug, PartialEq)]
-enum Step {
-    Key(String),
-    Element(usize),
-}
-
-impl Place {
-    /// The place of the last key or element that begins before an offset.
-    fn find(json: &[u8], end: usize) -> Self {
-        enum Frame {
-            Object { key: Option<String>, wants_key: bool },
-            Array(usize),
-        }
-        let mut frames: Vec<Frame> = Vec::new();
-        let mut at = 0;
-        while at < end {
-            match json[at] {
-                b'{' => frames.push(Frame::Object { key: None, wants_key: true }),
-                b'[' => frames.push(Frame::Array(0)),
-                b'}' | b']' => drop(frames.pop()),
-                b',' => match frames.last_mut() {
-                    Some(Frame::Object { wants_key, .. }) => *wants_key = true,
-                    Some(Frame::Array(index)) => *index += 1,
-                    None => {}
-                },
-                b'"' => {
-                    let start = at;
-                    at += 1;
-                    while at < json.len() && json[at] != b'"' {
-                        at += if json[at] == b'\\' { 2 } else { 1 };
-                    }
-                    if let Some(Frame::Object { key, wants_key: wants_key @ true }) = frames.last_mut() {
-                        let text = json.get(start..=at).unwrap_or_default();
-                        *key = serde_json::from_slice(text).ok();
-                        *wants_key = false;
-                    }
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-        let steps = frames
-            .into_iter()
-            .filter_map(|frame| match frame {
-                Frame::Object { key, .. } => key.map(Step::Key),
-                Frame::Array(index) => Some(Step::Element(index)),
-            })
-            .collect();
-        Self { steps }
-    }
-}
-
-/// The same JSON without members that are null, which mean the same as members that are not there, and with enums by their full
-/// names where short ones stand ("RUNNING"). The codecs know neither.
-fn loosened(json: &[u8], message: &str) -> Option<Vec<u8>> {
-    let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
-    loosen(&mut value, catalog().message(message)).then(|| serde_json::to_vec(&value).ok()).flatten()
-}
-
-/// Answers whether it changed anything.
-fn loosen(value: &mut serde_json::Value, message: Option<&'static MessageInfo>) -> bool {
-    let serde_json::Value::Object(members) = value else { return false };
-    let before = members.len();
-    members.retain(|_, member| !member.is_null());
-    let mut changed = members.len() < before;
-    let Some(message) = message else { return changed };
-    for (name, member) in members.iter_mut() {
-        let Some(field) = message.fields.iter().find(|field| field.json_name == name || field.name == name) else {
-            continue;
-        };
-        match member {
-            serde_json::Value::Array(elements) => {
-                changed = elements.iter_mut().fold(changed, |changed, element| loosen_field(element, field) | changed);
-            }
-            member => changed |= loosen_field(member, field),
-        }
-    }
-    changed
-}
-
-fn loosen_field(value: &mut serde_json::Value, field: &FieldInfo) -> bool {
-    match (field.ty, value) {
-        (FieldType::Message(inner), value) => loosen(value, catalog().message(inner)),
-        (FieldType::Enum(_), serde_json::Value::String(name)) => {
-            let known = field.values.iter().find(|(_, full, short)| short.eq_ignore_ascii_case(name) && full != name);
-            known.map(|(_, full, _)| (*full).clone_into(name)).is_some()
-        }
-        _ => false,
-    }
 }
 
 /// The keys of the outermost object, in order. Nothing where it is no object.

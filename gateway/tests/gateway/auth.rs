@@ -36,7 +36,7 @@ async fn without_a_good_token_nothing_is_answered() {
     {
         assert_eq!(get(&gateway, &format!("Bearer {token}")).await.reason(), reason);
     }
-    assert_eq!(metrics().refusals(Refused::BadToken), before + 8);
+    assert!(metrics().refusals(Refused::BadToken) >= before + 8);
     assert!(gateway.state.callers.lock().is_empty());
 }
 

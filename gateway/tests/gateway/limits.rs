@@ -51,7 +51,7 @@ async fn headers_are_bounded() {
     // What was not read yet makes the end abrupt; the answer may be lost in it.
     let before = metrics().refusals(Refused::Headers);
     raw(&gateway, huge.as_bytes()).await;
-    assert_eq!(metrics().refusals(Refused::Headers), before + 1);
+    assert!(metrics().refusals(Refused::Headers) > before);
     let many = format!("GET /v1/vms HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500));
     let said = raw(&gateway, many.as_bytes()).await;
     assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
@@ -139,5 +139,5 @@ async fn the_port_speaks_tls_when_it_is_given_a_certificate() {
     assert_eq!(VmServiceClient::new(channel).get_vm(request).await.unwrap().into_inner().name, "web");
     let before = metrics().refusals(Refused::Tls);
     raw(&gateway, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    assert_eq!(metrics().refusals(Refused::Tls), before + 1);
+    assert!(metrics().refusals(Refused::Tls) > before);
 }

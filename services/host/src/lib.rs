@@ -86,3 +86,15 @@ impl Service {
         self.inner.sessions.shutdown(limit).await;
     }
 }
+
+impl gyre_flow::process::Service for Service {
+    const NAME: &'static str = NAME;
+
+    fn routes(&self) -> Routes {
+        Self::routes(self)
+    }
+
+    async fn shutdown(&self, limit: Duration) {
+        Self::shutdown(self, limit).await;
+    }
+}

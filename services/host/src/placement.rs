@@ -33,6 +33,9 @@ const SAMPLE: usize = 64;
 /// Tries where others took what was free a moment ago.
 const TRIES: u32 = 4;
 
+/// Undoes a transaction that found no room. It does not leave this file.
+const NOTHING: &str = "NOTHING_FOUND";
+
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Want {
@@ -147,8 +150,8 @@ async fn reserve_somewhere(store: &Store, want: &Want) -> Result<Seat> {
     for _ in 0..TRIES {
         let wish = want.clone();
         match store.write("placement-reserve", move |conn| take_somewhere(conn, &wish)).await {
-            Ok(Some(seat)) => return Ok(seat),
-            Ok(None) => {}
+            Ok(seat) => return Ok(seat),
+            Err(error) if error.reason() == NOTHING => {}
             // the same claim was placed by another call at the same moment (its key), or the transactions met
             Err(error) if matches!(error.reason(), "ALREADY_EXISTS" | "CONFLICT") => continue,
             Err(error) => return Err(error),
@@ -163,15 +166,15 @@ async fn reserve_somewhere(store: &Store, want: &Want) -> Result<Seat> {
     Err(Error::new(Kind::Aborted, "PLACEMENT_CONTENDED", "others took the room while it was looked for; try again"))
 }
 
-/// Takes room on the best host of a sample. Nothing where none has any.
-fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Option<Seat>> {
+/// Takes room on the best host of a sample. An error where none has any, so that a claim keeps what it holds.
+fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Seat> {
     let mut preferred = want.preferred;
     if let Some(held) = table::held(conn, want.claim)? {
         if let Some(seat) = table::seat(conn, held.host)?
             && want.allows(&seat)
             && (held.cpus, held.memory) == (want.cpus, want.memory)
         {
-            return Ok(Some(seat));
+            return Ok(seat);
         }
         table::release(conn, want.claim)?;
         preferred = preferred.or(Some(held.host));
@@ -181,18 +184,18 @@ fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Option<Seat>> {
         && want.allows(&candidate.seat)
         && table::take(conn, want, host)?
     {
-        return Ok(Some(candidate.seat));
+        return Ok(candidate.seat);
     }
     if want.host.is_none() {
         let mut random = Random::new();
         let found = table::candidates(conn, want, random.uuid(), SAMPLE + want.excluded.len())?;
         for candidate in choose::order(want, found, &mut random) {
             if table::take(conn, want, candidate.seat.host)? {
-                return Ok(Some(candidate.seat));
+                return Ok(candidate.seat);
             }
         }
     }
-    Ok(None)
+    Err(Error::new(Kind::Aborted, NOTHING, "nothing was found"))
 }
 
 /// Gives back what a claim holds.

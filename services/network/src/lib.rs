@@ -1,1 +1,80 @@
-//! The network service.
+//! Networks, ranges of addresses, and the addresses that machines' interfaces have.
+//!
+//! # Theory
+//! - An L2 network is a bridge on the hosts of a cluster; an L3 network is a subnet on it; its IP ranges are the parts of that
+//!   subnet that Gyre gives out. All three are rows only: hosts hear of a network when a machine is plugged into it.
+//! - Ranges of one L2 network never overlap, since its machines share a wire. Whoever adds a range holds the L2 network's row
+//!   until its transaction ends, so two that come together are checked one after the other ([`rules`] decides, over a snapshot).
+//! - An address in use is a row of `ip_address`, by its interface. Taking one ([`store::address`]) first takes room in the range
+//!   with a guarded update of its counter, which holds the range's row; then looks for a gap; then writes the row. So the counter
+//!   always equals the rows, and no two look for a gap in one range at the same time. The unique index stands behind that.
+//! - An interface asks with its own UUID: the same again answers the same address, and giving back what is not there is fine.
+//!   That is all that a workflow which was interrupted needs.
+//! - Deleting a network or a range holds its row first, and then counts what is in use; what comes later finds it gone.
+
+mod api;
+mod rules;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gyre_flow::Flow;
+use gyre_mesh::Mesh;
+use gyre_model::Result;
+use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
+use gyre_proto::network::v1::address_service_server::AddressServiceServer;
+use gyre_proto::network::v1::ip_range_service_server::IpRangeServiceServer;
+use gyre_proto::network::v1::l2_network_service_server::L2NetworkServiceServer;
+use gyre_proto::network::v1::l3_network_service_server::L3NetworkServiceServer;
+use gyre_store::Store;
+use tonic::service::Routes;
+
+/// The service's name in the mesh.
+pub const NAME: &str = "network";
+
+/// What an operator may set: nothing so far.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Config {}
+
+/// The service in one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub flow: Flow,
+    pub store: Store,
+}
+
+impl Service {
+    /// Puts the service together.
+    ///
+    /// # Errors
+    /// None so far.
+    pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
+        let Config {} = config;
+        // There are no workflows here, and so no operation to go on with: the engine only answers for those of others.
+        let flow = Flow::new(NAME, mesh, store.clone());
+        Ok(Self { inner: Arc::new(Inner { flow, store }) })
+    }
+}
+
+impl gyre_flow::process::Service for Service {
+    const NAME: &'static str = NAME;
+
+    fn routes(&self) -> Routes {
+        let api = api::Api::new(Arc::clone(&self.inner));
+        Routes::new(L2NetworkServiceServer::new(api.clone()))
+            .add_service(L3NetworkServiceServer::new(api.clone()))
+            .add_service(IpRangeServiceServer::new(api.clone()))
+            .add_service(AddressServiceServer::new(api))
+            .add_service(OperationServiceServer::new(self.inner.flow.api()))
+    }
+
+    async fn shutdown(&self, limit: Duration) {
+        self.inner.flow.shutdown(limit).await;
+    }
+}

@@ -1,2 +1,21 @@
 //! The network service as a process of its own.
-fn main() {}
+
+use clap::Parser;
+use gyre_mesh::config::ProcessArgs;
+use gyre_network::{Config, Service};
+
+/// Networks, IP ranges and addresses.
+#[derive(Debug, Parser)]
+#[command(name = "gyre-network", version)]
+struct Args {
+    /// What every process is told.
+    #[command(flatten)]
+    process: ProcessArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    gyre_flow::process::run("gyre-network", &args.process, |mesh, store| Service::start(mesh, store, Config::default()))
+        .await
+}

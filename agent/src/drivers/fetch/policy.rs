@@ -34,7 +34,10 @@ impl UrlPolicy {
         let folders = folders.iter().map(|folder| {
             folder.canonicalize().with_context(|| format!("the folder {} of images is not there", folder.display()))
         });
-        Ok(Self { prefixes: prefixes.collect::<anyhow::Result<_>>()?, folders: folders.collect::<anyhow::Result<_>>()? })
+        Ok(Self {
+            prefixes: prefixes.collect::<anyhow::Result<_>>()?,
+            folders: folders.collect::<anyhow::Result<_>>()?,
+        })
     }
 
     /// Allows a file's or web server's URL, or refuses it.
@@ -65,7 +68,8 @@ impl UrlPolicy {
         if !path.starts_with('/') {
             return Err(invalid(url, "must be like file:///path/to/image"));
         }
-        let path = PathBuf::from(decode(path).ok_or_else(|| invalid(url, "has a % that is not followed by two hex digits"))?);
+        let path =
+            PathBuf::from(decode(path).ok_or_else(|| invalid(url, "has a % that is not followed by two hex digits"))?);
         if path.components().any(|part| matches!(part, Component::ParentDir)) {
             return Err(invalid(url, "must have no \"..\""));
         }
@@ -121,9 +125,10 @@ fn port(uri: &Uri) -> u16 {
 
 fn covers(prefix: &Uri, uri: &Uri) -> bool {
     let same_host = prefix.host().zip(uri.host()).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
-    let below = uri.path().strip_prefix(prefix.path()).is_some_and(|rest| {
-        rest.is_empty() || rest.starts_with('/') || prefix.path().ends_with('/')
-    });
+    let below = uri
+        .path()
+        .strip_prefix(prefix.path())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.path().ends_with('/'));
     prefix.scheme() == uri.scheme() && same_host && port(prefix) == port(uri) && below
 }
 
@@ -216,9 +221,9 @@ mod tests {
         let policy = UrlPolicy::new(&[], std::slice::from_ref(&inside)).expect("sound");
         let judge = |path: &str| {
             let url = format!("file://{}/{path}", root.path().display());
-            policy.file(&url).and_then(|(path, folders)| {
-                check_opened(&File::open(path).expect("opens"), &url, &folders)
-            })
+            policy
+                .file(&url)
+                .and_then(|(path, folders)| check_opened(&File::open(path).expect("opens"), &url, &folders))
         };
         judge("in%20side/disk").expect("allowed");
         for refused in ["outside/disk", "in%20side/link"] {

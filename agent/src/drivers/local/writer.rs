@@ -58,7 +58,9 @@ impl FileWriter {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let Some(mut writing) = self.writing.take() else { return Err(Error::internal("an image's file is closed already")) };
+        let Some(mut writing) = self.writing.take() else {
+            return Err(Error::internal("an image's file is closed already"));
+        };
         let piece = std::mem::take(&mut self.buffer);
         let part = self.part.clone();
         let (writing, mut piece) = blocking(move || {
@@ -88,7 +90,9 @@ impl ImageWriter for FileWriter {
 
     async fn seal(&mut self) -> Result<Examined> {
         self.flush().await?;
-        let Some(writing) = self.writing.take() else { return Err(Error::internal("an image's file is closed already")) };
+        let Some(writing) = self.writing.take() else {
+            return Err(Error::internal("an image's file is closed already"));
+        };
         let part = self.part.clone();
         let examined = blocking(move || {
             let Writing { file, hash, probe } = writing;

@@ -126,8 +126,11 @@ fn user_net(at: usize, nic: &MachineNic) -> Result<String> {
     if nic.address.is_empty() {
         return Ok(format!("user,id=net{at}"));
     }
-    let refuse = |why: String| Error::invalid("machine.nics", format!("the user-mode network cannot give {}: {why}", nic.address));
-    let read = |text: &str| text.parse::<Ipv4Addr>().map(u32::from).map_err(|error| refuse(format!("{text:?}: {error}")));
+    let refuse = |why: String| {
+        Error::invalid("machine.nics", format!("the user-mode network cannot give {}: {why}", nic.address))
+    };
+    let read =
+        |text: &str| text.parse::<Ipv4Addr>().map(u32::from).map_err(|error| refuse(format!("{text:?}: {error}")));
     let prefix = match u32::try_from(nic.prefix_length) {
         Ok(prefix @ 1..=30) => prefix,
         _ => return Err(refuse(format!("the prefix must be 1 to 30 bits long, got {}", nic.prefix_length))),
@@ -174,7 +177,10 @@ mod tests {
             name: "web,1".into(),
             cpu_count: 2,
             memory_bytes: 256 << 20,
-            disks: vec![MachineDisk { volume_uuid: "11111111-2222-4333-8444-555555555555".into(), path: "/s,t/v.qcow2".into() }],
+            disks: vec![MachineDisk {
+                volume_uuid: "11111111-2222-4333-8444-555555555555".into(),
+                path: "/s,t/v.qcow2".into(),
+            }],
             nics: vec![nic("10.0.0.5", "10.0.0.1", 24)],
         }
     }
@@ -221,7 +227,8 @@ mod tests {
         assert!(second.contains("dns=10.9.0.3"), "{second}");
         let no_router = net(&nic("10.9.0.1", "", 24)).expect("sound");
         assert!(no_router.contains("host=10.9.0.2,dns=10.9.0.3,dhcpstart=10.9.0.1"), "{no_router}");
-        for wrong in [nic("10.9.0.2", "10.8.0.1", 24), nic("10.9.0.2", "10.9.0.2", 24), nic("10.9.0.2", "10.9.0.1", 31)] {
+        for wrong in [nic("10.9.0.2", "10.8.0.1", 24), nic("10.9.0.2", "10.9.0.2", 24), nic("10.9.0.2", "10.9.0.1", 31)]
+        {
             assert_eq!(net(&wrong).expect_err("refused").reason(), "INVALID_FIELD");
         }
     }

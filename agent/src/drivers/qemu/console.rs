@@ -91,7 +91,8 @@ pub fn read(log: PathBuf, tail: u64, follow: bool) -> Result<ConsoleStream> {
     let pieces = stream::try_unfold(following, move |mut following| async move {
         loop {
             let (data, back) = blocking(move || {
-                let data = following.next().map_err(|error| failure::io("read the console", &following.path, &error))?;
+                let data =
+                    following.next().map_err(|error| failure::io("read the console", &following.path, &error))?;
                 Ok((data, following))
             })
             .await?;

@@ -61,7 +61,9 @@ fn processes() -> impl Iterator<Item = i32> {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = fs::read(path).ok()?;
-    serde_json::from_slice(&bytes).inspect_err(|error| tracing::warn!(path = %path.display(), %error, "damaged file")).ok()
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "damaged file"))
+        .ok()
 }
 
 fn private(path: &Path) -> Result<()> {

@@ -156,7 +156,8 @@ async fn version(program: &Path, sandbox: bool) -> Result<String> {
     let ask = async {
         let mut child = command.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(b"{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"quit\"}\n").await?;
+            // fails where the program ended already; what it said tells why
+            let _ = stdin.write_all(b"{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"quit\"}\n").await;
             // held until the end: QEMU takes the end of its input for the end of the monitor
             let output = child.wait_with_output().await;
             drop(stdin);
@@ -175,7 +176,8 @@ async fn version(program: &Path, sandbox: bool) -> Result<String> {
         (Some(major), Some(minor), Some(micro)) if output.status.success() => Ok(format!("{major}.{minor}.{micro}")),
         _ => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            let text = format!("{} cannot be used ({}): {said}; reinstall {QEMU_PACKAGE}", program.display(), output.status);
+            let text =
+                format!("{} cannot be used ({}): {said}; reinstall {QEMU_PACKAGE}", program.display(), output.status);
             Err(failure::host("QEMU_UNUSABLE", text))
         }
     }

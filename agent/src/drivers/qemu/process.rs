@@ -46,7 +46,8 @@ impl Process {
         };
         #[expect(deprecated, reason = "sound for an OwnedFd, which stays the same; the other way to say so is unsafe")]
         let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE);
-        let pidfd = pidfd.map_err(|error| failure::host("HOST_PROCESS_FAILED", format!("watch process {pid}: {error}")))?;
+        let pidfd =
+            pidfd.map_err(|error| failure::host("HOST_PROCESS_FAILED", format!("watch process {pid}: {error}")))?;
         let gone = watch::Sender::new(false);
         Ok(Some(Arc::new(Self { vm, run, pidfd, qmp: Mutex::new(None), gone, typing: tokio::sync::Mutex::default() })))
     }
@@ -100,10 +101,15 @@ impl Process {
         }
         match pidfd_send_signal(&self.pidfd, Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(failure::host("HOST_PROCESS_FAILED", format!("kill machine {}: {error}", self.vm))),
+            Err(error) => {
+                return Err(failure::host("HOST_PROCESS_FAILED", format!("kill machine {}: {error}", self.vm)));
+            }
         }
         tokio::time::timeout(KILL, self.gone()).await.map_err(|_| {
-            failure::host("MACHINE_WILL_NOT_END", format!("machine {} was killed but does not end; look at its storage", self.vm))
+            failure::host(
+                "MACHINE_WILL_NOT_END",
+                format!("machine {} was killed but does not end; look at its storage", self.vm),
+            )
         })
     }
 }

@@ -103,7 +103,9 @@ impl Faults {
 
     /// Lets tasks of a kind fail by chance: 0 never, 1 always.
     pub fn fail_often(&self, kind: WorkKind, rate: f64) {
-        self.set(|plan| drop(plan.rates.insert(kind, rate)));
+        self.set(|plan| {
+            plan.rates.insert(kind, rate);
+        });
     }
 
     /// Loses a host's heartbeats, or finds them again.
@@ -219,10 +221,7 @@ mod tests {
     #[test]
     fn delays_are_read() {
         assert_eq!("20".parse(), Ok(Delay::of(Duration::from_millis(20))));
-        assert_eq!(
-            "20-50".parse(),
-            Ok(Delay { least: Duration::from_millis(20), most: Duration::from_millis(50) })
-        );
+        assert_eq!("20-50".parse(), Ok(Delay { least: Duration::from_millis(20), most: Duration::from_millis(50) }));
         assert!("50-20".parse::<Delay>().is_err() && "soon".parse::<Delay>().is_err());
     }
 }

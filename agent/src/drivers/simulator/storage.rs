@@ -177,7 +177,8 @@ pub(super) struct SimFetch(pub(super) Arc<dyn Fetch>);
 #[async_trait]
 impl Fetch for SimFetch {
     async fn url(&self, url: &str, format: Format) -> Result<Fetched> {
-        let made_up = url.parse::<http::Uri>().ok().is_some_and(|uri| uri.host().is_some_and(|host| host.ends_with(".invalid")));
+        let made_up =
+            url.parse::<http::Uri>().ok().is_some_and(|uri| uri.host().is_some_and(|host| host.ends_with(".invalid")));
         if !made_up {
             return self.0.url(url, format).await;
         }

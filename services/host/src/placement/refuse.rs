@@ -9,6 +9,10 @@ use crate::store::placement::Standing;
 
 /// Most hosts that a refusal names.
 const MOST_NAMED: usize = 50;
+/// Most bytes of their names and reasons: a refusal travels in headers.
+const MOST_BYTES: usize = 9_000;
+/// Most characters of one reason.
+const LONGEST: usize = 96;
 
 /// Why a host would not do. In the order in which refusals name them: those that came closest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,10 +124,19 @@ pub(super) fn refusal(want: &Want, standings: &[Standing]) -> Option<Error> {
             counts.join(", ")
         ),
     };
+    let mut named = BTreeMap::new();
+    let mut size = 0;
+    for (why, standing) in &reasons {
+        let name = format!("{} {}", standing.name, standing.candidate.seat.host);
+        let reason: String = why.text().chars().take(LONGEST).collect();
+        size += name.len() + reason.len();
+        if named.len() == MOST_NAMED || size > MOST_BYTES {
+            break;
+        }
+        named.insert(name, reason);
+    }
     let error = Error::new(Kind::ResourceExhausted, "NO_HOST_WITH_ROOM", text)
         .with("hosts", standings.len().to_string())
-        .with("hosts_named", reasons.len().min(MOST_NAMED).to_string());
-    Some(reasons.into_iter().take(MOST_NAMED).fold(error, |error, (why, standing)| {
-        error.with(format!("{} {}", standing.name, standing.candidate.seat.host), why.text())
-    }))
+        .with("hosts_named", named.len().to_string());
+    Some(named.into_iter().fold(error, |error, (name, reason)| error.with(name, reason)))
 }

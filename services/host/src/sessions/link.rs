@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use gyre_model::{Error, Result, Uuid};
 use gyre_proto::agent::v1::Task;
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct LinkStatus {
     /// Sessions opened so far.
     pub opened: u64,
+    /// Tries so far that failed.
+    pub failures: u64,
     /// Whether one is open.
     pub up: bool,
     /// Why the host was declared disconnected, while it is.
@@ -215,7 +218,10 @@ impl<'a> Keeper<'a> {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, address = %self.link.address, "no session");
-                    self.link.status.send_modify(|status| status.failed = Some(error));
+                    self.link.status.send_modify(|status| {
+                        status.failures += 1;
+                        status.failed = Some(error);
+                    });
                 }
             }
             self.tidy();
@@ -242,6 +248,8 @@ impl<'a> Keeper<'a> {
         self.declare_at = None;
         self.link.reporter.complete(self.shared, self.link, connected.machines);
         self.link.board.session_up();
+        // a wish that came before this session is fulfilled by it
+        let _ = self.link.renewed().now_or_never();
         self.link.status.send_modify(|status| {
             status.opened += 1;
             status.up = true;

@@ -162,9 +162,9 @@ impl Api {
                 let mut message = std::mem::take(&mut head);
                 message.image.get_or_insert_default().data = piece.data;
                 let Some(open) = &out else { break };
-                // A host that stopped listening says why in its answer.
                 if open.send(message).await.is_err() {
-                    std::future::pending::<()>().await;
+                    // the host stopped listening, and says why in its answer
+                    return Ok(sent);
                 }
                 next = self.uploads.next(&mut pieces).await?;
             }

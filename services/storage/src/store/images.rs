@@ -20,8 +20,6 @@ pub(crate) struct Place {
     pub host: Uuid,
     /// The address of that host's agent.
     pub address: String,
-    /// The image server.
-    pub server: Uuid,
     /// Its folder.
     pub folder: String,
 }
@@ -173,7 +171,7 @@ pub(crate) fn place(conn: &mut Conn, image: &Image) -> Result<Place> {
     let ImageServer { host_uuid, path, .. } = gyre_query::get(conn, &SYSTEM, server)?;
     let host = uuid_of("host_uuid", &host_uuid)?;
     let Host { address, .. } = gyre_query::get(conn, &SYSTEM, host)?;
-    Ok(Place { host, address, server, folder: path })
+    Ok(Place { host, address, folder: path })
 }
 
 /// What an image is called by agents.

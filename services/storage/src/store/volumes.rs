@@ -20,14 +20,6 @@ const LARGEST: i64 = 70_368_744_177_664;
 /// The most characters of a name.
 const LONGEST_NAME: usize = 64;
 
-/// Where a volume is to lie.
-pub(crate) enum Placement {
-    /// Its room is taken in this primary storage.
-    Taken(Uuid),
-    /// None that is prepared on the host has room; these are not prepared there yet.
-    Unprepared(Vec<PrimaryStorage>),
-}
-
 fn no_room(bytes: i64, host: Uuid, seen: &[(&PrimaryStorage, Room)]) -> Error {
     let text = format!(
         "no primary storage has room for {bytes} bytes on host {host}: delete volumes there, or choose a smaller size or another host"
@@ -41,36 +33,35 @@ fn no_room(bytes: i64, host: Uuid, seen: &[(&PrimaryStorage, Room)]) -> Error {
     })
 }
 
-/// Takes room for a volume on a host in the emptiest of the candidates.
+/// Takes room for a volume on a host in the emptiest of the candidates, and answers which. Nothing where none that is prepared
+/// there has room, and some are not prepared yet.
 ///
 /// # Errors
 /// `NO_STORAGE_ROOM`, with the numbers of each.
-pub(crate) fn place(conn: &mut Conn, from: &[PrimaryStorage], host: Uuid, bytes: i64) -> Result<Placement> {
-    let (mut prepared, mut unprepared) = (Vec::new(), Vec::new());
+fn place(conn: &mut Conn, from: &[PrimaryStorage], host: Uuid, bytes: i64) -> Result<Option<Uuid>> {
+    let (mut prepared, mut unprepared) = (Vec::new(), false);
     for storage in from {
         match drivers::of(storage)?.look(conn, storage, host)? {
             Some(room) => prepared.push((storage, room)),
-            None => unprepared.push(storage.clone()),
+            None => unprepared = true,
         }
     }
     prepared.sort_by_key(|(_, room)| Reverse(room.free()));
     for (storage, _) in &prepared {
         let uuid = uuid_of("primary_storage_uuid", &storage.uuid)?;
         if drivers::of(storage)?.take(conn, uuid, host, bytes)? {
-            return Ok(Placement::Taken(uuid));
+            return Ok(Some(uuid));
         }
     }
-    if unprepared.is_empty() { Err(no_room(bytes, host, &prepared)) } else { Ok(Placement::Unprepared(unprepared)) }
+    if unprepared { Ok(None) } else { Err(no_room(bytes, host, &prepared)) }
 }
 
 /// Writes a new volume with its room. On a host where no candidate is prepared yet, it is written without, and a step takes the
 /// room ([`settle`]).
 fn insert(conn: &mut Conn, change: &Change, mut volume: Volume, from: &[PrimaryStorage]) -> Result<()> {
     let host = uuid_of("host_uuid", &volume.host_uuid)?;
-    volume.primary_storage_uuid = match place(conn, from, host, volume.size_bytes)? {
-        Placement::Taken(storage) => storage.to_string(),
-        Placement::Unprepared(_) => String::new(),
-    };
+    let storage = place(conn, from, host, volume.size_bytes)?;
+    volume.primary_storage_uuid = storage.map(|storage| storage.to_string()).unwrap_or_default();
     volume.set_state(VolumeState::Creating);
     volume.path.clear();
     gyre_query::insert(conn, change, &volume)?;
@@ -81,13 +72,11 @@ fn insert(conn: &mut Conn, change: &Change, mut volume: Volume, from: &[PrimaryS
 pub(crate) fn settle(conn: &mut Conn, change: &Change, uuid: Uuid, from: &[PrimaryStorage]) -> Result<Option<Uuid>> {
     lock::<Volume>(conn, uuid)?;
     let volume: Volume = gyre_query::get(conn, &SYSTEM, uuid)?;
-    match place(conn, from, uuid_of("host_uuid", &volume.host_uuid)?, volume.size_bytes)? {
-        Placement::Unprepared(_) => Ok(None),
-        Placement::Taken(storage) => {
-            gyre_query::update(conn, change, &Volume { primary_storage_uuid: storage.to_string(), ..volume })?;
-            Ok(Some(storage))
-        }
+    let storage = place(conn, from, uuid_of("host_uuid", &volume.host_uuid)?, volume.size_bytes)?;
+    if let Some(storage) = storage {
+        gyre_query::update(conn, change, &Volume { primary_storage_uuid: storage.to_string(), ..volume })?;
     }
+    Ok(storage)
 }
 
 /// Writes a new data volume.

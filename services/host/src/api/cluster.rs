@@ -1,0 +1,125 @@
+//! Clusters: rows only. Their ratios decide what their hosts have to give, so a change of those changes the hosts too.
+
+use gyre_flow::once;
+use gyre_mesh::serve::caller;
+use gyre_model::error::Violation;
+use gyre_model::{Error, Result, Uuid};
+use gyre_proto::ListRequest;
+use gyre_proto::host::v1::cluster_service_server::ClusterService;
+use gyre_proto::host::v1::{
+    Cluster, CreateClusterRequest, DeleteClusterRequest, DeleteClusterResponse, GetClusterRequest, Host,
+    ListClustersRequest, ListClustersResponse, UpdateClusterRequest, Zone,
+};
+use gyre_query::Change;
+use gyre_store::{Conn, Sql};
+use tonic::{Request, Response, Status};
+
+use super::{Api, new_uuid, uuid};
+use crate::capacity::{self, CPU_OVERCOMMIT, MEMORY_OVERCOMMIT};
+use crate::store::host::change_host;
+use crate::store::references;
+
+/// Puts the defaults in, and refuses what is out of bounds.
+fn ratios(cluster: &mut Cluster) -> Result<()> {
+    if cluster.cpu_overcommit == 0 {
+        cluster.cpu_overcommit = CPU_OVERCOMMIT;
+    }
+    if cluster.memory_overcommit == 0 {
+        cluster.memory_overcommit = MEMORY_OVERCOMMIT;
+    }
+    let bounds = [
+        ("cluster.cpu_overcommit", cluster.cpu_overcommit, 1..=64),
+        ("cluster.memory_overcommit", cluster.memory_overcommit, 50..=400),
+    ];
+    let broken: Vec<_> = bounds
+        .into_iter()
+        .filter(|(_, value, bounds)| !bounds.contains(value))
+        .map(|(field, value, bounds)| Violation {
+            field: field.to_owned(),
+            description: format!("must be between {} and {}, got {value}", bounds.start(), bounds.end()),
+        })
+        .collect();
+    if broken.is_empty() { Ok(()) } else { Err(Error::invalid_fields(broken)) }
+}
+
+/// Gives the hosts of a cluster the capacity that follows from its ratios.
+fn recompute_hosts(conn: &mut Conn, change: &Change, cluster: &Cluster, uuid: Uuid) -> Result<()> {
+    let hosts: Vec<Host> = gyre_query::select(conn, Sql::new("cluster_uuid = ").bind(uuid))?;
+    for mut host in hosts {
+        if capacity::recompute(&mut host, cluster) {
+            let host = super::uuid("host.uuid", &host.uuid)?;
+            change_host(conn, change, host, |_, host| Ok(capacity::recompute(host, cluster)))?;
+        }
+    }
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl ClusterService for Api {
+    async fn create_cluster(&self, request: Request<CreateClusterRequest>) -> Result<Response<Cluster>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut cluster = request.cluster.clone().unwrap_or_default();
+        cluster.uuid = new_uuid("cluster.uuid", &cluster.uuid)?.to_string();
+        let zone = uuid("cluster.zone_uuid", &cluster.zone_uuid)?;
+        ratios(&mut cluster)?;
+        let insert = move |conn: &mut _, change: &_| {
+            gyre_query::get::<Zone>(conn, &caller, zone)?;
+            gyre_query::insert(conn, change, &cluster)
+        };
+        Ok(Response::new(once(&self.0.store, caller, "CreateCluster", &request.request_id, &request, insert).await?))
+    }
+
+    async fn get_cluster(&self, request: Request<GetClusterRequest>) -> Result<Response<Cluster>, Status> {
+        let caller = caller(&request)?;
+        let uuid = uuid("uuid", &request.get_ref().uuid)?;
+        let read = move |conn: &mut _| gyre_query::get(conn, &caller, uuid);
+        Ok(Response::new(self.0.store.read("cluster-get", read).await?))
+    }
+
+    async fn list_clusters(
+        &self,
+        request: Request<ListClustersRequest>,
+    ) -> Result<Response<ListClustersResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let read = move |conn: &mut _| gyre_query::list(conn, &caller, request.page());
+        Ok(Response::new(self.0.store.read("cluster-list", read).await?))
+    }
+
+    async fn update_cluster(&self, request: Request<UpdateClusterRequest>) -> Result<Response<Cluster>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let patch = request.cluster.clone().unwrap_or_default();
+        let uuid = uuid("cluster.uuid", &patch.uuid)?;
+        let mask = request.update_mask.clone();
+        let update = move |conn: &mut _, change: &_| {
+            let now: Cluster = gyre_query::get(conn, &caller, uuid)?;
+            let mut next = gyre_query::apply_mask(&now, &patch, mask.as_ref())?;
+            ratios(&mut next)?;
+            let next = gyre_query::update(conn, change, &next)?;
+            if (now.cpu_overcommit, now.memory_overcommit) != (next.cpu_overcommit, next.memory_overcommit) {
+                recompute_hosts(conn, change, &next, uuid)?;
+            }
+            Ok(next)
+        };
+        Ok(Response::new(once(&self.0.store, caller, "UpdateCluster", &request.request_id, &request, update).await?))
+    }
+
+    async fn delete_cluster(
+        &self,
+        request: Request<DeleteClusterRequest>,
+    ) -> Result<Response<DeleteClusterResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let uuid = uuid("uuid", &request.uuid)?;
+        let delete = move |conn: &mut _, change: &_| {
+            references::cluster_empty(conn, uuid)?;
+            if !gyre_query::delete::<Cluster>(conn, change, uuid)? {
+                return Err(Error::not_found("cluster", uuid));
+            }
+            Ok(DeleteClusterResponse {})
+        };
+        Ok(Response::new(once(&self.0.store, caller, "DeleteCluster", &request.request_id, &request, delete).await?))
+    }
+}

@@ -1,0 +1,66 @@
+//! Removing a host: nothing may come any more, then see again that nothing is there, then the row goes. What other tables have of
+//! the host alone (room on local primary storage) goes with the row.
+
+use std::sync::Arc;
+
+use gyre_flow::Context;
+use gyre_model::{Error, Result};
+use gyre_proto::host::v1::{Host, HostState};
+
+use crate::Inner;
+use crate::store::host::change_host;
+use crate::store::references;
+
+/// What the host was before.
+const WAS: &str = "was_enabled";
+
+/// Disables the host, so that nothing is placed on it between the look and the end.
+pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    let was = context
+        .commit("host-close", move |conn, change| {
+            references::host_empty(conn, uuid)?;
+            let mut was = false;
+            let written = change_host(conn, change, uuid, |_, host| {
+                was = host.state() == HostState::Enabled;
+                host.set_state(HostState::Disabled);
+                Ok(was)
+            })?;
+            written.map(|_| was).ok_or_else(|| Error::not_found("host", uuid))
+        })
+        .await?;
+    // a step that runs again finds it disabled by itself
+    if was {
+        context.set(WAS, &true)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn reopen(_: Arc<Inner>, context: Context) -> Result<()> {
+    if context.get::<bool>(WAS)?.unwrap_or(false) {
+        let uuid = context.resource_uuid();
+        context.on_commit(move |conn, change| {
+            let enable = |_: &mut _, host: &mut Host| {
+                host.set_state(HostState::Enabled);
+                Ok(true)
+            };
+            change_host(conn, change, uuid, enable).map(drop)
+        });
+    }
+    Ok(())
+}
+
+pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    inner.sessions.retire(uuid);
+    context.on_commit(move |conn, change| {
+        references::host_empty(conn, uuid)?;
+        gyre_query::delete::<Host>(conn, change, uuid).map(drop)
+    });
+    Ok(())
+}
+
+pub(super) async fn keep(inner: Arc<Inner>, context: Context) -> Result<()> {
+    inner.sessions.restore(context.resource_uuid());
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! API keys: rows, and beside each the hash of its secret.
+//!
+//! The secret is in the first answer and nowhere else: what is remembered under the request id is the answer without it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gyre_flow::once;
+use gyre_mesh::serve::caller;
+use gyre_model::{Error, time};
+use gyre_proto::ListRequest;
+use gyre_proto::identity::v1::api_key_service_server::ApiKeyService;
+use gyre_proto::identity::v1::{
+    ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest, DeleteApiKeyResponse, GetApiKeyRequest, ListApiKeysRequest,
+    ListApiKeysResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Api, given, new_uuid, uuid};
+use crate::{secret, store};
+
+const KIND: &str = "api-key";
+
+#[tonic::async_trait]
+impl ApiKeyService for Api {
+    async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Result<Response<ApiKey>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut key = given("api_key", request.api_key.clone())?;
+        if let Some(end) = &key.expire_time
+            && time::to_micros(end) <= time::now_micros()
+        {
+            let text = format!("must be in the future, got {}", time::print(time::to_micros(end)));
+            return Err(Error::invalid("api_key.expire_time", text).into());
+        }
+        let uuid = new_uuid(&key.uuid);
+        key.uuid = uuid.to_string();
+        key.account_uuid = caller.account_uuid.to_string();
+        key.secret.clear();
+        let secret = secret::api_key(uuid)?;
+        let hash = secret::api_key_hash(&secret);
+        let new = Arc::new(AtomicBool::new(false));
+        let (id, is_new) = (request.request_id.clone(), Arc::clone(&new));
+        let made = once(&self.inner.store, caller, "CreateApiKey", &id, &request, move |conn, change| {
+            let stored = gyre_query::insert(conn, change, &key)?;
+            store::key_secret_insert(conn, uuid, hash)?;
+            is_new.store(true, Ordering::Relaxed);
+            Ok(stored)
+        });
+        let mut key: ApiKey = made.await?;
+        if new.load(Ordering::Relaxed) {
+            key.secret = secret;
+        }
+        Ok(Response::new(key))
+    }
+
+    async fn get_api_key(&self, request: Request<GetApiKeyRequest>) -> Result<Response<ApiKey>, Status> {
+        let caller = caller(&request)?;
+        let uuid = uuid(KIND, &request.get_ref().uuid)?;
+        let read = self.inner.store.read("api-key-get", move |conn| gyre_query::get(conn, &caller, uuid));
+        Ok(Response::new(read.await?))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<ListApiKeysRequest>,
+    ) -> Result<Response<ListApiKeysResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let read = self.inner.store.read("api-key-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        Ok(Response::new(read.await?))
+    }
+
+    async fn delete_api_key(
+        &self,
+        request: Request<DeleteApiKeyRequest>,
+    ) -> Result<Response<DeleteApiKeyResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let uuid = uuid(KIND, &request.uuid)?;
+        let id = request.request_id.clone();
+        let deleted = once(&self.inner.store, caller, "DeleteApiKey", &id, &request, move |conn, change| {
+            let _: ApiKey = gyre_query::get(conn, &caller, uuid)?;
+            gyre_query::delete::<ApiKey>(conn, change, uuid)?;
+            Ok(DeleteApiKeyResponse {})
+        });
+        Ok(Response::new(deleted.await?))
+    }
+}

@@ -1,0 +1,69 @@
+//! L2 and L3 networks: one bridge name in a cluster, and what must be gone before a network goes.
+
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_proto::network::v1::{IpRange, L2Network, L3Network};
+use gyre_query::Change;
+use gyre_store::{Conn, Sql};
+
+use super::{count, hold, in_the_way};
+
+/// Writes a new L2 network.
+pub(crate) fn l2_insert(conn: &mut Conn, change: &Change, network: &L2Network) -> Result<L2Network> {
+    gyre_query::insert(conn, change, network).map_err(|error| {
+        // the columns' names on SQLite, the index's on PostgreSQL
+        let constraint = error.metadata().get("constraint").map(String::as_str).unwrap_or_default();
+        if constraint == "l2_network_bridge" || constraint.contains("l2_network.bridge") {
+            bridge_in_use(conn, network).unwrap_or_else(|error| error)
+        } else {
+            error
+        }
+    })
+}
+
+fn bridge_in_use(conn: &mut Conn, network: &L2Network) -> Result<Error> {
+    let cluster = parse_uuid(&network.cluster_uuid).unwrap_or_default();
+    let condition =
+        Sql::new("cluster_uuid = ").bind(cluster).sql(" AND bridge = ").bind(network.bridge.as_str());
+    let other = gyre_query::select::<L2Network>(conn, condition)?.pop().unwrap_or_default();
+    let bridge = &network.bridge;
+    Ok(Error::new(
+        Kind::AlreadyExists,
+        "BRIDGE_IN_USE",
+        format!("bridge {bridge} of cluster {cluster} is L2 network {} ({}): choose another name", other.uuid, other.name),
+    )
+    .with("l2_network_uuid", other.uuid)
+    .violation("l2_network.bridge", format!("must be unique within the cluster, {bridge} is taken")))
+}
+
+/// Deletes an L2 network that no L3 network runs over.
+pub(crate) fn l2_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
+    hold(conn, "l2_network", uuid)?;
+    let network: L2Network = gyre_query::get(conn, caller, uuid)?;
+    let above = count(conn, "l3_network", "l2_network_uuid", uuid)?;
+    if above > 0 {
+        let text = format!("L2 network {uuid} ({}) has {above} L3 networks: delete them first", network.name);
+        return Err(in_the_way("L2_NETWORK_NOT_EMPTY", text, above));
+    }
+    gyre_query::delete::<L2Network>(conn, change, uuid)?;
+    Ok(())
+}
+
+/// Deletes an L3 network that no machine is plugged into, with its ranges.
+pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
+    hold(conn, "l3_network", uuid)?;
+    let network: L3Network = gyre_query::get(conn, caller, uuid)?;
+    let used = count(conn, "ip_address", "l3_network_uuid", uuid)?;
+    if used > 0 {
+        let text = format!(
+            "L3 network {uuid} ({}) has {used} addresses in use: expunge the machines that have them first",
+            network.name
+        );
+        return Err(in_the_way("L3_NETWORK_IN_USE", text, used));
+    }
+    let ranges = gyre_query::select::<IpRange>(conn, Sql::new("l3_network_uuid = ").bind(uuid))?;
+    for range in ranges.iter().filter_map(|range| parse_uuid(&range.uuid)) {
+        gyre_query::delete::<IpRange>(conn, change, range)?;
+    }
+    gyre_query::delete::<L3Network>(conn, change, uuid)?;
+    Ok(())
+}

@@ -53,9 +53,9 @@ impl Format {
 /// What is looked at of a file.
 #[derive(Debug, Clone, Default)]
 pub struct Probe {
-    /// Its first bytes, up to [`HEAD`].
+    /// Its first bytes, up to `HEAD`.
     pub head: Vec<u8>,
-    /// Its last bytes, up to [`TAIL`].
+    /// Its last bytes, up to `TAIL`.
     pub tail: Vec<u8>,
     /// Its length.
     pub length: u64,

@@ -1,4 +1,4 @@
-//! What the agent's state code needs of a host, as traits. [`crate::machines`], [`crate::images`] and [`crate::volumes`] decide;
+//! What the agent's state code needs of a host, as traits. `machines`, `images` and `volumes` decide;
 //! the drivers behind these ports do. The simulator implements the same ports, so that its queue, journal and state code are the
 //! real agent's.
 

@@ -40,11 +40,18 @@ class Gyre:
         self.env["GYRE_SIGN_IN_FILE"] = str(api.sign_in(layout))
         self.token = api.token(layout, layout.endpoints[0])
 
-    def run(self, *arguments: str) -> None:
+    def run(self, *arguments: str, show: bool = False) -> None:
+        """Runs a command; its progress and errors are always seen, what it answers only where that is wanted."""
         say(f"$ gyre {' '.join(arguments)}")
-        command = [self.layout.binary("gyre"), *arguments]
-        if subprocess.run(command, env=self.env, stdin=subprocess.DEVNULL, check=False).returncode != 0:
-            raise Trouble("that failed")
+        done = subprocess.run(
+            [self.layout.binary("gyre"), *arguments],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=None if show else subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Trouble(f"gyre {arguments[0]} {arguments[1]} failed")
 
     def find(self, plural: str, name: str) -> dict | None:
         query = urllib.parse.urlencode({"filter": f'name = "{name}"'})
@@ -82,8 +89,8 @@ def make(layout: Layout) -> None:
     gyre.ensure("offering", "instance-offerings", NAME, "--cpu-count", "1", "--memory", "64MiB")
     placed = ("--offering", NAME, "--image", NAME, "--network", NAME, "--cluster", NAME)
     gyre.ensure("vm", "vms", NAME, *placed, "--wait")
-    gyre.run("vm", "list")
-    gyre.run("vm", "console", NAME, "--no-follow")
+    gyre.run("vm", "list", show=True)
+    gyre.run("vm", "console", NAME, "--no-follow", show=True)
 
 
 def _storage(gyre: Gyre, files: Path, disk: Path) -> None:
@@ -97,7 +104,7 @@ def _storage(gyre: Gyre, files: Path, disk: Path) -> None:
     )
     gyre.ensure(
         *("image", "images", NAME),
-        *("--image-server", NAME, "--url", "upload", "--format", "raw", "--shared", "true", "--wait"),
+        *("--image-server", NAME, "--url", "upload", "--format", "raw", "--shared", "--wait"),
     )
     image = gyre.find("images", NAME)
     if image and image.get("state", "").endswith("UPLOADING"):
@@ -106,7 +113,7 @@ def _storage(gyre: Gyre, files: Path, disk: Path) -> None:
 
 def _network(gyre: Gyre) -> None:
     gyre.ensure("l2-network", "l2-networks", NAME, "--type", "bridge", "--cluster", NAME, "--bridge", "gyre-dev")
-    gyre.ensure("network", "l3-networks", NAME, "--l2-network", NAME, "--shared", "true")
+    gyre.ensure("network", "l3-networks", NAME, "--l2-network", NAME, "--shared")
     gyre.ensure(
         *("ip-range", "ip-ranges", NAME, "--network", NAME),
         *("--start-address", "10.87.0.10", "--end-address", "10.87.0.250", "--gateway", "10.87.0.1", "--prefix-length", "24"),

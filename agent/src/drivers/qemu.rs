@@ -1,7 +1,7 @@
 //! Runs machines with QEMU, each as a process of its own that outlives the agent.
 //!
 //! Theory.
-//! 1. A machine that runs is a process with a run of its own (see [`folder`]): sockets, pidfile, number. It is in the table as long
+//! 1. A machine that runs is a process with a run of its own (see `folder`): sockets, pidfile, number. It is in the table as long
 //!    as its process lives and its end was not told yet.
 //! 2. One task watches each process: its end (pidfd) and its events (QMP). It alone takes a process out of the table, clears its
 //!    run away, and then tells the observer. So whoever saw the end sees nothing of it any more.

@@ -36,9 +36,9 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "up")]
     if let Some(("up", matches)) = matches.subcommand() {
         let args = <up::UpArgs as clap::FromArgMatches>::from_arg_matches(matches);
-        let outcome = args.map_err(|error| failure::Failure::usage(error.to_string())).and_then(|args| {
-            up::run(args).map_err(failure::Failure::from)
-        });
+        let outcome = args
+            .map_err(|error| failure::Failure::usage(error.to_string()))
+            .and_then(|args| up::run(args).map_err(failure::Failure::from));
         return outcome.map_or_else(|failure| failure.report(globals.format), |()| ExitCode::SUCCESS);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

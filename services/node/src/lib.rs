@@ -14,15 +14,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gyre_agent::{Agent, AgentConfig};
-use gyre_flow::process::Service as _;
-use gyre_gateway::{Gateway, GatewayConfig};
+use gyre_gateway::{ApiArgs, Door, Gateway, Limits};
 use gyre_mesh::Mesh;
 use gyre_mesh::config::ProcessArgs;
 use gyre_mesh::member::LOCAL;
 use gyre_mesh::serve::{Process, Running, layered};
 use gyre_store::Store;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use database::{migrate, open};
@@ -34,10 +31,8 @@ pub struct NodeConfig {
     pub process: ProcessArgs,
     /// Whether to bring the schema up to date first. In a cluster a command does that.
     pub migrate: bool,
-    /// Where the gateway answers users.
-    pub api_listen: SocketAddr,
-    /// The gateway.
-    pub gateway: GatewayConfig,
+    /// Where and how the gateway answers users.
+    pub api: ApiArgs,
     /// The services.
     pub services: Services,
     /// An agent inside this process, reached at the address "local".
@@ -69,8 +64,13 @@ impl NodeConfig {
         Self {
             process,
             migrate: true,
-            api_listen,
-            gateway: GatewayConfig::default(),
+            api: ApiArgs {
+                api_listen,
+                api_tls_cert: None,
+                api_tls_key: None,
+                api_plaintext: false,
+                limits: Limits::default(),
+            },
             services: Services::default(),
             agent: None,
             admin_file: None,
@@ -92,9 +92,7 @@ impl Node {
     /// # Errors
     /// When something that the configuration names cannot be used or does not answer.
     pub async fn start(config: NodeConfig) -> Result<Self> {
-        let listener = TcpListener::bind(config.api_listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: choose another address", config.api_listen))?;
+        let (listener, gateway) = config.api.open().await?;
         let address = listener.local_addr()?;
         let store = database::open(&config.process, config.migrate).await?;
         let mut process = Process::open("gyre-node", &config.process).await?;
@@ -106,15 +104,14 @@ impl Node {
             None => None,
         };
         start_services(&mut process, &store, config.services, limit).await?;
-        let identity_file = config.admin_file;
-        let gateway = Gateway::new(mesh.clone(), config.gateway)?;
-        serve_gateway(&mut process, gateway, listener);
-        let running = process.start().await?;
-        if let Some(file) = identity_file {
-            gyre_identity::bootstrap(&store, &format!("http://{address}"), &file)
+        let door = Door::of(Gateway::new(mesh.clone(), gateway)?, &mut process);
+        if let Some(file) = &config.admin_file {
+            gyre_identity::bootstrap(&store, &format!("http://{address}"), file)
                 .await
                 .context("cannot make the first administrator")?;
         }
+        let running = process.start().await?;
+        door.open(listener);
         Ok(Self { running, address, agent, store })
     }
 
@@ -177,17 +174,4 @@ async fn serve_agent(process: &mut Process, config: AgentConfig) -> Result<Agent
     let ending = agent.clone();
     process.after_drain("agent", move || async move { ending.shutdown().await });
     Ok(agent)
-}
-
-fn serve_gateway(process: &mut Process, gateway: Gateway, listener: TcpListener) {
-    let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-    let (stopping, stopped) = (stop.clone(), done.clone());
-    process.join_as("gateway").before_leave("gateway", move || async move {
-        stopping.cancel();
-        stopped.cancelled().await;
-    });
-    process.tasks().clone().spawn("gateway", async move {
-        gateway.serve(listener, stop).await;
-        done.cancel();
-    });
 }

@@ -92,3 +92,15 @@ impl Service {
         self.flow.shutdown(limit).await;
     }
 }
+
+impl gyre_flow::process::Service for Service {
+    const NAME: &'static str = NAME;
+
+    fn routes(&self) -> tonic::service::Routes {
+        Self::routes(self)
+    }
+
+    async fn shutdown(&self, limit: Duration) {
+        Self::shutdown(self, limit).await;
+    }
+}

@@ -58,7 +58,7 @@ impl UrlPolicy {
     }
 
     /// Reads a file URL. Answers the path that it names and the folders that the file must be in; the caller opens the path and
-    /// judges what it opened with [`check_opened`].
+    /// judges what it opened with `check_opened`.
     ///
     /// # Errors
     /// `IMAGE_URL_INVALID`, `IMAGE_URL_NOT_ALLOWED`.

@@ -59,11 +59,15 @@ struct Following {
 }
 
 impl Following {
-    /// The next bytes; nothing when there are none now.
-    fn next(&mut self) -> std::io::Result<Bytes> {
+    /// The next bytes, none when there are none now; nothing when the machine was removed.
+    fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Bytes::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // the log is missing for a moment when it is put aside
+                let there = self.path.parent().is_some_and(Path::exists);
+                return Ok(there.then(Bytes::new));
+            }
             Err(error) => return Err(error),
         };
         if self.file.as_ref().is_none_or(|(_, inode)| *inode != metadata.ino()) {
@@ -75,12 +79,12 @@ impl Following {
         if metadata.len() < self.at {
             self.at = 0;
         }
-        let Some((file, _)) = &mut self.file else { return Ok(Bytes::new()) };
+        let Some((file, _)) = &mut self.file else { return Ok(Some(Bytes::new())) };
         file.seek(SeekFrom::Start(self.at))?;
         let mut data = Vec::new();
         file.take(PIECE).read_to_end(&mut data)?;
         self.at += data.len() as u64;
-        Ok(data.into())
+        Ok(Some(data.into()))
     }
 }
 
@@ -97,6 +101,7 @@ pub fn read(log: PathBuf, tail: u64, follow: bool) -> Result<ConsoleStream> {
             })
             .await?;
             following = back;
+            let Some(data) = data else { return Ok(None) };
             if !data.is_empty() {
                 return Ok(Some((data, following)));
             }
@@ -170,5 +175,7 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("console.log.1")).expect("aside"), b"new");
         fs::write(&log, "again").expect("write");
         assert_eq!(followed.next().await.expect("a piece").expect("bytes"), "again");
+        drop(folder);
+        assert!(followed.next().await.is_none(), "a machine that was removed prints no more");
     }
 }

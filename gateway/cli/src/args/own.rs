@@ -48,7 +48,8 @@ pub fn commands() -> Vec<Command> {
 #[cfg(feature = "up")]
 fn up() -> Command {
     use clap::Args as _;
-    let command = Command::new("up").about("Starts all of Gyre in this process, on this machine, and serves until Ctrl-C");
+    let command =
+        Command::new("up").about("Starts all of Gyre in this process, on this machine, and serves until Ctrl-C");
     crate::up::UpArgs::augment_args(command)
 }
 

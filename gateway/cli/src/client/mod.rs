@@ -9,7 +9,9 @@ mod credentials;
 mod paths;
 mod trace;
 
-pub use credentials::{Kept, Resolved, SignIn, Source, first_line, forget, keep, read_secret, resolve, resolve_endpoint};
+pub use credentials::{
+    Kept, Resolved, SignIn, Source, first_line, forget, keep, read_secret, resolve, resolve_endpoint,
+};
 pub use paths::Paths;
 pub use trace::Trace;
 

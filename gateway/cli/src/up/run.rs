@@ -16,7 +16,7 @@ use gyre_proto::storage::v1::ImageFormat;
 
 use super::UpArgs;
 use super::demo::{self, DemoSetup};
-use crate::client::{Client, Paths, SignIn, keep, read_secret};
+use crate::client::{Client, Paths, SignIn, read_secret};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -36,11 +36,9 @@ impl Folders {
             Some(root) => std::path::absolute(root)?,
             None => Paths::from_environment().sign_in.parent().context("no data folder")?.to_owned(),
         };
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&root)
-            .with_context(|| format!("cannot make the data folder {}: choose another with --data-dir", root.display()))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).with_context(|| {
+            format!("cannot make the data folder {}: choose another with --data-dir", root.display())
+        })?;
         let path = root.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -73,38 +71,40 @@ pub fn run(args: UpArgs) -> Result<()> {
 
 async fn serve(args: UpArgs) -> Result<()> {
     let folders = Folders::open(args.data_dir.clone())?;
-    let telemetry = TelemetryArgs {
-        otlp_endpoint: args.otlp_endpoint.clone(),
-        log: args.log.clone(),
-        log_json: args.log_json,
-    };
+    let telemetry =
+        TelemetryArgs { otlp_endpoint: args.otlp_endpoint.clone(), log: args.log.clone(), log_json: args.log_json };
     let guard = telemetry::init("gyre-up", &telemetry)?;
     let ui = Ui::new(false);
     let simulated = match (args.simulated, hypervisor_available()) {
         (true, _) => true,
         (false, Ok(())) => false,
         (false, Err(missing)) => {
-            ui.say(&format!("note: {}. Until then the host is simulated: its machines have no guest inside.", missing.message));
+            ui.say(&format!(
+                "note: {}. Until then the host is simulated: its machines have no guest inside.",
+                missing.message
+            ));
             true
         }
     };
     let admin_file = folders.at("admin.json");
     let mut config = NodeConfig::embedded(&folders.at("gyre.db"), args.listen);
-    config.process =
-        ProcessArgs { metrics_listen: args.metrics_listen, telemetry, ..config.process };
+    config.process = ProcessArgs { metrics_listen: args.metrics_listen, telemetry, ..config.process };
     config.admin_file = Some(admin_file.clone());
     config.agent = Some(agent(&args, &folders, simulated)?);
     let node = Node::start(config).await?;
     let endpoint = format!("http://{}", node.address());
     ui.say(&format!("Gyre answers at {endpoint} (gRPC and HTTP/JSON; open it in a browser to try calls)"));
     ui.say(&format!("sign-in file: {}", admin_file.display()));
-    let sign_in = sign_in(&admin_file, &endpoint)?;
+    let sign_in: SignIn = read_secret(&admin_file)?.ok_or_else(|| {
+        Failure::general(format!("the sign-in file {} is gone; its password cannot be read back", admin_file.display()))
+    })?;
     if args.demo
         && let Err(error) = show(&args, &folders, &endpoint, sign_in, simulated, &ui).await
     {
         node.shutdown().await;
         guard.flush().await;
-        return Err(error.context("the demo did not come to its end; what it made is kept, and a second start goes on from there"));
+        return Err(error
+            .context("the demo did not come to its end; what it made is kept, and a second start goes on from there"));
     }
     ui.say("serving until Ctrl-C");
     let outcome = node.until_signal().await;
@@ -144,25 +144,8 @@ async fn show(
     Ok(())
 }
 
-/// The administrator's sign-in. The file says where this node answers now, which may be elsewhere than at its first start.
-fn sign_in(file: &Path, endpoint: &str) -> Result<SignIn> {
-    let mut sign_in: SignIn = read_secret(file)?.ok_or_else(|| {
-        Failure::general(format!("the sign-in file {} is gone; its password cannot be read back", file.display()))
-    })?;
-    if sign_in.endpoint != endpoint {
-        endpoint.clone_into(&mut sign_in.endpoint);
-        keep(file, &sign_in)?;
-    }
-    Ok(sign_in)
-}
-
 /// The demo's disk: the one that was named, or one that Gyre makes.
-fn image(
-    args: &UpArgs,
-    folders: &Folders,
-    simulated: bool,
-    ui: &Ui,
-) -> Result<(PathBuf, String, ImageFormat, String)> {
+fn image(args: &UpArgs, folders: &Folders, simulated: bool, ui: &Ui) -> Result<(PathBuf, String, ImageFormat, String)> {
     if let Some(file) = &args.image {
         let name = file.file_stem().map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
         return Ok((file.clone(), name.chars().take(64).collect(), format_of(file)?, String::new()));

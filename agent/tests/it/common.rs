@@ -15,6 +15,7 @@ use gyre_proto::agent::v1::{
     AcknowledgeOutcomes, AgentHello, ControllerHello, MachineFacts, SessionRequest, SessionResponse, Task, TaskBatch,
     TaskOutcome, TaskProgress, task_outcome,
 };
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -158,4 +159,18 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         }
     });
     waited.await.unwrap_or_else(|_| panic!("{what}: not within {} s", SOON.as_secs()));
+}
+
+/// Starts the agent as a process on a free port. Answers it and its address.
+pub async fn process(args: &[&str]) -> (tokio::process::Child, String) {
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_gyre-agent"))
+        .args(["--listen", "127.0.0.1:0"])
+        .args(args)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("output")).lines();
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("in time").expect("a line").expect("a line");
+    (child, line.rsplit(' ').next().expect("an address").to_owned())
 }

@@ -1,31 +1,21 @@
 //! The agent as a process, killed in the middle of its work.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use gyre_model::Uuid;
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{MachineSpec, MachineState, PrepareStorage, StartMachine, StopMachine, task_outcome};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::common::{SOON, Session, has, hello, open_with, until};
+use crate::common::{Session, has, hello, open_with, process, until};
 use crate::machines::Place;
 
 async fn spawn(state: &Path) -> (Child, AgentServiceClient<Channel>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gyre-agent"))
-        .args(["--insecure", "--listen", "127.0.0.1:0", "--network", "user", "--accel", "tcg", "--state-dir"])
-        .arg(state)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("output")).lines();
-    let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("in time").expect("a line").expect("a line");
-    let address = line.rsplit(' ').next().expect("an address");
+    let state = state.to_str().expect("a path");
+    let (child, address) = process(&["--insecure", "--network", "user", "--accel", "tcg", "--state-dir", state]).await;
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     (child, AgentServiceClient::new(endpoint.connect_lazy()))
 }

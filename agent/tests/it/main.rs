@@ -7,3 +7,4 @@ mod machines;
 mod network;
 mod session;
 mod simulator;
+mod tls;

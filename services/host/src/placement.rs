@@ -104,11 +104,8 @@ impl Want {
             ..Self::default()
         };
         want.clusters = request.cluster_uuids.iter().filter_map(|text| uuid("cluster_uuids", text)).collect();
-        want.excluded = request
-            .excluded
-            .iter()
-            .filter_map(|(host, why)| Some((uuid("excluded", host)?, why.clone())))
-            .collect();
+        want.excluded =
+            request.excluded.iter().filter_map(|(host, why)| Some((uuid("excluded", host)?, why.clone()))).collect();
         for (field, number) in [("cpu_count", want.cpus), ("memory_bytes", want.memory)] {
             if number < 1 {
                 let description = format!("must be at least 1, got {number}");
@@ -126,7 +123,8 @@ impl Want {
     }
 
     pub fn allows_cluster(&self, cluster: Uuid) -> bool {
-        self.cluster.is_none_or(|only| only == cluster) && (self.clusters.is_empty() || self.clusters.contains(&cluster))
+        self.cluster.is_none_or(|only| only == cluster)
+            && (self.clusters.is_empty() || self.clusters.contains(&cluster))
     }
 }
 

@@ -62,8 +62,7 @@ pub(crate) async fn first_admin(
         if rows::account_any(conn)? {
             return Ok(false);
         }
-        let mut account =
-            Account { uuid: Uuid::new_v4().to_string(), name: ADMIN.to_owned(), ..Account::default() };
+        let mut account = Account { uuid: Uuid::new_v4().to_string(), name: ADMIN.to_owned(), ..Account::default() };
         account.description = "the first administrator".to_owned();
         account.set_type(AccountType::Admin);
         account.set_state(AccountState::Enabled);

@@ -44,7 +44,11 @@ impl Passwords {
     pub fn new(config: &Config) -> Result<Self> {
         let PasswordCost { memory_kib, passes } = config.password_cost;
         let params = Params::new(memory_kib, passes, 1, None).map_err(|error| {
-            Error::new(Kind::InvalidArgument, "PASSWORD_COST", format!("argon2 refuses this cost of passwords: {error}"))
+            Error::new(
+                Kind::InvalidArgument,
+                "PASSWORD_COST",
+                format!("argon2 refuses this cost of passwords: {error}"),
+            )
         })?;
         let parallelism = config.password_parallelism.max(1);
         Ok(Self {
@@ -52,11 +56,7 @@ impl Passwords {
             cores: Arc::new(Semaphore::new(parallelism)),
             queue: Semaphore::new(parallelism + config.sign_in_queue),
             // 16 bytes of salt and 32 of hash, all zero
-            nobodys: format!(
-                "$argon2id$v=19$m={memory_kib},t={passes},p=1${}${}",
-                "A".repeat(22),
-                "A".repeat(43)
-            ),
+            nobodys: format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${}${}", "A".repeat(22), "A".repeat(43)),
         })
     }
 

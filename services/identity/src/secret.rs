@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn what_is_no_api_key_names_none() {
         let key = api_key(Uuid::new_v4()).unwrap();
-        for wrong in ["", "gyre_", "gyre__", &key[5..], &key[..key.len() - 1], &format!("{key}x"), &key.replace('_', "")] {
+        for wrong in
+            ["", "gyre_", "gyre__", &key[5..], &key[..key.len() - 1], &format!("{key}x"), &key.replace('_', "")]
+        {
             assert_eq!(api_key_uuid(wrong), None, "{wrong}");
         }
     }

@@ -114,7 +114,8 @@ pub(crate) fn volume_path(outcome: TaskOutcome) -> Result<String> {
 
 /// The hosts of a cluster that are connected.
 pub(crate) async fn of_cluster(context: &Context, cluster: Uuid) -> Result<Vec<Uuid>> {
-    let condition = gyre_store::Sql::new("cluster_uuid = ").bind(cluster).sql(" AND status = 'CONNECTED' ORDER BY uuid");
+    let condition =
+        gyre_store::Sql::new("cluster_uuid = ").bind(cluster).sql(" AND status = 'CONNECTED' ORDER BY uuid");
     let hosts: Vec<Host> = context.read("cluster-hosts", move |conn| gyre_query::select(conn, condition)).await?;
     hosts.iter().map(|host| crate::store::uuid_of(Host::KIND, &host.uuid)).collect()
 }

@@ -59,13 +59,8 @@ impl HostService for Api {
         let wanted = request.host.clone().unwrap_or_default();
         let resource = new_uuid("host.uuid", &wanted.uuid)?;
         let cluster = uuid("host.cluster_uuid", &wanted.cluster_uuid)?;
-        let submit = Submit {
-            caller,
-            workflow: "create-host",
-            resource,
-            request_id: &request.request_id,
-            input: &request,
-        };
+        let submit =
+            Submit { caller, workflow: "create-host", resource, request_id: &request.request_id, input: &request };
         let rows = move |conn: &mut Conn, change: &Change| {
             let cluster: Cluster = gyre_query::get(conn, &caller, cluster)?;
             let host = new_host(&wanted, resource, &cluster);
@@ -114,13 +109,8 @@ impl HostService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let resource = uuid("uuid", &request.uuid)?;
-        let submit = Submit {
-            caller,
-            workflow: "delete-host",
-            resource,
-            request_id: &request.request_id,
-            input: &request,
-        };
+        let submit =
+            Submit { caller, workflow: "delete-host", resource, request_id: &request.request_id, input: &request };
         let rows = move |conn: &mut Conn, _: &Change| {
             gyre_query::get::<Host>(conn, &caller, resource)?;
             // what waits may empty it yet; then the step looks when its turn comes
@@ -133,13 +123,8 @@ impl HostService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let resource = uuid("uuid", &request.uuid)?;
-        let submit = Submit {
-            caller,
-            workflow: "reconnect-host",
-            resource,
-            request_id: &request.request_id,
-            input: &request,
-        };
+        let submit =
+            Submit { caller, workflow: "reconnect-host", resource, request_id: &request.request_id, input: &request };
         let rows = move |conn: &mut Conn, _: &Change| gyre_query::get::<Host>(conn, &caller, resource).map(drop);
         Ok(Response::new(self.0.flow.submit(submit, rows).await?))
     }

@@ -2,13 +2,13 @@
 
 use gyre_flow::once;
 use gyre_mesh::serve::caller;
+use gyre_model::Error;
 use gyre_proto::ListRequest;
 use gyre_proto::host::v1::zone_service_server::ZoneService;
 use gyre_proto::host::v1::{
     CreateZoneRequest, DeleteZoneRequest, DeleteZoneResponse, GetZoneRequest, ListZonesRequest, ListZonesResponse,
     UpdateZoneRequest, Zone,
 };
-use gyre_model::Error;
 use tonic::{Request, Response, Status};
 
 use super::{Api, new_uuid, uuid};

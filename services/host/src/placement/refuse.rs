@@ -94,9 +94,7 @@ pub(super) fn refusal(want: &Want, standings: &[Standing]) -> Option<Error> {
     if standings.is_empty() {
         return Some(match want.host {
             Some(host) => Error::not_found("host", host),
-            None => {
-                Error::new(Kind::FailedPrecondition, "NO_HOST", "there is no host yet: add one to a cluster first")
-            }
+            None => Error::new(Kind::FailedPrecondition, "NO_HOST", "there is no host yet: add one to a cluster first"),
         });
     }
     let mut reasons = Vec::new();

@@ -42,7 +42,8 @@ fn what_is_excluded_or_elsewhere_is_not_chosen() {
     let mut want = want(1, GIB);
     want.excluded.insert(excluded.seat.host, "no such storage".into());
     want.clusters = vec![cluster];
-    let here = |candidate: &Candidate| Candidate { seat: Seat { cluster, ..candidate.seat.clone() }, ..candidate.clone() };
+    let here =
+        |candidate: &Candidate| Candidate { seat: Seat { cluster, ..candidate.seat.clone() }, ..candidate.clone() };
     let all = vec![here(&excluded), elsewhere, here(&fit)];
     let order = choose::order(&want, all, &mut Random::from_seed(1));
     assert_eq!(order.iter().map(|candidate| candidate.seat.host).collect::<Vec<_>>(), [fit.seat.host]);

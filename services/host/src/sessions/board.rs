@@ -272,7 +272,9 @@ impl Board {
         let state = self.state.lock();
         let count = |running: bool| {
             let stages = state.entries.values().map(|entry| &entry.stage);
-            stages.filter(|stage| matches!((stage, running), (Stage::Waiting(_), false) | (Stage::Running(_), true))).count()
+            stages
+                .filter(|stage| matches!((stage, running), (Stage::Waiting(_), false) | (Stage::Running(_), true)))
+                .count()
         };
         (count(false), count(true))
     }

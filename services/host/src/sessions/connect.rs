@@ -77,6 +77,11 @@ async fn hello(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams
             // this number is of no use any more
             link.fence_used();
         }
+        // an answer without a reason of Gyre's comes from something else
+        if error.reason() == error.kind().name() && !error.kind().retryable() {
+            let text = format!("what answers at {} is no agent of Gyre: {}", link.address, error.message());
+            return Error::new(Kind::FailedPrecondition, "NOT_AN_AGENT", text).with("address", link.address.as_ref());
+        }
         error
     };
     let mut answers = client.session(ReceiverStream::new(outgoing)).await.map_err(refused)?.into_inner();

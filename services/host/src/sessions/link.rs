@@ -262,7 +262,8 @@ impl<'a> Keeper<'a> {
         self.link.board.session_down(Instant::now());
         self.alive = ended.alive;
         self.declare_at = Some(ended.alive + self.shared.config.grace());
-        if ended.renew || began.elapsed() > self.shared.config.grace() {
+        // one that says hello and nothing else is asked less and less often
+        if ended.renew || ended.lived && began.elapsed() > self.shared.config.grace() {
             self.wait = self.shared.config.reconnect_first;
         }
         self.link.status.send_modify(|status| {
@@ -317,7 +318,9 @@ impl<'a> Keeper<'a> {
         let now = Instant::now();
         let board = &self.link.board;
         board.sweep(now);
-        if board.down_since().is_some_and(|since| now.saturating_duration_since(since) > self.shared.config.task_patience)
+        if board
+            .down_since()
+            .is_some_and(|since| now.saturating_duration_since(since) > self.shared.config.task_patience)
         {
             let why = self.link.status.borrow().disconnected.clone();
             let why = why.unwrap_or_else(|| "its session did not come back in time".to_owned());

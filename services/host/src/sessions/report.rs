@@ -150,11 +150,8 @@ mod tests {
 
     #[test]
     fn later_reports_take_the_place_of_earlier_ones() {
-        let all = Report::new(
-            vec![machine("a", MachineState::Running), machine("b", MachineState::Running)],
-            true,
-            true,
-        );
+        let all =
+            Report::new(vec![machine("a", MachineState::Running), machine("b", MachineState::Running)], true, true);
         let event = Report::new(vec![machine("b", MachineState::Stopped)], false, true);
         let both = all.clone().then(event.clone());
         assert!(both.complete && both.connected);

@@ -18,13 +18,16 @@ pub(super) struct Ended {
     pub why: String,
     /// Whether somebody wanted it opened anew.
     pub renew: bool,
+    /// Whether anything came after the hello.
+    pub lived: bool,
 }
 
 /// Works a session until it breaks, the host is silent for too long, or somebody wants it opened anew.
 pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Streams, fence: i64) -> Ended {
     let Streams { requests, mut answers } = session;
     let grace = shared.config.grace();
-    let mut alive = Instant::now();
+    let began = Instant::now();
+    let mut alive = began;
     let mut tick = tokio::time::interval(shared.config.heartbeat);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut more = true;
@@ -58,7 +61,7 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
             () = link.renewed() => break ("opened anew on request".to_owned(), true),
         }
     };
-    Ended { alive, why, renew }
+    Ended { alive, why, renew, lived: alive > began }
 }
 
 fn take(shared: &Arc<Shared>, link: &Arc<Link>, message: Option<Message>, now: Instant) {

@@ -170,7 +170,9 @@ pub(crate) fn address_free(conn: &mut Conn, address: &str, except: Uuid) -> Resu
     let sql = Sql::new("SELECT uuid, name FROM host WHERE address = ").bind(address).sql(" AND uuid <> ").bind(except);
     match conn.query_one(sql)? {
         None => Ok(()),
-        Some(row) => Err(address_in_use(address).with("host_uuid", row.id(0)?.to_string()).with("host_name", row.text(1)?)),
+        Some(row) => {
+            Err(address_in_use(address).with("host_uuid", row.id(0)?.to_string()).with("host_name", row.text(1)?))
+        }
     }
 }
 

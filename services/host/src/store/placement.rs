@@ -73,8 +73,7 @@ pub(crate) fn candidates(conn: &mut Conn, want: &Want, from: Uuid, most: usize) 
 
 /// What a claim holds.
 pub(crate) fn held(conn: &mut Conn, claim: Uuid) -> Result<Option<Held>> {
-    let sql =
-        Sql::new("SELECT host_uuid, cpu_count, memory_bytes FROM host_placement WHERE claim_uuid = ").bind(claim);
+    let sql = Sql::new("SELECT host_uuid, cpu_count, memory_bytes FROM host_placement WHERE claim_uuid = ").bind(claim);
     let row = conn.query_one(sql)?;
     row.map(|row| Ok(Held { host: row.id(0)?, cpus: row.int(1)?, memory: row.int(2)? })).transpose()
 }

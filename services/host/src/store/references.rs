@@ -22,13 +22,7 @@ const OF_HOST: [Reference; 4] = [
     ("placements", "host_placement", "host_uuid"),
 ];
 
-fn refuse(
-    conn: &mut Conn,
-    kind: &str,
-    uuid: Uuid,
-    reason: &'static str,
-    references: &[Reference],
-) -> Result<()> {
+fn refuse(conn: &mut Conn, kind: &str, uuid: Uuid, reason: &'static str, references: &[Reference]) -> Result<()> {
     let mut found = Vec::new();
     for (name, table, column) in references {
         let sql = Sql::new(format!("SELECT count(*) FROM {table} WHERE {column} = ")).bind(uuid);

@@ -117,7 +117,11 @@ async fn an_account_changes_its_own_description_and_password_and_nothing_else() 
         (patch.clone(), &["wings"]),
         (Account { password: "short".into(), ..patch.clone() }, &["password"]),
     ] {
-        assert_eq!(reason(env.accounts(alice).update_account(update(wrong, paths)).await), "INVALID_FIELD", "{paths:?}");
+        assert_eq!(
+            reason(env.accounts(alice).update_account(update(wrong, paths)).await),
+            "INVALID_FIELD",
+            "{paths:?}"
+        );
     }
 }
 

@@ -103,7 +103,7 @@ async fn a_token_says_who_and_is_signed() {
 
     env.user("alice").await;
     let token = env.sign_in("alice", PASSWORD).await.unwrap().token;
-    assert_eq!(super::sessions::parts(&token).claims["adm"].as_bool(), Some(false));
+    assert_eq!(parts(&token).claims["adm"].as_bool(), Some(false));
 }
 
 #[tokio::test]
@@ -191,22 +191,4 @@ async fn a_token_lives_as_long_as_configured() {
     let env = Env::with(Config { token_ttl: Duration::from_secs(60), ..cheap() }).await;
     let claims = parts(&env.sign_in("root", PASSWORD).await.unwrap().token).claims;
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
-}
-
-#[tokio::test]
-async fn an_unknown_account_costs_a_hash_like_any_other() {
-    // at the true cost, where a hash is most of the time that a sign-in takes
-    let env = Env::with(Config::default()).await;
-    env.account("alice", AccountType::Normal).await;
-    let fastest = async |account: &str| {
-        let mut fastest = Duration::MAX;
-        for _ in 0..5 {
-            let started = std::time::Instant::now();
-            env.sign_in(account, "not the password").await.unwrap_err();
-            fastest = fastest.min(started.elapsed());
-        }
-        fastest
-    };
-    let (known, unknown) = (fastest("alice").await, fastest("nobody").await);
-    assert!(unknown > known / 3 && known > unknown / 3, "known {known:?}, unknown {unknown:?}");
 }

@@ -194,8 +194,10 @@ impl OperationApi {
 
 /// An operation that ended in memory ends in the database at the same moment or a little later.
 async fn wait_durable(api: &OperationApi, caller: Caller, uuid: Uuid) -> Result<()> {
+    // its last commit may be refused, and then it goes on
+    let goes_on = || api.flow.inner().live.get(uuid).is_some_and(|live| !ended(live.now.borrow().state()));
     for _ in 0..50 {
-        if ended(api.read(caller, uuid).await?.state()) || api.flow.inner().live.has(uuid) {
+        if ended(api.read(caller, uuid).await?.state()) || goes_on() {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

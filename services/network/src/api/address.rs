@@ -35,9 +35,8 @@ impl AddressService for Api {
             address: address.map(u32::from),
         };
         for _ in 0..TRIES {
-            let taken = self.inner.store.write("address-allocate", move |conn| {
-                address::address_allocate(conn, &caller, &wish)
-            });
+            let taken =
+                self.inner.store.write("address-allocate", move |conn| address::address_allocate(conn, &caller, &wish));
             if let Taken::Address(taken) = taken.await? {
                 return Ok(Response::new(*taken));
             }

@@ -46,13 +46,7 @@ fn owner(caller: &Caller) -> String {
 }
 
 /// Something that a request names.
-fn named<R: Resource>(
-    conn: &mut Conn,
-    caller: &Caller,
-    field: &str,
-    text: &str,
-    reason: &'static str,
-) -> Result<R> {
+fn named<R: Resource>(conn: &mut Conn, caller: &Caller, field: &str, text: &str, reason: &'static str) -> Result<R> {
     let found = match parse_uuid(text) {
         Some(uuid) => gyre_query::find::<R>(conn, caller, uuid)?,
         None => None,

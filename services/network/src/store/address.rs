@@ -151,7 +151,9 @@ fn take_this(conn: &mut Conn, wish: &Wish, ranges: &[Range], address: u32) -> Re
             wish.l3_network,
             if spans.is_empty() { "none".to_owned() } else { spans.join(", ") }
         );
-        return Err(Error::new(Kind::InvalidArgument, "ADDRESS_OUTSIDE_RANGES", text.clone()).violation("address", text));
+        return Err(
+            Error::new(Kind::InvalidArgument, "ADDRESS_OUTSIDE_RANGES", text.clone()).violation("address", text)
+        );
     };
     let room = range.take_room(conn)?;
     let sql = Sql::new("SELECT 1 FROM ip_address WHERE l3_network_uuid = ").bind(wish.l3_network);

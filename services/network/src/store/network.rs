@@ -22,14 +22,16 @@ pub(crate) fn l2_insert(conn: &mut Conn, change: &Change, network: &L2Network) -
 
 fn bridge_in_use(conn: &mut Conn, network: &L2Network) -> Result<Error> {
     let cluster = parse_uuid(&network.cluster_uuid).unwrap_or_default();
-    let condition =
-        Sql::new("cluster_uuid = ").bind(cluster).sql(" AND bridge = ").bind(network.bridge.as_str());
+    let condition = Sql::new("cluster_uuid = ").bind(cluster).sql(" AND bridge = ").bind(network.bridge.as_str());
     let other = gyre_query::select::<L2Network>(conn, condition)?.pop().unwrap_or_default();
     let bridge = &network.bridge;
     Ok(Error::new(
         Kind::AlreadyExists,
         "BRIDGE_IN_USE",
-        format!("bridge {bridge} of cluster {cluster} is L2 network {} ({}): choose another name", other.uuid, other.name),
+        format!(
+            "bridge {bridge} of cluster {cluster} is L2 network {} ({}): choose another name",
+            other.uuid, other.name
+        ),
     )
     .with("l2_network_uuid", other.uuid)
     .violation("l2_network.bridge", format!("must be unique within the cluster, {bridge} is taken")))

@@ -15,7 +15,8 @@ pub(crate) fn range_insert(conn: &mut Conn, change: &Change, caller: &Caller, mu
         None => None,
     };
     let network = found.ok_or_else(|| no_l3_network(&range.l3_network_uuid))?;
-    let l2 = parse_uuid(&network.l2_network_uuid).ok_or_else(|| Error::internal("an L3 network without an L2 network"))?;
+    let l2 =
+        parse_uuid(&network.l2_network_uuid).ok_or_else(|| Error::internal("an L3 network without an L2 network"))?;
     hold(conn, "l2_network", l2)?;
     let others = gyre_query::select::<IpRange>(
         conn,

@@ -31,10 +31,7 @@ impl ImageServerService for Api {
         .await
     }
 
-    async fn get_image_server(
-        &self,
-        request: Request<GetImageServerRequest>,
-    ) -> Result<Response<ImageServer>, Status> {
+    async fn get_image_server(&self, request: Request<GetImageServerRequest>) -> Result<Response<ImageServer>, Status> {
         self.get(caller(&request)?, &request.get_ref().uuid).await
     }
 

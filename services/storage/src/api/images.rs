@@ -30,10 +30,7 @@ impl ImageService for Api {
         self.get(caller(&request)?, &request.get_ref().uuid).await
     }
 
-    async fn list_images(
-        &self,
-        request: Request<ListImagesRequest>,
-    ) -> Result<Response<ListImagesResponse>, Status> {
+    async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
         self.list(caller(&request)?, request.into_inner()).await
     }
 

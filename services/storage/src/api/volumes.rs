@@ -73,7 +73,8 @@ impl VolumeService for Api {
         // twice: the same volume may be asked for at the same moment, and the first to write it is answered to both
         for _ in 0..2 {
             let asked = request.clone();
-            let before = self.flow.store().read("root-volume-find", move |conn| volumes::root_before(conn, &asked, uuid));
+            let before =
+                self.flow.store().read("root-volume-find", move |conn| volumes::root_before(conn, &asked, uuid));
             let wish = (request.request_id.as_str(), &request);
             match before.await? {
                 RootBefore::Made(operation) => return Ok(Response::new(*operation)),

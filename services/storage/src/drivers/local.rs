@@ -66,12 +66,13 @@ impl Driver for Local {
 
     fn take(&self, conn: &mut Conn, storage: Uuid, host: Uuid, bytes: i64) -> Result<bool> {
         conn.savepoint(|conn| {
-            let room = at(Sql::new("UPDATE primary_storage_host SET used_bytes = used_bytes + ").bind(bytes), storage, host)
-                .sql(" AND used_bytes + ")
-                .bind(bytes)
-                .sql(" <= total_bytes * (SELECT overcommit FROM primary_storage WHERE uuid = ")
-                .bind(storage)
-                .sql(") / 100");
+            let room =
+                at(Sql::new("UPDATE primary_storage_host SET used_bytes = used_bytes + ").bind(bytes), storage, host)
+                    .sql(" AND used_bytes + ")
+                    .bind(bytes)
+                    .sql(" <= total_bytes * (SELECT overcommit FROM primary_storage WHERE uuid = ")
+                    .bind(storage)
+                    .sql(") / 100");
             let sum = Sql::new("UPDATE primary_storage SET used_bytes = used_bytes + ")
                 .bind(bytes)
                 .sql(" WHERE state = 'ENABLED' AND uuid = ")
@@ -94,7 +95,9 @@ impl Driver for Local {
         let sum = Sql::new("UPDATE primary_storage SET used_bytes = used_bytes - ").bind(bytes);
         let sum = sum.sql(" WHERE uuid = ").bind(storage).sql(" AND used_bytes >= ").bind(bytes);
         if conn.execute(room)? + conn.execute(sum)? != 2 {
-            return Err(Error::internal(format!("storage {storage} has less room in use than {bytes} bytes on {host}")));
+            return Err(Error::internal(format!(
+                "storage {storage} has less room in use than {bytes} bytes on {host}"
+            )));
         }
         Ok(())
     }

@@ -48,7 +48,8 @@ pub(crate) fn choose(conn: &mut Conn, named: Option<Uuid>) -> Result<ImageServer
             Ok(server)
         }
         None => {
-            let connected = "(CASE WHEN host_uuid IN (SELECT uuid FROM host WHERE status = 'CONNECTED') THEN 0 ELSE 1 END)";
+            let connected =
+                "(CASE WHEN host_uuid IN (SELECT uuid FROM host WHERE status = 'CONNECTED') THEN 0 ELSE 1 END)";
             let best = format!("total_bytes > 0 ORDER BY {connected}, available_bytes DESC, uuid LIMIT 1");
             gyre_query::select(conn, Sql::new(best))?.into_iter().next().ok_or_else(|| {
                 let text = "there is no image server that could keep the image: create one on a host";

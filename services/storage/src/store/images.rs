@@ -60,7 +60,8 @@ pub(crate) fn check_sharing(caller: &Caller, before: bool, after: bool) -> Resul
         return Ok(());
     }
     let text = "only administrators may say that every account sees an image: leave \"shared\" out";
-    Err(Error::new(Kind::PermissionDenied, "SHARED_BY_ADMIN_ONLY", text).violation("image.shared", "is for administrators"))
+    Err(Error::new(Kind::PermissionDenied, "SHARED_BY_ADMIN_ONLY", text)
+        .violation("image.shared", "is for administrators"))
 }
 
 /// An image that the caller may change: a shared one is seen by all, and changed by its owner and administrators.
@@ -80,7 +81,8 @@ fn state_name(state: ImageState) -> String {
 /// Refuses an image that is not in the state that it must be in.
 fn wrong_state(reason: &'static str, image: &Image, remedy: &str) -> Error {
     let state = state_name(image.state());
-    Error::new(Kind::FailedPrecondition, reason, format!("image {} is {state}: {remedy}", image.uuid)).with("state", state)
+    Error::new(Kind::FailedPrecondition, reason, format!("image {} is {state}: {remedy}", image.uuid))
+        .with("state", state)
 }
 
 /// An image that the caller sees and a disk can start from; it stays so until the end of the transaction.

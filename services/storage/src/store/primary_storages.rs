@@ -110,7 +110,9 @@ pub(crate) fn check_empty(conn: &mut Conn, uuid: Uuid) -> Result<()> {
 
 /// Deletes a primary storage that holds nothing, and the room on its hosts.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    conn.execute(Sql::new("DELETE FROM primary_storage_host WHERE used_bytes = 0 AND primary_storage_uuid = ").bind(uuid))?;
+    conn.execute(
+        Sql::new("DELETE FROM primary_storage_host WHERE used_bytes = 0 AND primary_storage_uuid = ").bind(uuid),
+    )?;
     if lock::<PrimaryStorage>(conn, uuid)? {
         check_empty(conn, uuid)?;
         gyre_query::delete::<PrimaryStorage>(conn, change, uuid)?;

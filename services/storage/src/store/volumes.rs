@@ -190,9 +190,13 @@ pub(crate) fn ready(conn: &mut Conn, change: &Change, uuid: Uuid, path: &str) ->
 pub(crate) fn check_deletable(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<()> {
     let volume: Volume = gyre_query::get(conn, caller, uuid)?;
     let vm = &volume.vm_uuid;
-    let refuse = |reason, text: String| Err(Error::new(Kind::FailedPrecondition, reason, text).with("vm_uuid", vm.as_str()));
+    let refuse =
+        |reason, text: String| Err(Error::new(Kind::FailedPrecondition, reason, text).with("vm_uuid", vm.as_str()));
     if volume.r#type() == VolumeType::Root {
-        return refuse("VOLUME_IS_ROOT", format!("volume {uuid} is the root volume of machine {vm}: it goes with the machine"));
+        return refuse(
+            "VOLUME_IS_ROOT",
+            format!("volume {uuid} is the root volume of machine {vm}: it goes with the machine"),
+        );
     }
     if !vm.is_empty() {
         return refuse("VOLUME_ATTACHED", format!("volume {uuid} is attached to machine {vm}: detach it first"));

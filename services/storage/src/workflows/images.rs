@@ -10,8 +10,8 @@ use gyre_proto::storage::v1::{Image, ImageState};
 
 use super::nothing;
 use crate::hosts::{self, Limits};
-use crate::store::images::{self, Place};
 use crate::store::SYSTEM;
+use crate::store::images::{self, Place};
 
 /// The note of the state that an image was in before it was marked.
 const WAS: &str = "was";

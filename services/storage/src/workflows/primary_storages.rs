@@ -57,7 +57,10 @@ async fn prepare_hosts(limits: Arc<Limits>, context: Context) -> Result<()> {
     }
     if let Some((_, first)) = refused.first() {
         let error = first.clone();
-        return Err(refused.iter().take(NAMED).fold(error, |error, (host, why)| error.with(host.to_string(), why.message())));
+        return Err(refused
+            .iter()
+            .take(NAMED)
+            .fold(error, |error, (host, why)| error.with(host.to_string(), why.message())));
     }
     // in one order, so that two transactions never wait for each other
     prepared.sort_by_key(|(host, _)| *host);

@@ -76,16 +76,17 @@ async fn place(limits: Arc<Limits>, context: Context) -> Result<()> {
             continue;
         }
         let work = driver.prepare(storage);
-        let facts = match context.run_task_as(&storage.uuid, host, work, limits.task).await.and_then(hosts::storage_facts) {
-            Ok(facts) => facts,
-            // another one may do
-            Err(error) if !error.kind().retryable() => {
-                tracing::warn!(%host, storage = storage.uuid, %error, "cannot prepare a primary storage on a host");
-                refused = Some(error);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+        let facts =
+            match context.run_task_as(&storage.uuid, host, work, limits.task).await.and_then(hosts::storage_facts) {
+                Ok(facts) => facts,
+                // another one may do
+                Err(error) if !error.kind().retryable() => {
+                    tracing::warn!(%host, storage = storage.uuid, %error, "cannot prepare a primary storage on a host");
+                    refused = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
         let (one, all) = (uuid_of("primary_storage_uuid", &storage.uuid)?, from.clone());
         let taken = context
             .commit("place-volume", move |conn, change| {
@@ -103,7 +104,9 @@ async fn place(limits: Arc<Limits>, context: Context) -> Result<()> {
     match (last, refused) {
         (Some(_), _) => Ok(()),
         (None, Some(error)) => Err(error),
-        (None, None) => Err(Error::unavailable("HOST_NOT_PREPARED", format!("no primary storage is ready on host {host}"))),
+        (None, None) => {
+            Err(Error::unavailable("HOST_NOT_PREPARED", format!("no primary storage is ready on host {host}")))
+        }
     }
 }
 

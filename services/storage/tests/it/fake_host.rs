@@ -89,7 +89,11 @@ impl FakeHost {
 
     pub fn set_away(&self, host: Uuid, away: bool) {
         let mut state = self.state.lock();
-        if away { state.away.insert(host) } else { state.away.remove(&host) };
+        if away {
+            state.away.insert(host)
+        } else {
+            state.away.remove(&host)
+        };
     }
 
     /// Says how much is free in a folder.
@@ -252,7 +256,10 @@ impl HostTaskService for FakeHost {
         while let Some(piece) = pieces.message().await? {
             let piece_of = piece.image.unwrap_or_default();
             if image.is_empty() {
-                assert!(!piece.host_uuid.is_empty() && !piece_of.folder.is_empty(), "the first message names the place");
+                assert!(
+                    !piece.host_uuid.is_empty() && !piece_of.folder.is_empty(),
+                    "the first message names the place"
+                );
                 image = piece_of.image_uuid;
                 self.upload_begun.notify_one();
             }
@@ -264,17 +271,11 @@ impl HostTaskService for FakeHost {
         Ok(Response::new(WriteImageResponse { bytes }))
     }
 
-    async fn read_console(
-        &self,
-        _: Request<ReadConsoleRequest>,
-    ) -> Result<Response<Self::ReadConsoleStream>, Status> {
+    async fn read_console(&self, _: Request<ReadConsoleRequest>) -> Result<Response<Self::ReadConsoleStream>, Status> {
         Err(Status::unimplemented("not of storage"))
     }
 
-    async fn write_console(
-        &self,
-        _: Request<WriteConsoleRequest>,
-    ) -> Result<Response<WriteConsoleResponse>, Status> {
+    async fn write_console(&self, _: Request<WriteConsoleRequest>) -> Result<Response<WriteConsoleResponse>, Status> {
         Err(Status::unimplemented("not of storage"))
     }
 }

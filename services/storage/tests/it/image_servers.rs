@@ -8,7 +8,10 @@ use crate::world::{World, reason};
 
 const ROWS: &str = "SELECT COUNT(*) FROM image_server";
 
-async fn delete(world: &World, uuid: Uuid) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
+async fn delete(
+    world: &World,
+    uuid: Uuid,
+) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
     let request = DeleteImageServerRequest { uuid: uuid.to_string(), request_id: String::new() };
     world.servers().delete_image_server(world.admin.request(request)).await
 }

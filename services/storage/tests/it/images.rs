@@ -120,7 +120,8 @@ async fn an_image_stays_while_a_volume_is_made_from_it() {
     let (host, _, image) = world.furnished().await;
     let gate = world.host.hold("create-volume");
     let making = world.create_root(world.root(host, image, 0)).await;
-    let volume = gyre_model::parse_uuid(&making.as_ref().expect("an operation").get_ref().resource_uuid).expect("a volume");
+    let volume =
+        gyre_model::parse_uuid(&making.as_ref().expect("an operation").get_ref().resource_uuid).expect("a volume");
     assert_eq!(reason(delete(&world, world.user, image).await.unwrap_err()), "IMAGE_IN_USE");
     gate.add_permits(1);
     world.done(making).await;

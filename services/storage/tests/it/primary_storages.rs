@@ -16,7 +16,10 @@ use crate::world::{GIB, World, reason};
 const ROWS: &str = "SELECT COUNT(*) FROM primary_storage";
 const HOST_ROWS: &str = "SELECT COUNT(*) FROM primary_storage_host";
 
-async fn delete(world: &World, uuid: Uuid) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
+async fn delete(
+    world: &World,
+    uuid: Uuid,
+) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
     let request = DeletePrimaryStorageRequest { uuid: uuid.to_string(), request_id: String::new() };
     world.storages().delete_primary_storage(world.admin.request(request)).await
 }
@@ -84,8 +87,11 @@ async fn it_is_changed_within_its_bounds() {
     world.done(world.create_volume(host, GIB).await).await;
     let update = async |storage: PrimaryStorage| {
         let storage = PrimaryStorage { uuid: uuid.to_string(), ..storage };
-        let request =
-            UpdatePrimaryStorageRequest { primary_storage: Some(storage), update_mask: None, request_id: String::new() };
+        let request = UpdatePrimaryStorageRequest {
+            primary_storage: Some(storage),
+            update_mask: None,
+            request_id: String::new(),
+        };
         world.storages().update_primary_storage(world.admin.request(request)).await
     };
     let changed = update(PrimaryStorage { overcommit: 50, name: "new".into(), ..PrimaryStorage::default() }).await;

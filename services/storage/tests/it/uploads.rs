@@ -32,11 +32,7 @@ fn piece(uuid: Option<Uuid>, data: impl Into<Vec<u8>>) -> UploadImageRequest {
     UploadImageRequest { uuid, data: data.into().into() }
 }
 
-async fn send(
-    world: &World,
-    caller: Caller,
-    pieces: Vec<UploadImageRequest>,
-) -> Result<Response<Operation>, Status> {
+async fn send(world: &World, caller: Caller, pieces: Vec<UploadImageRequest>) -> Result<Response<Operation>, Status> {
     world.images().upload_image(caller.request(tokio_stream::iter(pieces))).await
 }
 

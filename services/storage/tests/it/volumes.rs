@@ -5,7 +5,8 @@ use gyre_proto::agent::v1::task::Work;
 use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_proto::host::v1::HostStatus;
 use gyre_proto::storage::v1::{
-    CreateRootVolumeRequest, CreateVolumeRequest, DeleteVolumeRequest, UpdateVolumeRequest, Volume, VolumeState, VolumeType,
+    CreateRootVolumeRequest, CreateVolumeRequest, DeleteVolumeRequest, UpdateVolumeRequest, Volume, VolumeState,
+    VolumeType,
 };
 use gyre_store::{Sql, Value};
 use tonic::{Response, Status};

@@ -68,11 +68,7 @@ impl World {
         let (zone, cluster) = (Uuid::new_v4(), Uuid::new_v4());
         let world = Self { mesh, store, host, service, admin, user, other, zone, cluster, _folder: folder };
         for (name, caller) in [("admin", admin), ("user", user), ("other", other)] {
-            let mut row = Account {
-                uuid: caller.account_uuid.to_string(),
-                name: name.into(),
-                ..Account::default()
-            };
+            let mut row = Account { uuid: caller.account_uuid.to_string(), name: name.into(), ..Account::default() };
             row.set_state(AccountState::Enabled);
             row.set_type(if caller.admin { AccountType::Admin } else { AccountType::Normal });
             world.insert(row).await;

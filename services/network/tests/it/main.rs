@@ -1,0 +1,6 @@
+//! The network service through its own calls, on a database of its own; everything is real but the cluster, which is a row.
+
+mod addresses;
+mod networks;
+mod ranges;
+mod support;

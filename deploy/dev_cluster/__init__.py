@@ -7,3 +7,8 @@ what the processes stand on; `cluster` puts it all together; `api` asks a gatewa
 
 class Trouble(Exception):
     """Something that the user can do something about; shown without a trace."""
+
+
+def say(text: str) -> None:
+    """Tells the user, at once."""
+    print(text, flush=True)

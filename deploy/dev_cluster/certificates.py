@@ -2,8 +2,8 @@
 
 Each is good for `localhost`, 127.0.0.1 and the process's name, and says the process in its common name and the process's role
 (`service`, `gateway`, `agent`) in its organizational unit. What a role may do is in the extended key usage: services and gateways
-call and are called (`serverAuth`, `clientAuth`), agents are only called (`serverAuth`): whoever may call the mesh is a member of it,
-and a host that was broken into must not be one.
+call and are called (`serverAuth`, `clientAuth`), agents are only called (`serverAuth`): whoever may call the mesh is a member of
+it, and a host that was broken into must not be one.
 """
 
 import subprocess

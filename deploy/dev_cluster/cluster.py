@@ -10,16 +10,12 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import Trouble, api, backends, certificates, process
+from . import Trouble, api, backends, certificates, demo, process, say
 from .layout import Layout, Program, Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 # How long a tier may take until it answers.
 READY_SECONDS = 60
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 @contextmanager
@@ -159,6 +155,7 @@ def down(folder: Path, machines_too: bool, wipe: bool) -> None:
         elif left:
             say(f"{len(left)} machines go on running, as they do when an agent ends; `down --machines` ends them too")
         if wipe:
+            demo.forget()
             shutil.rmtree(backends.postgres_folder(layout), ignore_errors=True)
             shutil.rmtree(folder)
             say(f"removed {folder}")

@@ -5,14 +5,17 @@ What is there already by its name is used as it is, so that it can be asked for 
 
 import os
 import subprocess
+import time
 import urllib.parse
 from pathlib import Path
 
-from . import Trouble, api
-from .cluster import say
+from . import Trouble, api, say
 from .layout import Layout
 
 NAME = "demo"
+BRIDGE = "gyre-dev"
+# Emulation on a busy machine takes its time.
+GREETING_SECONDS = 30
 GREETING = b"\r\nGyre: hello from a machine of the development cluster\r\n"
 
 
@@ -53,6 +56,14 @@ class Gyre:
         if done.returncode != 0:
             raise Trouble(f"gyre {arguments[0]} {arguments[1]} failed")
 
+    def read(self, *arguments: str) -> bytes:
+        """What a command prints."""
+        command = [self.layout.binary("gyre"), *arguments]
+        done = subprocess.run(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            raise Trouble(f"gyre {arguments[0]} {arguments[1]} failed")
+        return done.stdout
+
     def find(self, plural: str, name: str) -> dict | None:
         query = urllib.parse.urlencode({"filter": f'name = "{name}"'})
         page = api.call(f"{self.layout.endpoints[0]}/v1/{plural}?{query}", token=self.token)
@@ -90,7 +101,21 @@ def make(layout: Layout) -> None:
     placed = ("--offering", NAME, "--image", NAME, "--network", NAME, "--cluster", NAME)
     gyre.ensure("vm", "vms", NAME, *placed, "--wait")
     gyre.run("vm", "list", show=True)
-    gyre.run("vm", "console", NAME, "--no-follow", show=True)
+    if "--simulate" not in layout.agents()[0].argv:
+        _greeting(gyre)
+
+
+def _greeting(gyre: Gyre) -> None:
+    """Waits until the machine has said what its disk makes it say."""
+    deadline = time.monotonic() + GREETING_SECONDS
+    while True:
+        console = gyre.read("vm", "console", NAME, "--no-follow")
+        if GREETING.strip() in console:
+            say(f"its console says: {console.decode(errors='replace').strip()}")
+            return
+        if time.monotonic() > deadline:
+            raise Trouble(f"the machine has said nothing within {GREETING_SECONDS} s")
+        time.sleep(0.2)
 
 
 def _storage(gyre: Gyre, files: Path, disk: Path) -> None:
@@ -112,9 +137,21 @@ def _storage(gyre: Gyre, files: Path, disk: Path) -> None:
 
 
 def _network(gyre: Gyre) -> None:
-    gyre.ensure("l2-network", "l2-networks", NAME, "--type", "bridge", "--cluster", NAME, "--bridge", "gyre-dev")
+    gyre.ensure("l2-network", "l2-networks", NAME, "--type", "bridge", "--cluster", NAME, "--bridge", BRIDGE)
     gyre.ensure("network", "l3-networks", NAME, "--l2-network", NAME, "--shared")
     gyre.ensure(
         *("ip-range", "ip-ranges", NAME, "--network", NAME),
         *("--start-address", "10.87.0.10", "--end-address", "10.87.0.250", "--gateway", "10.87.0.1", "--prefix-length", "24"),
     )
+
+
+def forget() -> None:
+    """Removes the bridge that an agent made for the network, and the taps on it, where no machine uses them any more."""
+    ports = Path("/sys/class/net") / BRIDGE / "brif"
+    if os.geteuid() != 0 or not ports.exists():
+        return
+    taps = [port.name for port in ports.iterdir()]
+    if any((Path("/sys/class/net") / tap / "carrier").read_text().strip() == "1" for tap in taps):
+        return
+    for link in [*taps, BRIDGE]:
+        subprocess.run(["ip", "link", "delete", link], check=False, stdin=subprocess.DEVNULL)

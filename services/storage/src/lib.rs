@@ -29,6 +29,7 @@ use gyre_mesh::Mesh;
 use gyre_mesh::tasks::Activator;
 use gyre_model::Result;
 use gyre_store::Store;
+use tonic::service::Routes;
 
 use api::Api;
 use hosts::Limits;
@@ -81,26 +82,16 @@ impl Service {
         flow.tasks().background("storage-totals", config.totals_period, Activator::default(), Totals::new(store));
         Ok(Self { api: Api::new(flow.clone(), config.upload_pause), flow })
     }
-
-    /// The calls.
-    pub fn routes(&self) -> tonic::service::Routes {
-        self.api.routes()
-    }
-
-    /// Refuses new work and ends the background tasks.
-    pub async fn shutdown(&self, limit: Duration) {
-        self.flow.shutdown(limit).await;
-    }
 }
 
 impl gyre_flow::process::Service for Service {
     const NAME: &'static str = NAME;
 
-    fn routes(&self) -> tonic::service::Routes {
-        Self::routes(self)
+    fn routes(&self) -> Routes {
+        self.api.routes()
     }
 
     async fn shutdown(&self, limit: Duration) {
-        Self::shutdown(self, limit).await;
+        self.flow.shutdown(limit).await;
     }
 }

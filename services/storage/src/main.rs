@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use clap::Parser;
 use gyre_mesh::config::{ProcessArgs, parse_duration};
-use gyre_mesh::serve::Process;
-use gyre_mesh::telemetry;
-use gyre_storage::{Config, NAME, Service};
-use gyre_store::{Store, StoreConfig};
+use gyre_storage::{Config, Service};
 
 /// The storage service of Gyre: primary storage, volumes, image servers, images.
 #[derive(Debug, Parser)]
 #[command(name = "gyre-storage", version)]
 struct Args {
+    /// What every process is told.
     #[command(flatten)]
     process: ProcessArgs,
 
@@ -31,19 +29,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let _telemetry = telemetry::init("gyre-storage", &args.process.telemetry)?;
-    let mut process = Process::open("gyre-storage", &args.process).await?;
-    let store = Store::open(&StoreConfig::new(args.process.database()?))?;
-    let config = Config {
-        transfer_limit: args.transfer_limit,
-        task_limit: args.task_limit,
-        upload_pause: args.upload_pause,
-        ..Config::default()
-    };
-    let service = Service::start(process.mesh().clone(), store, config).await?;
-    let limit = args.process.drain_timeout;
-    process.serve(NAME, service.routes());
-    process.after_drain(NAME, move || async move { service.shutdown(limit).await });
-    process.start().await?.until_signal().await
+    let Args { process, transfer_limit, task_limit, upload_pause } = Args::parse();
+    let config = Config { transfer_limit, task_limit, upload_pause, ..Config::default() };
+    gyre_flow::process::run("gyre-storage", &process, |mesh, store| Service::start(mesh, store, config)).await
 }

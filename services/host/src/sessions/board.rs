@@ -222,7 +222,7 @@ impl Board {
                 tasks.push(Task { host_uuid: host.to_string(), fence, ..work.task.clone() });
             }
         }
-        (!tasks.is_empty()).then(|| SessionRequest { message: Some(Message::Tasks(TaskBatch { tasks })) })
+        (!tasks.is_empty()).then_some(SessionRequest { message: Some(Message::Tasks(TaskBatch { tasks })) })
     }
 
     /// Forgets outcomes that are old, and those beyond the most that are kept. The agent keeps what was not acknowledged.

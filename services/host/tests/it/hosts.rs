@@ -8,6 +8,8 @@ use gyre_proto::host::v1::{
     CreateHostRequest, DeleteHostRequest, DisableHostRequest, EnableHostRequest, Host, HostState, HostStatus,
     ListHostsRequest, ReconnectHostRequest, ReservePlacementRequest, UpdateHostRequest,
 };
+use gyre_proto::storage::v1::{ImageServer, PrimaryStorage, Volume};
+use gyre_proto::vm::v1::Vm;
 use gyre_proto::vm::v1::machine_report_service_server::MachineReportServiceServer;
 use gyre_store::Sql;
 use tonic::service::Routes;
@@ -186,46 +188,16 @@ async fn a_host_with_something_on_it_is_not_removed() {
     let world = World::new().await;
     world.agent("a:1").await;
     let host = world.host("h", "a:1").await;
-    let uuid = parse_uuid(&host.uuid).unwrap();
-    let (vm, volume, server) = (gyre_model::Uuid::new_v4(), gyre_model::Uuid::new_v4(), gyre_model::Uuid::new_v4());
-    world
-        .execute(
-            Sql::new(
-                "INSERT INTO vm (uuid, name, description, create_time, update_time, generation, state, cpu_count, \
-                 memory_bytes, root_volume_bytes, l3_network_uuids, host_uuid, nics, addresses, state_reason) VALUES (",
-            )
-            .bind(vm)
-            .sql(", 'v', '', 0, 0, 1, 'RUNNING', 1, 1, 1, '[]', ")
-            .bind(uuid)
-            .sql(", '[]', '[]', '')"),
-        )
-        .await;
-    world
-        .execute(
-            Sql::new(
-                "INSERT INTO volume (uuid, name, description, create_time, update_time, generation, state, type, host_uuid, \
-                 size_bytes, path) VALUES (",
-            )
-            .bind(volume)
-            .sql(", 'v', '', 0, 0, 1, 'READY', 'ROOT', ")
-            .bind(uuid)
-            .sql(", 1, '/v')"),
-        )
-        .await;
-    world
-        .execute(
-            Sql::new(
-                "INSERT INTO image_server (uuid, name, description, create_time, update_time, generation, host_uuid, path, \
-                 total_bytes, available_bytes) VALUES (",
-            )
-            .bind(server)
-            .sql(", 's', '', 0, 0, 1, ")
-            .bind(uuid)
-            .sql(", '/i', 1, 1)"),
-        )
-        .await;
-    let claim = crate::support::uuid();
-    let want = ReservePlacementRequest { claim_uuid: claim, cpu_count: 1, memory_bytes: GIB, ..Default::default() };
+    let (name, host_uuid) = ("x".to_owned(), host.uuid.clone());
+    let (vm, volume, server) = (
+        Vm { uuid: uuid(), name: name.clone(), host_uuid: host_uuid.clone(), ..Vm::default() },
+        Volume { uuid: uuid(), name: name.clone(), host_uuid: host_uuid.clone(), ..Volume::default() },
+        ImageServer { uuid: uuid(), name, host_uuid, ..ImageServer::default() },
+    );
+    world.insert(vm).await;
+    world.insert(volume).await;
+    world.insert(server).await;
+    let want = ReservePlacementRequest { claim_uuid: uuid(), cpu_count: 1, memory_bytes: GIB, ..Default::default() };
     world.reserve(want).await.unwrap();
     let error = delete(&world, &host.uuid).await.unwrap_err();
     assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "HOST_NOT_EMPTY"));
@@ -241,29 +213,19 @@ async fn an_empty_host_is_removed_with_all_that_is_its_own() {
     let world = World::new().await;
     let agent = world.agent("a:1").await;
     let host = world.host("h", "a:1").await;
-    let (uuid, storage) = (parse_uuid(&host.uuid).unwrap(), gyre_model::Uuid::new_v4());
-    let cluster = parse_uuid(&world.cluster).unwrap();
-    world
-        .execute(
-            Sql::new(
-                "INSERT INTO primary_storage (uuid, name, description, create_time, update_time, generation, state, type, \
-                 cluster_uuid, path, overcommit, total_bytes, used_bytes) VALUES (",
-            )
-            .bind(storage)
-            .sql(", 'p', '', 0, 0, 1, 'ENABLED', 'LOCAL', ")
-            .bind(cluster)
-            .sql(", '/p', 100, 1, 0)"),
-        )
-        .await;
+    let storage =
+        PrimaryStorage { uuid: uuid(), cluster_uuid: world.cluster.clone(), path: "/p".into(), ..Default::default() };
+    let ids = (parse_uuid(&storage.uuid).unwrap(), parse_uuid(&host.uuid).unwrap());
+    world.insert(storage).await;
     world
         .execute(
             Sql::new(
                 "INSERT INTO primary_storage_host (primary_storage_uuid, host_uuid, total_bytes, available_bytes, used_bytes) \
                  VALUES (",
             )
-            .bind(storage)
+            .bind(ids.0)
             .sql(", ")
-            .bind(uuid)
+            .bind(ids.1)
             .sql(", 1, 1, 0)"),
         )
         .await;

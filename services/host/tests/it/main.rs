@@ -1,6 +1,8 @@
 //! The host service with everything real but the hosts, which are the agent's own simulator; and but the machines' service, which
 //! only writes down what it is told.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod hosts;
 mod placement;
 mod rows;

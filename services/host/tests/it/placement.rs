@@ -79,7 +79,7 @@ async fn one_claim_asked_for_many_times_at_once_is_placed_once() {
     let results = futures::future::join_all((0..20).map(|_| world.reserve(request.clone()))).await;
     let hosts: BTreeSet<_> = results.into_iter().map(|result| result.unwrap().host_uuid).collect();
     assert_eq!(hosts.len(), 1);
-    assert_eq!(world.count("SELECT sum(cpu_used) FROM host").await, 2);
+    assert_eq!(world.count("SELECT CAST(sum(cpu_used) AS bigint) FROM host").await, 2);
     assert_sound(&world).await;
 }
 

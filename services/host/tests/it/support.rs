@@ -25,6 +25,8 @@ use gyre_proto::host::v1::{
 };
 use gyre_proto::vm::v1::machine_report_service_server::{MachineReportService, MachineReportServiceServer};
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse};
+use gyre_proto::Resource;
+use gyre_query::Change;
 use gyre_store::{Row, Sql, Store, StoreConfig};
 use parking_lot::Mutex;
 use tonic::service::Routes;
@@ -77,7 +79,11 @@ pub struct World {
 }
 
 pub async fn store(folder: &tempfile::TempDir) -> Store {
-    let store = Store::open(&StoreConfig::new(format!("sqlite://{}/gyre.db", folder.path().display()))).unwrap();
+    let name = format!("t{}", Uuid::new_v4().simple());
+    let _ = folder;
+    let made = std::process::Command::new("/usr/lib/postgresql/15/bin/createdb").args(["-h", "/tmp/host_pg", "-U", "postgres", &name]).status().unwrap();
+    assert!(made.success());
+    let store = Store::open(&StoreConfig::new(format!("postgres://postgres@/{name}?host=/tmp/host_pg"))).unwrap();
     store.migrate().await.unwrap();
     store
 }
@@ -194,6 +200,12 @@ impl World {
 
     pub async fn execute(&self, sql: Sql) {
         self.store.write("test", move |conn| Ok(conn.execute(sql)?)).await.unwrap();
+    }
+
+    /// Writes what another service would have.
+    pub async fn insert<R: Resource + 'static>(&self, resource: R) {
+        let insert = move |conn: &mut _| gyre_query::insert(conn, &Change::by(Caller::system()), &resource).map(drop);
+        self.store.write("test", insert).await.unwrap();
     }
 
     pub async fn reserve(&self, request: ReservePlacementRequest) -> Result<ReservePlacementResponse> {

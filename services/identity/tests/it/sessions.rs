@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gyre_identity::Config;
 use gyre_model::{Kind, time};
 use gyre_proto::identity::v1::{
-    AccountType, CheckAccountRequest, CheckAccountResponse, CreateSessionRequest, DeleteAccountRequest,
-    DisableAccountRequest, EnableAccountRequest, ListVerificationKeysRequest, VerificationKey,
+    CheckAccountRequest, CheckAccountResponse, CreateSessionRequest, DeleteAccountRequest, DisableAccountRequest,
+    EnableAccountRequest, ListVerificationKeysRequest, VerificationKey,
 };
 use gyre_store::{Sql, Value};
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -83,16 +83,16 @@ async fn a_token_says_who_and_is_signed() {
     let env = Env::new().await;
     let before = time::now_micros() / 1_000_000;
     let session = env.sign_in("root", PASSWORD).await.unwrap();
-    let parts = parts(&session.token);
-    assert_eq!((parts.header["alg"].as_str(), parts.header["typ"].as_str()), (Some("EdDSA"), Some("JWT")));
+    let token = parts(&session.token);
+    assert_eq!((token.header["alg"].as_str(), token.header["typ"].as_str()), (Some("EdDSA"), Some("JWT")));
     let keys = env.verification_keys().await;
     assert_eq!(keys.len(), 1);
-    assert_eq!(parts.header["kid"].as_str(), Some(keys[0].id.as_str()));
+    assert_eq!(token.header["kid"].as_str(), Some(keys[0].id.as_str()));
     let key = UnparsedPublicKey::new(&ED25519, &keys[0].public_key);
-    key.verify(parts.signed.as_bytes(), &parts.signature).unwrap();
-    assert!(key.verify(&parts.signed.as_bytes()[1..], &parts.signature).is_err());
+    key.verify(token.signed.as_bytes(), &token.signature).unwrap();
+    assert!(key.verify(&token.signed.as_bytes()[1..], &token.signature).is_err());
 
-    let claims = &parts.claims;
+    let claims = &token.claims;
     assert_eq!((claims["iss"].as_str(), claims["adm"].as_bool()), (Some("gyre"), Some(true)));
     assert_eq!(claims["sub"].as_str(), Some(env.admin.account_uuid.to_string().as_str()));
     assert_eq!(claims["sub"].as_str(), Some(session.account_uuid.as_str()));
@@ -102,8 +102,8 @@ async fn a_token_says_who_and_is_signed() {
     gyre_model::parse_uuid(claims["jti"].as_str().unwrap()).unwrap();
 
     env.user("alice").await;
-    let token = env.sign_in("alice", PASSWORD).await.unwrap().token;
-    assert_eq!(parts(&token).claims["adm"].as_bool(), Some(false));
+    let alices = env.sign_in("alice", PASSWORD).await.unwrap().token;
+    assert_eq!(parts(&alices).claims["adm"].as_bool(), Some(false));
 }
 
 #[tokio::test]

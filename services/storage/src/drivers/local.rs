@@ -28,30 +28,30 @@ impl Driver for Local {
     }
 
     fn prepared(&self, conn: &mut Conn, storage: Uuid, host: Uuid, facts: &StorageFacts) -> Result<()> {
-        let seen = conn.query_one(at(Sql::new("SELECT total_bytes FROM primary_storage_host"), storage, host))?;
-        let Some(seen) = seen else {
-            let sql = Sql::new(
-                "INSERT INTO primary_storage_host (primary_storage_uuid, host_uuid, total_bytes, available_bytes, used_bytes) VALUES (",
-            )
-            .bind_all([
-                Value::from(storage),
-                Value::from(host),
-                Value::Int(facts.total_bytes),
-                Value::Int(facts.available_bytes),
-                Value::Int(0),
-            ])
-            .sql(")");
-            conn.execute(sql)?;
+        const COLUMNS: &str = "primary_storage_uuid, host_uuid, total_bytes, available_bytes, used_bytes";
+        let row = [
+            Value::from(storage),
+            Value::from(host),
+            Value::Int(facts.total_bytes),
+            Value::Int(facts.available_bytes),
+            Value::Int(0),
+        ];
+        // several volumes may prepare one host at the same moment
+        let insert = Sql::new(format!("INSERT INTO primary_storage_host ({COLUMNS}) VALUES ("))
+            .bind_all(row)
+            .sql(") ON CONFLICT DO NOTHING");
+        if conn.execute(insert)? == 1 {
             return add_to_total(conn, storage, facts.total_bytes);
-        };
-        let seen = seen.int(0)?;
-        let sql = Sql::new("UPDATE primary_storage_host SET total_bytes = ")
+        }
+        let conflict = || Error::new(Kind::Aborted, "CONFLICT", "another look at the same host came first; try again");
+        let seen = conn.query_one(at(Sql::new("SELECT total_bytes FROM primary_storage_host"), storage, host))?;
+        let seen = seen.ok_or_else(conflict)?.int(0)?;
+        let update = Sql::new("UPDATE primary_storage_host SET total_bytes = ")
             .bind(facts.total_bytes)
             .sql(", available_bytes = ")
             .bind(facts.available_bytes);
-        if conn.execute(at(sql, storage, host).sql(" AND total_bytes = ").bind(seen))? == 0 {
-            let text = "another look at the same host came first; try again";
-            return Err(Error::new(Kind::Aborted, "CONFLICT", text));
+        if conn.execute(at(update, storage, host).sql(" AND total_bytes = ").bind(seen))? == 0 {
+            return Err(conflict());
         }
         add_to_total(conn, storage, facts.total_bytes - seen)
     }

@@ -43,7 +43,8 @@ async fn prepare_hosts(limits: Arc<Limits>, context: Context) -> Result<()> {
         .collect();
     let count = asked.len();
     let mut answers = futures::stream::iter(asked).buffer_unordered(ABREAST);
-    let (mut prepared, mut refused): (Vec<(Uuid, StorageFacts)>, Vec<(Uuid, Error)>) = Default::default();
+    let mut prepared: Vec<(Uuid, StorageFacts)> = Vec::with_capacity(count);
+    let mut refused: Vec<(Uuid, Error)> = Vec::new();
     while let Some((host, answer)) = answers.next().await {
         match answer {
             Ok(facts) => prepared.push((host, facts)),

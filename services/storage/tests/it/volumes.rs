@@ -277,6 +277,7 @@ async fn a_destroy_that_failed_can_be_asked_for_again() {
 async fn an_ended_service_takes_no_more_work() {
     let world = World::new().await;
     let (host, _, _) = world.furnished().await;
+    use gyre_flow::process::Service as _;
     world.service.shutdown(std::time::Duration::from_secs(5)).await;
     assert_eq!(reason(world.create_volume(host, GIB).await.unwrap_err()), "SHUTTING_DOWN");
     check_clean(&world).await;

@@ -1,7 +1,11 @@
 //! A storage service with everything around it, and shorthands for what tests do all the time.
+//!
+//! The database is a SQLite file; with `GYRE_TEST_POSTGRES` (the URL of a database whose user may make others) it is a new
+//! PostgreSQL database for each test.
 
 use std::time::Duration;
 
+use gyre_flow::process::Service as _;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Uuid};
 use gyre_proto::Resource;
@@ -21,7 +25,7 @@ use gyre_proto::storage::v1::{
 };
 use gyre_query::Change;
 use gyre_storage::{Config, NAME, Service};
-use gyre_store::{Sql, Store, StoreConfig};
+use gyre_store::{Conn, Sql, Store, StoreConfig};
 use tonic::service::Routes;
 use tonic::{Response, Status};
 
@@ -43,6 +47,24 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
+async fn database(folder: &std::path::Path) -> Store {
+    let url = match std::env::var("GYRE_TEST_POSTGRES") {
+        Ok(admin) => {
+            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
+            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
+            let url = format!("{server}/{name}");
+            let make = move |conn: &mut Conn| Ok(conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?);
+            let server = Store::open(&StoreConfig::new(admin)).expect("a server");
+            server.read("create-database", make).await.expect("a database");
+            url
+        }
+        Err(_) => format!("sqlite://{}", folder.join("gyre.db").display()),
+    };
+    let store = Store::open(&StoreConfig::new(url)).expect("store");
+    store.migrate().await.expect("migrations");
+    store
+}
+
 /// What an operation or a refused call says.
 pub fn reason(status: Status) -> String {
     Error::from(status).reason().to_owned()
@@ -55,9 +77,7 @@ impl World {
 
     pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let url = format!("sqlite://{}", folder.path().join("gyre.db").display());
-        let store = Store::open(&StoreConfig::new(url)).expect("store");
-        store.migrate().await.expect("migrations");
+        let store = database(folder.path()).await;
         let (mesh, host) = (Mesh::local(), FakeHost::default());
         mesh.host("host", Routes::new(HostTaskServiceServer::new(host.clone()))).await.expect("host");
         let service = Service::start(mesh.clone(), store.clone(), config).await.expect("service");
@@ -153,9 +173,10 @@ impl World {
     }
 
     pub async fn count(&self, text: &'static str) -> i64 {
-        let read = move |conn: &mut gyre_store::Conn| {
-            conn.query_one(Sql::new(text))?.ok_or_else(|| Error::internal("no row"))?.int(0)
-        };
+        // a sum is a numeric in PostgreSQL
+        let text = format!("SELECT CAST(({text}) AS BIGINT)");
+        let read =
+            move |conn: &mut Conn| conn.query_one(Sql::new(text))?.ok_or_else(|| Error::internal("no row"))?.int(0);
         self.store.read("count", read).await.expect("count")
     }
 

@@ -1,9 +1,9 @@
 """Certificates for mutual TLS between the processes: an authority of the cluster's own, and one certificate a process.
 
 Each is good for `localhost`, 127.0.0.1 and the process's name, and says the process in its common name and the process's role
-(`service`, `gateway`, `agent`) in its organizational unit. What a role may do is in the extended key usage: services and gateways
-call and are called (`serverAuth`, `clientAuth`), agents are only called (`serverAuth`): whoever may call the mesh is a member of
-it, and a host that was broken into must not be one.
+(`service`, `gateway`, `agent`) in its organizational unit. All of them call and are called (`serverAuth`, `clientAuth`). The name
+`agent.gyre.internal` makes a certificate one of an agent: agents fetch images from each other, and are no members of the mesh,
+since a host that was broken into must not be one.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 from . import Trouble
 from .layout import Layout
 
-USES = {"service": "serverAuth,clientAuth", "gateway": "serverAuth,clientAuth", "agent": "serverAuth"}
+AGENT_NAME = "agent.gyre.internal"
 DAYS = "730"
 # Made anew where less than this is left.
 SECONDS_LEFT = str(30 * 86400)
@@ -66,11 +66,12 @@ def make(layout: Layout) -> int:
         _key(key)
         _openssl("req", "-new", "-key", str(key), "-out", str(request), "-subj", f"/O=Gyre/OU={role}/CN={name}")
         extensions = at / f"{name}.ext"
+        agent = f",DNS:{AGENT_NAME}" if role == "agent" else ""
         extensions.write_text(
             "basicConstraints=critical,CA:FALSE\n"
             "keyUsage=critical,digitalSignature\n"
-            f"extendedKeyUsage={USES[role]}\n"
-            f"subjectAltName=DNS:localhost,DNS:{name},IP:127.0.0.1\n"
+            "extendedKeyUsage=serverAuth,clientAuth\n"
+            f"subjectAltName=DNS:localhost,DNS:{name},IP:127.0.0.1{agent}\n"
             "subjectKeyIdentifier=hash\n"
             "authorityKeyIdentifier=keyid\n"
         )

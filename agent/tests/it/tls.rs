@@ -1,7 +1,7 @@
 //! The agent as a process that speaks TLS: to controllers, and to agents that fetch its images.
 
 use gyre_agent::{Agent, PeerTls};
-use gyre_mesh::tls::Identity;
+use gyre_mesh::tls::{AGENT_NAME, Identity};
 use gyre_model::Uuid;
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
 use gyre_proto::agent::v1::task::Work;
@@ -29,15 +29,24 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn certificate(&self, usages: &[Usage]) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("params");
+    fn certificate(&self, names: &[&str], usages: &[Usage]) -> (String, String) {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("params");
         params.extended_key_usages = usages.to_vec();
         let key = KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.issuer).expect("signed").pem(), key.serialize_pem())
     }
 
     fn identity(&self, usages: &[Usage]) -> Identity {
-        let (certificate, key) = self.certificate(usages);
+        self.named(&["127.0.0.1"], usages)
+    }
+
+    fn agent(&self) -> Identity {
+        self.named(&["127.0.0.1", AGENT_NAME], &[Usage::ServerAuth, Usage::ClientAuth])
+    }
+
+    fn named(&self, names: &[&str], usages: &[Usage]) -> Identity {
+        let (certificate, key) = self.certificate(names, usages);
         Identity::from_pem(certificate, key, self.pem.clone()).expect("an identity")
     }
 }
@@ -48,7 +57,7 @@ async fn members_of_the_deployment_are_served_and_nobody_else() {
         return;
     }
     let (authority, place, here) = (Authority::new(), Place::new(), Place::new());
-    let (certificate, key) = authority.certificate(&[Usage::ServerAuth]);
+    let (certificate, key) = authority.certificate(&["127.0.0.1", AGENT_NAME], &[Usage::ServerAuth, Usage::ClientAuth]);
     let files = [("cert.pem", &certificate), ("key.pem", &key), ("ca.pem", &authority.pem)];
     let [certificate, key, ca] = files.map(|(name, text)| {
         std::fs::write(place.path(name), text).expect("written");
@@ -72,10 +81,11 @@ async fn members_of_the_deployment_are_served_and_nobody_else() {
     for stranger in [authority.identity(&[Usage::ServerAuth]), Authority::new().identity(&[Usage::ClientAuth])] {
         assert!(open_with(client(&stranger), hello(host, 2)).await.is_err(), "no client certificate of ours");
     }
+    assert!(open_with(client(&authority.agent()), hello(host, 2)).await.is_err(), "an agent is no controller");
     let plain = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy();
     assert!(open_with(AgentServiceClient::new(plain), hello(host, 2)).await.is_err(), "no TLS");
 
-    // its images are fetched by an agent whose certificate is good for a client
+    // its images are fetched by another agent
     let images = place.path("images").display().to_string();
     let image = Uuid::new_v4().to_string();
     let import = ImportImage {
@@ -87,7 +97,7 @@ async fn members_of_the_deployment_are_served_and_nobody_else() {
     };
     session.run(Work::ImportImage(import)).await.expect("imported");
     let mut config = here.config();
-    config.peers = PeerTls::Mutual(member.client());
+    config.peers = PeerTls::Mutual(authority.agent().client());
     let agent = Agent::start(config).await.expect("starts");
     let mut session = open(&agent, Uuid::new_v4(), 1).await.expect("admitted");
     let source = ImageSource {

@@ -1,9 +1,9 @@
 //! Who a process is to the others: a certificate of the deployment's authority, on both ends of every connection.
 //!
 //! - A server asks every peer for a certificate that this authority signed for clients (extended key usage `clientAuth`). A
-//!   handshake without one fails, so whoever gets through is a member of the mesh, and may speak for any caller.
-//! - That is why an **agent's certificate must not carry `clientAuth`**: it serves only, and a host that was broken into can then
-//!   not speak to the services as a member.
+//!   handshake without one fails, so whoever gets through is of this deployment.
+//! - A holder is a member of the mesh, and may speak for any caller, unless the certificate names it an **agent** ([`AGENT_NAME`]
+//!   among its alternative names): agents may fetch images from each other and nothing else.
 //! - A client checks the server's certificate against the same authority and the host in the address it dials.
 
 use std::path::Path;
@@ -12,10 +12,22 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tonic::transport::{Certificate, ClientTlsConfig};
+
+/// The alternative name (DNS) that makes a certificate one of an agent.
+pub const AGENT_NAME: &str = "agent.gyre.internal";
+
+/// Whether a peer's certificate is one of an agent; one that cannot be read may no more than that.
+pub(crate) fn is_agent(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(name) = ServerName::try_from(AGENT_NAME) else { return true };
+    match webpki::EndEntityCert::try_from(certificate) {
+        Ok(certificate) => certificate.verify_is_valid_for_subject_name(&name).is_ok(),
+        Err(_) => true,
+    }
+}
 
 /// A certificate, its key, and the authority that peers' certificates must come from.
 #[derive(Clone)]

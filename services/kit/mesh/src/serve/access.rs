@@ -6,6 +6,9 @@ use gyre_model::{Caller, Error, Kind, Result};
 use super::Peer;
 use crate::reason;
 
+/// What agents may ask of each other.
+const BETWEEN_AGENTS: [&str; 1] = ["/gyre.agent.v1.AgentService/ReadImage"];
+
 /// What to tell who is not signed in.
 pub(super) fn nobody() -> Error {
     Error::new(Kind::Unauthenticated, reason::NOT_SIGNED_IN, "sign in first: send a token or an API key")
@@ -15,7 +18,8 @@ pub(super) fn nobody() -> Error {
 pub(super) fn check(info: &MethodInfo, peer: Option<Peer>, caller: Option<&Caller>) -> Result<()> {
     match (info.access, caller) {
         (Access::Public, _) => Ok(()),
-        (Access::Internal, _) if peer.is_some() => Ok(()),
+        (Access::Internal, _) if peer.is_some_and(Peer::is_member) => Ok(()),
+        (Access::Internal, _) if peer == Some(Peer::Agent) && BETWEEN_AGENTS.contains(&info.path) => Ok(()),
         (Access::Internal, _) => {
             let text = format!("{} is for members of the mesh only", info.path);
             Err(Error::new(Kind::PermissionDenied, reason::MESH_ONLY, text))
@@ -54,6 +58,9 @@ mod tests {
             assert_eq!(answer.as_ref().map(Error::reason), refused, "{path} for {who:?}");
         }
         let session = catalog().method("/gyre.agent.v1.AgentService/Session").unwrap();
+        let image = catalog().method("/gyre.agent.v1.AgentService/ReadImage").unwrap();
+        assert!(check(image, Some(Peer::Agent), None).is_ok());
+        assert_eq!(check(session, Some(Peer::Agent), None).unwrap_err().reason(), reason::MESH_ONLY);
         assert_eq!(check(session, None, Some(&admin)).unwrap_err().reason(), reason::MESH_ONLY);
     }
 }

@@ -24,7 +24,7 @@ use tower_service::Service;
 use super::Peer;
 use crate::mesh::LocalService;
 use crate::telemetry::metrics;
-use crate::tls::Identity;
+use crate::tls::{Identity, is_agent};
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -152,7 +152,11 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else { return self.speak(stream, Peer::Plaintext).await };
         match tokio::time::timeout(self.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, Peer::Mutual).await,
+            Ok(Ok(stream)) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+                let peer = if certificate.is_none_or(is_agent) { Peer::Agent } else { Peer::Mutual };
+                self.speak(stream, peer).await;
+            }
             Ok(Err(error)) => {
                 metrics::connection_refused("handshake");
                 tracing::debug!(%error, "a TLS handshake failed");

@@ -9,10 +9,23 @@ use http::HeaderMap;
 pub enum Peer {
     /// From this process.
     InProcess,
-    /// Over TLS, from a holder of a certificate of the deployment.
+    /// Over TLS, from a member of the mesh.
     Mutual,
+    /// Over TLS, from the agent of a host ([`crate::tls::AGENT_NAME`]). It may fetch an image from another agent, and is nobody
+    /// else: a host that was broken into cannot speak to the services as a member.
+    Agent,
     /// Without TLS, on loopback, where the operator asked for it.
     Plaintext,
+}
+
+impl Peer {
+    /// Whether what the headers say of callers and routes is believed.
+    pub(super) fn is_member(self) -> bool {
+        match self {
+            Self::InProcess | Self::Mutual | Self::Plaintext => true,
+            Self::Agent => false,
+        }
+    }
 }
 
 /// Forgets what only members of the mesh may say.

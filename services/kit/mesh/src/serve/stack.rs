@@ -96,7 +96,7 @@ impl Inner {
         from: Option<Peer>,
         mut request: Request<Body>,
     ) -> Result<Response<Body>> {
-        if from.is_none() {
+        if !from.is_some_and(Peer::is_member) {
             peer::forget_claims(request.headers_mut());
         }
         if from != Some(Peer::InProcess) && self.mesh.refusing().is_cancelled() {

@@ -6,6 +6,7 @@
 mod hosts;
 mod placement;
 mod rows;
+mod scale;
 mod sessions;
 mod support;
 mod takeover;

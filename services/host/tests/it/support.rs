@@ -9,6 +9,7 @@ use gyre_host::{Config, NAME, Service};
 use gyre_mesh::serve::layered;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Result, Uuid, parse_uuid};
+use gyre_proto::Resource;
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{Task, TaskOutcome};
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
@@ -25,7 +26,6 @@ use gyre_proto::host::v1::{
 };
 use gyre_proto::vm::v1::machine_report_service_server::{MachineReportService, MachineReportServiceServer};
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse};
-use gyre_proto::Resource;
 use gyre_query::Change;
 use gyre_store::{Row, Sql, Store, StoreConfig};
 use parking_lot::Mutex;
@@ -79,11 +79,7 @@ pub struct World {
 }
 
 pub async fn store(folder: &tempfile::TempDir) -> Store {
-    let name = format!("t{}", Uuid::new_v4().simple());
-    let _ = folder;
-    let made = std::process::Command::new("/usr/lib/postgresql/15/bin/createdb").args(["-h", "/tmp/host_pg", "-U", "postgres", &name]).status().unwrap();
-    assert!(made.success());
-    let store = Store::open(&StoreConfig::new(format!("postgres://postgres@/{name}?host=/tmp/host_pg"))).unwrap();
+    let store = Store::open(&StoreConfig::new(format!("sqlite://{}/gyre.db", folder.path().display()))).unwrap();
     store.migrate().await.unwrap();
     store
 }

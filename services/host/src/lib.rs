@@ -2,14 +2,14 @@
 //!
 //! # Theory
 //! 1. **Three fields, three owners.** `state` of a host is what operators want (calls), `status` is what its session says
-//!    ([`sessions`]), and the counters are what placements took ([`placement`], guarded updates). None of them writes another's.
+//!    (`sessions`), and the counters are what placements took (`placement`, guarded updates). None of them writes another's.
 //! 2. **One session per host.** The instance that owns a host's UUID in the ring holds the session with its agent. A reconciler
 //!    makes it so; the fence in `host_fence`, which grows with every session, makes sure: the agent cuts the older session, and
 //!    the database takes no status from it.
 //! 3. **A silent host is not a dead one at once.** Whatever comes from an agent is a sign of life. A host is declared
 //!    disconnected when none came for `missed` heartbeats, however often its session broke and came back before.
 //! 4. **Rows change when something changes.** No heartbeat is written; facts and status are compared first.
-//! 5. **Tasks outlive sessions.** Who waits for a task waits on a board in memory ([`sessions::board`]); the task is sent again
+//! 5. **Tasks outlive sessions.** Who waits for a task waits on a board in memory (`sessions::board`); the task is sent again
 //!    with the next session, and the agent joins it by its id.
 //! 6. **Capacity is taken, not computed**: `used + x <= capacity` in the statement that takes it, with the claim's row in the
 //!    same transaction. The sums can be checked against `host_placement` at any time.

@@ -12,8 +12,8 @@ use crate::store::host::change_host;
 
 /// The row came with the operation.
 pub(super) async fn record(inner: Arc<Inner>, context: Context) -> Result<()> {
-    context.progress(100, "");
-    inner.sessions.wake();
+    // a host of this UUID may have been removed a moment ago
+    inner.sessions.restore(context.resource_uuid());
     Ok(())
 }
 

@@ -237,9 +237,10 @@ async fn an_empty_host_is_removed_with_all_that_is_its_own() {
     let list = world.hosts().list_hosts(ListHostsRequest::default()).await.unwrap().into_inner();
     assert!(list.hosts.is_empty());
     assert!(world.fence(&host.uuid).await >= 1, "the fence outlives the row, as it does at the agent");
-    // the agent can be added again
+    // the agent can be added again, also as the same host
     drop(agent);
-    world.host("again", "a:1").await;
+    let again = Host { uuid: host.uuid, ..named("again", "a:1") };
+    assert_eq!(world.host_like(again).await.status(), HostStatus::Connected);
 }
 
 #[tokio::test]

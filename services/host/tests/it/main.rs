@@ -6,7 +6,6 @@
 mod hosts;
 mod placement;
 mod rows;
-mod scale;
 mod sessions;
 mod support;
 mod takeover;

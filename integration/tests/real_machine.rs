@@ -47,8 +47,7 @@ fn vm(site: &Site, image: &str, name: &str) -> serde_json::Value {
 async fn greeting(channel: &Channel, token: &str, vm: &str, bound: Duration) -> Result<Duration> {
     let begun = Instant::now();
     let authorization: AsciiMetadataValue = format!("Bearer {token}").parse()?;
-    let mut request =
-        tonic::Request::new(ReadVmConsoleRequest { uuid: vm.to_owned(), tail_bytes: 0, follow: true });
+    let mut request = tonic::Request::new(ReadVmConsoleRequest { uuid: vm.to_owned(), tail_bytes: 0, follow: true });
     request.metadata_mut().insert("authorization", authorization);
     let mut seen = Vec::new();
     let read = async {

@@ -44,7 +44,9 @@ async fn one_trace_from_the_call_to_the_agents_task() -> Result<()> {
     let endpoint = format!("http://{}", listener.local_addr()?);
     let collector = TraceServiceServer::new(Collector(traces.clone()));
     tokio::spawn(
-        tonic::transport::Server::builder().add_service(collector).serve_with_incoming(TcpListenerStream::new(listener)),
+        tonic::transport::Server::builder()
+            .add_service(collector)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
     );
     let args = TelemetryArgs { otlp_endpoint: Some(endpoint), log: "error".into(), log_json: false };
     let guard = gyre_mesh::telemetry::init("gyre-test", &args)?;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use gyre_agent::Simulation;
+use gyre_integration::Front;
 use gyre_integration::bench::{create, read, ring};
 use gyre_integration::front::Site;
 use gyre_integration::node::{Hosts, TestNode};
-use gyre_integration::Front;
 use serde::Serialize;
 
 /// Measures Gyre.
@@ -95,7 +95,8 @@ impl Bench {
         let (front, node, agents) = match &target.endpoint {
             Some(endpoint) => {
                 let token = std::env::var("GYRE_TOKEN").context("sign in and set GYRE_TOKEN")?;
-                let agents = std::env::var("GYRE_BENCH_AGENTS").context("name simulated agents in GYRE_BENCH_AGENTS")?;
+                let agents =
+                    std::env::var("GYRE_BENCH_AGENTS").context("name simulated agents in GYRE_BENCH_AGENTS")?;
                 (Front::new(endpoint, &token), None, agents)
             }
             None => {

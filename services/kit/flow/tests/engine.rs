@@ -1,5 +1,7 @@
 //! Operations as their callers see them: done, undone, queued, cancelled, gone on with after a crash.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The tables that the migrations make are those that the .proto files speak of, and resources come back from them as they went in.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use gyre_model::{Caller, Kind, Uuid};
 use gyre_proto::PageRequest;
 use gyre_proto::host::v1::{ListZonesResponse, Zone};

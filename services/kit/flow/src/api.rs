@@ -111,11 +111,8 @@ impl OperationApi {
                     let mut now = live.now.subscribe();
                     loop {
                         let state = now.borrow_and_update().clone();
-                        // the end is told from the database only: it is durable there first
-                        if ended(state.state()) {
-                            break;
-                        }
-                        if out.send(Ok(state)).await.is_err() {
+                        let end = ended(state.state());
+                        if out.send(Ok(state)).await.is_err() || end {
                             return Ok(());
                         }
                         tokio::select! {
@@ -124,8 +121,8 @@ impl OperationApi {
                             () = tokio::time::sleep(LOOK_AGAIN * 5) => if !self.flow.inner().live.has(uuid) { break },
                         }
                     }
-                    tokio::task::yield_now().await;
-                    wait_durable(self, caller, uuid).await?;
+                    // it is not worked on here any more: look again where it is
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 Place::There => {
                     let (mut client, request) =
@@ -190,19 +187,6 @@ impl OperationApi {
             None => self.read(caller, uuid).await,
         }
     }
-}
-
-/// An operation that ended in memory ends in the database at the same moment or a little later.
-async fn wait_durable(api: &OperationApi, caller: Caller, uuid: Uuid) -> Result<()> {
-    // its last commit may be refused, and then it goes on
-    let goes_on = || api.flow.inner().live.get(uuid).is_some_and(|live| !ended(live.now.borrow().state()));
-    for _ in 0..50 {
-        if ended(api.read(caller, uuid).await?.state()) || goes_on() {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
 }
 
 fn named(uuid: &str) -> Result<Uuid> {

@@ -68,6 +68,13 @@ impl Shared {
 
     /// Changes the operation in memory and tells whoever watches.
     pub fn change<T>(&self, change: impl FnOnce(&mut Operation) -> T) -> T {
+        let result = self.prepare(change);
+        self.live.now.send_replace(self.state.lock().operation.clone());
+        result
+    }
+
+    /// Changes the operation in memory alone: an end is told once it is durable, so that who hears of it can rely on it.
+    pub fn prepare<T>(&self, change: impl FnOnce(&mut Operation) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.operation);
         let steps = &state.operation.steps;
@@ -89,7 +96,6 @@ impl Shared {
             OperationState::Undoing | OperationState::Failed | OperationState::Cancelled => state.operation.percent,
             _ => percent.min(99),
         };
-        self.live.now.send_replace(state.operation.clone());
         result
     }
 

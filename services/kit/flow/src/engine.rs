@@ -6,6 +6,8 @@ use std::time::Duration;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::common::v1::{Operation, OperationState, OperationStepState};
+use gyre_query::Change;
+use gyre_store::{Conn, Sql, Value};
 
 use crate::Inner;
 use crate::context::{Context, Shared};
@@ -183,12 +185,12 @@ impl Run<'_> {
                 return Ok(Some(error));
             }
         }
-        self.shared.change(|operation| {
+        self.shared.prepare(|operation| {
             operation.set_state(OperationState::Succeeded);
             operation.error = None;
             operation.end_time = Some(time::now());
         });
-        match self.commit("end-operation").await {
+        match self.end("end-operation").await {
             Ok(()) => Ok(None),
             Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
             // the rows of the last commit refused: the last step did not do its work
@@ -328,13 +330,13 @@ impl Run<'_> {
             }
             self.shared.step(at, |step| step.set_state(OperationStepState::Undone));
         }
-        self.shared.change(|operation| {
+        self.shared.prepare(|operation| {
             let state =
                 if error.kind() == Kind::Cancelled { OperationState::Cancelled } else { OperationState::Failed };
             operation.set_state(state);
             operation.end_time = Some(time::now());
         });
-        match self.commit("end-undo").await {
+        match self.end("end-undo").await {
             Ok(()) => Ok(()),
             Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
             Err(error) => {
@@ -378,10 +380,32 @@ impl Run<'_> {
         self.commit("rest-operation").await.map_err(Interrupted)
     }
 
-    /// A commit of the engine's own: waits for a database that is away, since there is nothing better to do.
+    /// The last commit, after which whoever watches is told how it ended, exactly as it stands in the database.
+    async fn end(&self, name: &'static str) -> Result<()> {
+        let uuid = self.shared.uuid;
+        let read = move |conn: &mut Conn| {
+            let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
+            found.into_iter().next().ok_or_else(|| Error::internal("an operation went away under its own commit"))
+        };
+        let operation = self.commit_with(name, move |conn, _| read(conn)).await?;
+        self.shared.state.lock().operation = operation.clone();
+        self.shared.live.now.send_replace(operation);
+        Ok(())
+    }
+
+    /// A commit of the engine's own.
     async fn commit(&self, name: &'static str) -> Result<()> {
+        self.commit_with(name, |_, _| Ok(())).await
+    }
+
+    /// A commit that waits for a database that is away, since there is nothing better to do.
+    async fn commit_with<T, F>(&self, name: &'static str, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn, &Change) -> Result<T> + Clone + Send + 'static,
+    {
         loop {
-            match self.shared.commit(name, |_, _| Ok(())).await {
+            match self.shared.commit(name, write.clone()).await {
                 Err(error) if error.kind() == Kind::Unavailable && self.flow.may_start().is_ok() => {
                     tracing::warn!(%error, "an operation waits for the database");
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -408,7 +432,6 @@ pub(crate) async fn tidy(flow: &Inner, keep: Duration) -> Result<usize> {
     let ended = now - i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
     flow.store
         .write("tidy-operations", move |conn| {
-            use gyre_store::{Sql, Value};
             let requests = Sql::new("DELETE FROM request WHERE time < ").bind(Value::time(now - request::REMEMBERED));
             let operations = Sql::new("DELETE FROM operation WHERE service = ")
                 .bind(service)

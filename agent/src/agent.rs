@@ -100,7 +100,7 @@ impl Agent {
                 if !opening {
                     return Err(unknown(Some(named)));
                 }
-                let host = self.simulated_host(simulation, fetch.clone(), *max_image_bytes);
+                let host = self.simulated_host(named, simulation, fetch.clone(), *max_image_bytes);
                 hosts.insert(named, host.clone());
                 Ok(host)
             }
@@ -110,7 +110,15 @@ impl Agent {
         }
     }
 
-    fn simulated_host(&self, simulation: &Simulation, fetch: Arc<dyn Fetch>, max_image_bytes: u64) -> Host {
+    fn simulated_host(&self, uuid: Uuid, simulation: &Simulation, fetch: Arc<dyn Fetch>, max_image_bytes: u64) -> Host {
+        let agent = Arc::downgrade(&self.0);
+        let released = move || {
+            if let Some(agent) = agent.upgrade()
+                && let Hosts::Simulated { hosts, .. } = &agent.hosts
+            {
+                hosts.lock().remove(&uuid);
+            }
+        };
         Host::new(HostParts {
             ports: simulator::ports(fetch),
             facts: simulator::facts(simulation),
@@ -119,6 +127,7 @@ impl Agent {
             widths: Widths::unbounded(),
             max_image_bytes,
             faults: self.0.faults.clone(),
+            released: Some(Box::new(released)),
             tracker: self.0.tracker.clone(),
             stop: self.0.stop.clone(),
         })
@@ -206,6 +215,7 @@ async fn real_host(
         widths: Widths::bounded(real.start_width, real.image_width),
         max_image_bytes,
         faults: None,
+        released: None,
         tracker: tracker.clone(),
         stop: stop.clone(),
     });

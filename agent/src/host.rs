@@ -7,20 +7,23 @@
 //! 2. Tasks, outcomes and the session's outbox stand under one lock, so that a task that ends while a session opens is told exactly
 //!    once: it is either among the outcomes that the new session begins with, or pushed to it afterwards.
 //! 3. An outcome is kept until the controller acknowledges it. A task id that is known joins its task; it never runs twice at once.
-//! 4. The simulator has thousands of these over simulated ports, a real agent has one.
+//! 4. A host that is removed is let go ([`release`]): the agent then belongs to nobody, and the next controller's host is its own.
+//! 5. The simulator has thousands of these over simulated ports, a real agent has one.
 
 mod binding;
 mod outbox;
+mod release;
 mod run;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use gyre_model::{Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1::{
     AgentHello, ControllerHello, HostFacts, SessionRequest, TaskOutcome, TaskProgress, session_request::Message,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,11 +57,16 @@ pub struct HostParts {
     pub max_image_bytes: u64,
     /// The simulator's faults.
     pub faults: Option<Arc<Faults>>,
+    /// Called when the host was let go, where it is then of no use any more: a simulated one.
+    pub released: Option<Released>,
     /// Everything that runs.
     pub tracker: TaskTracker,
     /// The end of the agent.
     pub stop: CancellationToken,
 }
+
+/// What happens when a host was let go.
+pub type Released = Box<dyn Fn() + Send + Sync>;
 
 /// A host. Clones share it.
 #[derive(Clone)]
@@ -69,21 +77,25 @@ pub(crate) struct Shared {
     facts: HostFacts,
     journal: Journal,
     binding: tokio::sync::Mutex<Binding>,
-    uuid: OnceLock<Uuid>,
+    uuid: RwLock<Option<Uuid>>,
     widths: Widths,
     faults: Option<Arc<Faults>>,
+    released: Option<Released>,
     tracker: TaskTracker,
     stop: CancellationToken,
     machines: Machines,
     images: Images,
     volumes: Volumes,
     lanes: Lanes,
+    task_ended: Notify,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     fence: i64,
+    /// It is being let go: nothing begins.
+    releasing: bool,
     session: Option<Arc<Outbox>>,
     tasks: HashMap<String, Entry>,
 }
@@ -96,13 +108,11 @@ enum Entry {
 impl Host {
     /// Makes a host of its parts. Nothing is looked at yet.
     pub fn new(parts: HostParts) -> Self {
-        let HostParts { ports, facts, journal, binding, widths, max_image_bytes, faults, tracker, stop } = parts;
+        let HostParts { ports, facts, journal, binding, widths, max_image_bytes, faults, released, tracker, stop } =
+            parts;
         let images = Images::new(ports.clone(), max_image_bytes, widths.images, tracker.clone());
         let volumes = Volumes::new(ports.clone(), images.clone());
-        let uuid = OnceLock::new();
-        if let Some(bound) = binding.host() {
-            let _ = uuid.set(bound);
-        }
+        let uuid = RwLock::new(binding.host());
         let inner = Inner { fence: binding.fence(), ..Inner::default() };
         Self(Arc::new_cyclic(|host: &Weak<Shared>| {
             let teller = host.clone();
@@ -124,12 +134,14 @@ impl Host {
                 uuid,
                 widths,
                 faults,
+                released,
                 tracker,
                 stop,
                 machines,
                 images,
                 volumes,
                 lanes: Lanes::default(),
+                task_ended: Notify::new(),
                 inner: Mutex::new(inner),
             }
         }))
@@ -155,14 +167,14 @@ impl Host {
         };
         for task in unfinished {
             tracing::info!(task = task.id, "running a task again that was not finished");
-            self.begin(task, true);
+            self.begin(task, None);
         }
         Ok(())
     }
 
     /// The host's UUID, once a controller has said it.
     pub fn uuid(&self) -> Option<Uuid> {
-        self.0.uuid.get().copied()
+        *self.0.uuid.read()
     }
 
     /// The drivers.
@@ -201,18 +213,18 @@ impl Host {
     /// Opens a session: admits the controller, cuts the session before, and begins with the hello and all outcomes that are kept.
     ///
     /// # Errors
-    /// `FENCED`, `AGENT_BELONGS_TO_ANOTHER_HOST`.
+    /// `FENCED`, `AGENT_BELONGS_TO_ANOTHER_HOST`, `RELEASED` (try again).
     pub async fn open(&self, hello: &ControllerHello) -> Result<Session> {
         let uuid = failure::uuid("hello.host_uuid", &hello.host_uuid)?;
         // one admission at a time: the fence is on the disk before anybody acts under it
         let mut binding = self.0.binding.lock().await;
         binding.admit(uuid, hello.fence)?;
-        let _ = self.0.uuid.set(uuid);
         let facts = self.facts();
-        let outbox = Arc::new(Outbox::new(hello.fence));
+        let outbox = Arc::new(Outbox::new(uuid, hello.fence));
         let old = {
             let mut inner = self.0.inner.lock();
             inner.fence = hello.fence;
+            *self.0.uuid.write() = Some(uuid);
             let machines = self.0.machines.list();
             let task_ids = inner.tasks.keys().cloned().collect();
             outbox.hello(AgentHello { facts: Some(facts), machines, task_ids });
@@ -235,13 +247,13 @@ impl Host {
     }
 
     /// Takes a message of the session.
-    fn take(&self, outbox: &Arc<Outbox>, request: SessionRequest) -> Result<()> {
+    async fn take(&self, outbox: &Arc<Outbox>, request: SessionRequest) -> Result<()> {
         match request.message {
             None | Some(Message::Hello(_)) => {
                 return Err(Error::new(
                     Kind::InvalidArgument,
                     "SESSION_MESSAGE_UNEXPECTED",
-                    "after the hello come tasks, cancellations and acknowledgements",
+                    "after the hello come tasks, cancellations, acknowledgements and a release",
                 ));
             }
             Some(Message::Tasks(batch)) => batch.tasks.into_iter().for_each(|task| self.submit(outbox, task)),
@@ -263,6 +275,8 @@ impl Host {
                 drop(inner);
                 self.0.journal.forget(known);
             }
+            // after it nothing is to be said in this session
+            Some(Message::Release(_)) => return Err(self.release(outbox).await),
         }
         Ok(())
     }
@@ -272,7 +286,7 @@ impl Host {
         let mut inner = self.0.inner.lock();
         if inner.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, outbox)) {
             inner.session = None;
-            tracing::info!(host = ?self.0.uuid.get(), fence = outbox.fence(), "session closed");
+            tracing::info!(host = %outbox.host(), fence = outbox.fence(), "session closed");
         }
     }
 }

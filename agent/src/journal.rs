@@ -99,6 +99,14 @@ impl Journal {
         }
     }
 
+    /// Forgets tasks, surely.
+    ///
+    /// # Errors
+    /// They cannot be forgotten; the next start would know them.
+    pub async fn forgotten(&self, task_ids: Vec<String>) -> Result<()> {
+        self.durable(|| Record::Forgotten(task_ids)).await
+    }
+
     async fn durable(&self, record: impl FnOnce() -> Record) -> Result<()> {
         let Some(sender) = &self.0 else { return Ok(()) };
         let (done, wait) = oneshot::channel();

@@ -9,9 +9,13 @@ use gyre_agent::{
     AcceleratorChoice, Agent, AgentConfig, Delay, Mode, NetworkMode, PeerTls, RealHost, Simulation, UrlPolicy, WorkKind,
 };
 use gyre_mesh::config::ProcessArgs;
-use gyre_mesh::serve::Process;
+use gyre_mesh::serve::{Limits, Process};
 use gyre_mesh::telemetry;
 use tonic::service::Routes;
+
+/// Calls at a time on one connection to a simulator: each of its hosts has a session, and a controller keeps few connections to one
+/// address.
+const SIMULATED_CALLS: u32 = 1 << 16;
 
 /// The agent of a Gyre host: runs machines, keeps images and volumes. Controllers connect to it.
 #[derive(Debug, Parser)]
@@ -140,7 +144,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let telemetry = telemetry::init("gyre-agent", &args.process.telemetry)?;
     let config = args.agent()?;
     let agent = Agent::start(config).await.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut process = Process::open("gyre-agent", &args.process).await?;
+    let usual = Limits::default();
+    let limits = if args.simulate { Limits { calls: SIMULATED_CALLS, ..usual } } else { usual };
+    let mut process = Process::open_within("gyre-agent", &args.process, limits).await?;
     process.serve_outside_ring("agent", Routes::new(agent.service()));
     let ending = agent.clone();
     process.before_leave("agent", move || async move { ending.shutdown().await });

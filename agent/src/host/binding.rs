@@ -1,5 +1,5 @@
 //! Whom the agent belongs to: the host's UUID, taken from the first session, and the highest fence ever seen. Both are on the disk
-//! before anybody acts under them.
+//! before anybody acts under them, and stay until the host is let go.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,7 @@ use gyre_model::{Error, Kind, Result, Uuid};
 use serde::{Deserialize, Serialize};
 
 use super::outbox::fenced;
+use super::release::released;
 use crate::failure;
 use crate::journal::replace;
 
@@ -21,12 +22,14 @@ pub struct Binding {
     path: Option<PathBuf>,
     host: Option<Uuid>,
     fence: i64,
+    /// A simulated host that was let go is over: its agent makes another.
+    over: bool,
 }
 
 impl Binding {
     /// Kept in memory only: a simulated host.
     pub fn in_memory() -> Self {
-        Self { path: None, host: None, fence: 0 }
+        Self { path: None, host: None, fence: 0, over: false }
     }
 
     /// Kept in a file.
@@ -45,7 +48,7 @@ impl Binding {
             Err(error) => return Err(failure::io("read", path, &error)),
         };
         let host = kept.host_uuid.as_deref().and_then(gyre_model::parse_uuid);
-        Ok(Self { path: Some(path.to_owned()), host, fence: kept.fence })
+        Ok(Self { path: Some(path.to_owned()), host, fence: kept.fence, over: false })
     }
 
     /// The host, where a session said it already.
@@ -60,6 +63,9 @@ impl Binding {
 
     /// Admits a controller, or refuses it.
     pub(super) fn admit(&mut self, host: Uuid, fence: i64) -> Result<()> {
+        if self.over {
+            return Err(released(host));
+        }
         if let Some(bound) = self.host
             && bound != host
         {
@@ -68,8 +74,8 @@ impl Binding {
                 Kind::FailedPrecondition,
                 "AGENT_BELONGS_TO_ANOTHER_HOST",
                 format!(
-                    "this agent belongs to host {bound}, not to {host}; use that host, or, when it is gone for good, stop the \
-                     agent, remove {file} and start it again"
+                    "this agent belongs to host {bound}, not to {host}; use that host or remove it. When it was removed while the \
+                     agent did not answer, stop the agent, remove {file} and start it again"
                 ),
             )
             .with("bound_host_uuid", bound.to_string())
@@ -86,6 +92,17 @@ impl Binding {
             self.host = Some(host);
             self.fence = fence;
         }
+        Ok(())
+    }
+
+    /// Forgets the host and the fence: the agent belongs to nobody.
+    pub(super) fn release(&mut self) -> Result<()> {
+        match &self.path {
+            Some(path) => replace(path, &serde_json::to_vec(&Kept::default()).map_err(Error::internal)?)?,
+            None => self.over = true,
+        }
+        self.host = None;
+        self.fence = 0;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
-use gyre_model::{Error, Kind};
+use gyre_model::{Error, Kind, Uuid};
 use gyre_proto::agent::v1::session_response::Message;
 use gyre_proto::agent::v1::{
     AgentHello, Heartbeat, MachineFacts, SessionRequest, SessionResponse, TaskOutcome, TaskProgress,
@@ -38,6 +38,7 @@ pub(super) fn fenced(fence: i64, seen: i64) -> Error {
 
 /// What a session has to tell.
 pub(super) struct Outbox {
+    host: Uuid,
     fence: i64,
     ready: Notify,
     over: CancellationToken,
@@ -55,12 +56,22 @@ struct Letters {
 }
 
 impl Outbox {
-    pub(super) fn new(fence: i64) -> Self {
-        Self { fence, ready: Notify::new(), over: CancellationToken::new(), letters: Mutex::default() }
+    pub(super) fn new(host: Uuid, fence: i64) -> Self {
+        Self { host, fence, ready: Notify::new(), over: CancellationToken::new(), letters: Mutex::default() }
+    }
+
+    /// The host that the session is for.
+    pub(super) fn host(&self) -> Uuid {
+        self.host
     }
 
     pub(super) fn fence(&self) -> i64 {
         self.fence
+    }
+
+    /// Whether the session was ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
     }
 
     fn put(&self, put: impl FnOnce(&mut Letters)) {
@@ -154,7 +165,7 @@ impl Session {
                 };
                 match request {
                     Some(Ok(request)) => {
-                        if let Err(error) = host.take(&outbox, request) {
+                        if let Err(error) = host.take(&outbox, request).await {
                             break Some(error);
                         }
                     }

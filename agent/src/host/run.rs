@@ -83,7 +83,7 @@ impl Host {
                 tracing::warn!(task = task.id, %error, "task refused");
                 outbox.outcome(outcome(task.id, Err(error)));
             }
-            None => self.begin(task, false),
+            None => self.begin(task, Some(outbox)),
         }
     }
 
@@ -118,8 +118,9 @@ impl Host {
         None
     }
 
-    /// Begins a task: takes its place in its lane at once, so that tasks on one thing run in the order in which they came.
-    pub(super) fn begin(&self, task: Task, kept: bool) {
+    /// Begins a task of a session, or one that the journal kept: takes its place in its lane at once, so that tasks on one thing run
+    /// in the order in which they came.
+    pub(super) fn begin(&self, task: Task, session: Option<&Outbox>) {
         let Some(work) = &task.work else { return };
         let kind = WorkKind::of(work);
         let cancel = CancellationToken::new();
@@ -129,6 +130,10 @@ impl Host {
                 // an older session, about to be cut, brought it a moment ago
                 return;
             }
+            if session.is_some_and(|session| inner.releasing || self.uuid() != Some(session.host())) {
+                // an older session, which was cut, brought it just before the host was let go
+                return;
+            }
             inner.tasks.insert(task.id.clone(), Entry::Running { cancel: cancel.clone(), progress: None });
             self.0.lanes.enter(work::lane(work))
         };
@@ -136,6 +141,7 @@ impl Host {
         let host_uuid = self.uuid().unwrap_or_default();
         let span = tracing::info_span!("task", trace_id = Empty, task = task.id, kind = kind.name(), host = %host_uuid);
         let (host, trace) = (self.clone(), task.trace_parent.clone());
+        let kept = session.is_none();
         let run = async move { host.run(task, kind, place, cancel, kept).await };
         self.0.tracker.spawn(async move { propagate::in_trace(&trace, span, run).await });
     }
@@ -181,6 +187,7 @@ impl Host {
         if let Some(session) = &inner.session {
             session.outcome(outcome);
         }
+        self.0.task_ended.notify_waiters();
     }
 
     /// Runs a task until its end, its deadline or its cancellation.
@@ -216,8 +223,10 @@ impl Host {
             }
         };
         tokio::select! {
-            result = work => result,
+            biased;
+            // looked at first: one whose turn comes by the same word that cancels it does not begin
             () = cancel.cancelled() => Err(Error::new(Kind::Cancelled, "TASK_CANCELLED", "the task was cancelled")),
+            result = work => result,
             () = late => Err(Error::new(
                 Kind::DeadlineExceeded,
                 "TASK_DEADLINE_EXCEEDED",

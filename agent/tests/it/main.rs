@@ -5,6 +5,7 @@ mod images;
 mod journal;
 mod machines;
 mod network;
+mod release;
 mod session;
 mod simulator;
 mod tls;

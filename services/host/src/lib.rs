@@ -14,7 +14,10 @@
 //! 6. **Capacity is taken, not computed**: `used + x <= capacity` in the statement that takes it, with the claim's row in the
 //!    same transaction. The sums can be checked against `host_placement` at any time.
 //!
-//! Not solved: an agent is bound to its first host's UUID by itself; adding it again under another UUID needs its operator.
+//! 7. **An agent binds itself to its first host** and refuses every other; only a simulator stands for many hosts at one address. So
+//!    addresses are not compared here. Who removes a host lets its agent go, in the last session with it.
+//!
+//! Not solved: an agent that does not answer while its host is removed stays bound; adding it under another UUID needs its operator.
 
 mod api;
 mod capacity;

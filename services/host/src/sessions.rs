@@ -13,11 +13,14 @@
 //! - **Writes** name the fence: the database takes neither facts nor status from a session that is not the newest.
 //! - **Losing a host** (the ring moved, the row is gone) ends the link without a word to the database. Those who wait for tasks
 //!   hear `HOST_MOVED` and join again at the new owner.
+//! - **Removing a host** lets its agent go ([`release`]): in the session that is open, else in one that is opened for it, once. A link
+//!   whose row is gone does the same, so that no session of a late owner binds an agent to a host that nobody knows.
 
 pub(crate) mod board;
 mod connect;
 mod link;
 mod reconciler;
+mod release;
 mod report;
 mod session;
 
@@ -108,16 +111,22 @@ impl Sessions {
         self.0.links.lock().all.get(&uuid).cloned()
     }
 
-    /// Ends the session with a host that is being removed, and opens no other.
-    pub fn retire(&self, uuid: Uuid) {
+    /// Lets the agent of a host go that is being removed, as far as it answers in time, and opens no other session with it.
+    pub async fn release(&self, uuid: Uuid) {
+        // after a takeover the session may be still to come
+        let link = self.link(uuid).await.ok();
         let link = {
             let mut links = self.0.links.lock();
             links.retired.insert(uuid);
-            links.all.remove(&uuid)
+            links.all.remove(&uuid).or(link)
         };
-        if let Some(link) = link {
-            link.stop();
+        let Some(link) = link else { return };
+        link.release();
+        let limit = self.0.config.connect_timeout;
+        if tokio::time::timeout(limit, link.stopped().cancelled()).await.is_err() {
+            tracing::warn!(host = %uuid, address = %link.address, "the agent was not let go in time; it stays bound to its host");
         }
+        link.stop();
     }
 
     /// A host is not removed after all.

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, new_uuid, uuid};
 use crate::capacity;
-use crate::store::host::{address_free, change_host, cluster_of, explain_address};
+use crate::store::host::{change_host, cluster_of};
 use crate::store::references;
 
 /// A host as it begins, of what its creator may say.
@@ -64,8 +64,7 @@ impl HostService for Api {
         let rows = move |conn: &mut Conn, change: &Change| {
             let cluster: Cluster = gyre_query::get(conn, &caller, cluster)?;
             let host = new_host(&wanted, resource, &cluster);
-            address_free(conn, &host.address, resource)?;
-            gyre_query::insert(conn, change, &host).map(drop).map_err(|error| explain_address(error, &host.address))
+            gyre_query::insert(conn, change, &host).map(drop)
         };
         Ok(Response::new(self.0.flow.submit(submit, rows).await?))
     }
@@ -94,10 +93,9 @@ impl HostService for Api {
         let update = move |conn: &mut Conn, change: &Change| {
             let now: Host = gyre_query::get(conn, &caller, uuid)?;
             let mut next = gyre_query::apply_mask(&now, &patch, mask.as_ref())?;
-            address_free(conn, &next.address, uuid)?;
             let cluster = cluster_of(conn, &next)?;
             capacity::recompute(&mut next, &cluster);
-            gyre_query::update(conn, change, &next).map_err(|error| explain_address(error, &next.address))
+            gyre_query::update(conn, change, &next)
         };
         let host = once(&self.0.store, caller, "UpdateHost", &request.request_id, &request, update).await?;
         // the session goes to where the agent is now

@@ -1,5 +1,7 @@
 //! Opening a session: fence, stream, hello, and what the hello says put into the host's row.
 
+use std::sync::Arc;
+
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
 use gyre_proto::agent::v1::session_request::Message as Request;
@@ -9,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use super::release::release;
 use super::{Link, Shared};
 use crate::store::host::{self, Written};
 
@@ -31,14 +34,8 @@ pub(super) struct Connected {
 }
 
 /// Opens a session. Nothing where the host's row is gone.
-pub(super) async fn open(shared: &Shared, link: &Link) -> Result<Option<Connected>> {
-    let limit = shared.config.connect_timeout;
-    let Ok(opened) = tokio::time::timeout(limit, hello(shared, link)).await else {
-        let text = format!("the agent at {} did not say hello within {limit:?}", link.address);
-        return Err(Error::unavailable("AGENT_UNREACHABLE", text));
-    };
-    let (fence, hello, session) = opened?;
-    link.fence_used();
+pub(super) async fn open(shared: &Shared, link: &Arc<Link>) -> Result<Option<Connected>> {
+    let (fence, hello, session) = greet(shared, link).await?;
     let AgentHello { facts, machines, .. } = hello;
     let facts = facts.unwrap_or_default();
     let (uuid, seen) = (link.host, facts.clone());
@@ -50,11 +47,27 @@ pub(super) async fn open(shared: &Shared, link: &Link) -> Result<Option<Connecte
     }
     match written {
         Written::Changed | Written::Same => Ok(Some(Connected { fence, machines, session })),
-        Written::Gone => Ok(None),
+        Written::Gone => {
+            // this very session may have bound the agent
+            release(shared, link, session, fence).await;
+            Ok(None)
+        }
         Written::Fenced => {
             Err(Error::new(Kind::Aborted, "FENCED", "another instance has opened a newer session with this host"))
         }
     }
+}
+
+/// Opens a session, and writes nothing of what the hello says. The fence is used up.
+pub(super) async fn greet(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams)> {
+    let limit = shared.config.connect_timeout;
+    let Ok(opened) = tokio::time::timeout(limit, hello(shared, link)).await else {
+        let text = format!("the agent at {} did not say hello within {limit:?}", link.address);
+        return Err(Error::unavailable("AGENT_UNREACHABLE", text));
+    };
+    let opened = opened?;
+    link.fence_used();
+    Ok(opened)
 }
 
 async fn hello(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams)> {
@@ -69,7 +82,7 @@ async fn hello(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams
     let first = SessionRequest { message: Some(Request::Hello(hello)) };
     // there is room: it is the first
     let _ = requests.send(first).await;
-    let channel = shared.mesh.channel("agent").at(std::sync::Arc::clone(&link.address));
+    let channel = shared.mesh.channel("agent").at(Arc::clone(&link.address));
     let mut client = AgentServiceClient::new(channel).max_decoding_message_size(LARGEST);
     let refused = |status| {
         let error = Error::from(status);

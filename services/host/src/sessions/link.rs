@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use super::board::{Board, News};
 use super::connect::{self, Connected};
 use super::report::Reporter;
-use super::{Shared, not_connected, session};
+use super::{Shared, not_connected, release, session};
 use crate::config::Config;
 use crate::metrics;
 use crate::random::Random;
@@ -53,6 +53,7 @@ pub(crate) struct Link {
     status: watch::Sender<LinkStatus>,
     stop: CancellationToken,
     renew: Notify,
+    releasing: CancellationToken,
     /// The fence taken last; 0 for none.
     fence: AtomicI64,
     /// A fence that no agent has seen; 0 for none.
@@ -72,6 +73,7 @@ impl Link {
             status: watch::channel(LinkStatus::default()).0,
             stop: CancellationToken::new(),
             renew: Notify::new(),
+            releasing: CancellationToken::new(),
             fence: AtomicI64::new(0),
             unused: AtomicI64::new(0),
             _owned: metrics::owned(),
@@ -103,6 +105,16 @@ impl Link {
     /// Whether it was ended.
     pub fn stopped(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// Lets the agent go, and ends.
+    pub fn release(&self) {
+        self.releasing.cancel();
+    }
+
+    /// Whether the agent is to be let go.
+    pub fn releasing(&self) -> &CancellationToken {
+        &self.releasing
     }
 
     /// Opens the session anew, now.
@@ -204,16 +216,23 @@ impl<'a> Keeper<'a> {
         let config = Arc::clone(&self.shared.config);
         loop {
             if !self.shared.may_hold(self.link.host) {
-                if !self.shared.mesh.owns(crate::NAME, self.link.host) {
+                if !self.shared.mesh.owns(crate::NAME, self.link.host) || self.link.releasing.is_cancelled() {
                     return;
                 }
                 // the lease is in doubt: nothing is started until it is proved
                 tokio::time::sleep(config.reconnect_first).await;
                 continue;
             }
+            if self.link.releasing.is_cancelled() {
+                return release::anew(self.shared, self.link).await;
+            }
             let opened = self.meanwhile(connect::open(self.shared, self.link)).await;
             match opened {
-                Ok(Some(connected)) => self.work(connected).await,
+                Ok(Some(connected)) => {
+                    if self.work(connected).await {
+                        return;
+                    }
+                }
                 // the row is gone
                 Ok(None) => return,
                 Err(error) => {
@@ -232,6 +251,7 @@ impl<'a> Keeper<'a> {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => false,
                     () = link.renewed() => true,
+                    () = link.releasing.cancelled() => true,
                 }
             };
             if self.meanwhile(waited).await {
@@ -240,8 +260,8 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Works an open session to its end.
-    async fn work(&mut self, connected: Connected) {
+    /// Works an open session to its end. Answers whether it was the last.
+    async fn work(&mut self, connected: Connected) -> bool {
         let _counted = metrics::session_opened();
         let fence = connected.fence;
         tracing::info!(fence, name = %self.link.name(), "session open");
@@ -270,6 +290,7 @@ impl<'a> Keeper<'a> {
             status.up = false;
             status.failed = Some(super::not_connected(self.link.host, &self.link.name(), &ended.why));
         });
+        ended.released
     }
 
     /// Goes on with something, and declares the host disconnected when it has been silent for too long meanwhile.

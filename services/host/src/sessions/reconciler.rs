@@ -71,7 +71,12 @@ impl Shared {
         };
         for link in lost {
             tracing::debug!(host = %link.host, "host lost");
-            link.stop();
+            if self.mesh.owns(crate::NAME, link.host) {
+                // the row is gone
+                link.release();
+            } else {
+                link.stop();
+            }
             status.changed += 1;
         }
         for place in mine.values() {

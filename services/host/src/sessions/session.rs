@@ -8,6 +8,7 @@ use gyre_proto::agent::v1::session_response::Message;
 use tokio::time::MissedTickBehavior;
 
 use super::connect::Streams;
+use super::release::release;
 use super::{Link, Shared};
 
 /// How a session ended.
@@ -20,11 +21,14 @@ pub(super) struct Ended {
     pub renew: bool,
     /// Whether anything came after the hello.
     pub lived: bool,
+    /// Whether the agent was let go, as far as it would: no session is opened after this one.
+    pub released: bool,
 }
 
-/// Works a session until it breaks, the host is silent for too long, or somebody wants it opened anew.
+/// Works a session until it breaks, the host is silent for too long, somebody wants it opened anew, or the host is removed.
 pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Streams, fence: i64) -> Ended {
     let Streams { requests, mut answers } = session;
+    let mut released = false;
     let grace = shared.config.grace();
     let began = Instant::now();
     let mut alive = began;
@@ -33,6 +37,10 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
     let mut more = true;
     let (why, renew) = loop {
         tokio::select! {
+            () = link.releasing().cancelled() => {
+                released = true;
+                break ("the host is removed".to_owned(), false);
+            }
             answer = answers.message() => match answer {
                 Ok(Some(answer)) => {
                     alive = Instant::now();
@@ -61,7 +69,10 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
             () = link.renewed() => break ("opened anew on request".to_owned(), true),
         }
     };
-    Ended { alive, why, renew, lived: alive > began }
+    if released {
+        release(shared, link, Streams { requests, answers }, fence).await;
+    }
+    Ended { alive, why, renew, lived: alive > began, released }
 }
 
 fn take(shared: &Arc<Shared>, link: &Arc<Link>, message: Option<Message>, now: Instant) {

@@ -1,6 +1,6 @@
 //! Hosts beyond one row: where agents are, fences, and what sessions write.
 
-use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
+use gyre_model::{Caller, Error, Result, Uuid, parse_uuid, time};
 use gyre_proto::agent::v1::HostFacts;
 use gyre_proto::host::v1::{Cluster, Host, HostStatus};
 use gyre_query::Change;
@@ -163,34 +163,4 @@ pub(crate) fn write_disconnected(conn: &mut Conn, uuid: Uuid, fence: i64, reason
         set_status(host, HostStatus::Disconnected, reason);
         Ok(true)
     })
-}
-
-/// Refuses an address that another host has.
-pub(crate) fn address_free(conn: &mut Conn, address: &str, except: Uuid) -> Result<()> {
-    let sql = Sql::new("SELECT uuid, name FROM host WHERE address = ").bind(address).sql(" AND uuid <> ").bind(except);
-    match conn.query_one(sql)? {
-        None => Ok(()),
-        Some(row) => {
-            Err(address_in_use(address).with("host_uuid", row.id(0)?.to_string()).with("host_name", row.text(1)?))
-        }
-    }
-}
-
-/// The address belongs to another host.
-fn address_in_use(address: &str) -> Error {
-    Error::new(
-        Kind::AlreadyExists,
-        "ADDRESS_IN_USE",
-        format!("the agent at {address} belongs to another host already: name another address, or remove that host"),
-    )
-    .violation("host.address", format!("must be of no other host, got {address:?}"))
-}
-
-/// Says what the unique index on addresses meant, where two calls met there.
-pub(crate) fn explain_address(error: Error, address: &str) -> Error {
-    let constraint = error.metadata().get("constraint");
-    if constraint.is_some_and(|name| name.contains("host_address") || name.contains("host.address")) {
-        return address_in_use(address);
-    }
-    error
 }

@@ -20,7 +20,8 @@ pub(super) async fn record(inner: Arc<Inner>, context: Context) -> Result<()> {
 /// Nothing is left of it, but for the fence that the agent may have seen.
 pub(super) async fn forget(inner: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    inner.sessions.retire(uuid);
+    // the agent may have bound itself to this host
+    inner.sessions.release(uuid).await;
     context.on_commit(move |conn, change| gyre_query::delete::<Host>(conn, change, uuid).map(drop));
     Ok(())
 }

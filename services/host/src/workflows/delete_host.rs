@@ -1,5 +1,6 @@
-//! Removing a host: nothing may come any more, then see again that nothing is there, then the row goes. What other tables have of
-//! the host alone (room on local primary storage) goes with the row.
+//! Removing a host: nothing may come any more, then see again that nothing is there, then its agent is let
+//! go, so that it can be added again, and the row goes. An agent that does not answer holds nothing up. What other tables have of the
+//! host alone (room on local primary storage) goes with the row.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub(super) async fn reopen(_: Arc<Inner>, context: Context) -> Result<()> {
 
 pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    inner.sessions.retire(uuid);
+    inner.sessions.release(uuid).await;
     context.on_commit(move |conn, change| {
         references::host_empty(conn, uuid)?;
         gyre_query::delete::<Host>(conn, change, uuid).map(drop)

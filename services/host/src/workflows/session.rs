@@ -38,7 +38,7 @@ pub(super) async fn await_session(inner: &Inner, host: Uuid, wanted: Wanted) -> 
         let news = status.wait_for(|status| {
             let refused = status.failed.as_ref().is_some_and(|error| !error.kind().retryable());
             status.up && (wanted == Wanted::Any || status.opened > before.opened)
-                || refused && status.failures > before.failures
+                || refused && (wanted == Wanted::Any || status.failures > before.failures)
         });
         let look_again = until.min(Instant::now() + LOOK_AGAIN);
         if let Ok(Ok(now)) = tokio::time::timeout_at(look_again, news).await {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod agents;
 mod hosts;
 mod placement;
 mod rows;

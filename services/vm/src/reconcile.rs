@@ -1,56 +1,72 @@
 //! Room that machines which are off still hold is given back.
 //!
-//! A machine that stops by itself is noted in its row first and its room given back after; who dies between leaves the room
-//! taken. This task has no input: it looks through the claims of machines that are off and not being worked on. Giving back is
-//! idempotent, and a start that runs at the same time reserves under the same claim only after its operation is durable, which
-//! is what "not being worked on" asks.
+//! A machine that stops by itself is noted in its row first; its room goes after. This task has no input: it looks through the
+//! claims of machines that are off, not being worked on, and owned by this instance, and asks for the workflow `settle-vm`, which
+//! gives the room back in the machine's lane: a start cannot take room while it does.
 
 use std::sync::Arc;
 
+use gyre_flow::Submit;
+use gyre_mesh::tasks::{Background, Status};
 use gyre_model::{Caller, Result, Uuid};
-use gyre_proto::host::v1::ReleasePlacementRequest;
+use gyre_proto::vm::v1::GetVmRequest;
 use gyre_store::Sql;
 
 use crate::Inner;
 
 /// Most claims in one look.
-const PAGE: usize = 500;
+const PAGE: usize = 1000;
+
+/// The task.
+pub(crate) struct Settle(pub Arc<Inner>);
 
 pub(crate) fn start(inner: &Arc<Inner>) {
-    let inner = Arc::clone(inner);
-    let tasks = inner.flow.tasks().clone();
-    tasks.spawn_until_stop("vm-placement", async move {
-        let mut tick = tokio::time::interval(inner.config.reconcile_period);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        tick.tick().await;
-        loop {
-            tick.tick().await;
-            if let Err(error) = release_leftovers(&inner).await {
-                tracing::warn!(%error, "cannot give room of stopped machines back");
-            }
-        }
-    });
+    let task = Settle(Arc::clone(inner));
+    inner.flow.tasks().background("vm-settle", inner.config.reconcile_period, inner.settle.clone(), task);
 }
 
-async fn release_leftovers(inner: &Inner) -> Result<()> {
-    let claims = inner
-        .store
-        .read("placement-leftovers", |conn| {
+impl Background for Settle {
+    async fn activate(&mut self) -> Status {
+        let mut status = Status::default();
+        let claims = match self.leftovers().await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for room that stopped machines hold");
+                return Status { errors: 1, ..status };
+            }
+        };
+        for claim in claims.into_iter().filter(|claim| self.0.mesh.owns(crate::NAME, *claim)) {
+            status.found += 1;
+            match self.settle(claim).await {
+                Ok(()) => status.changed += 1,
+                Err(error) => {
+                    status.errors += 1;
+                    tracing::warn!(vm = %claim, %error, "room of a stopped machine cannot be given back yet");
+                }
+            }
+        }
+        status
+    }
+}
+
+impl Settle {
+    async fn leftovers(&self) -> Result<Vec<Uuid>> {
+        let read = self.0.store.read("placement-leftovers", |conn| {
             let sql = Sql::new(format!(
                 "SELECT vm.uuid FROM vm JOIN host_placement ON host_placement.claim_uuid = vm.uuid \
                  WHERE vm.state IN ('STOPPED', 'DESTROYED') AND NOT EXISTS (SELECT 1 FROM operation \
                  WHERE operation.resource_uuid = vm.uuid AND operation.state IN ('QUEUED', 'RUNNING', 'UNDOING', 'STUCK')) \
-                 LIMIT {PAGE}"
+                 ORDER BY vm.uuid LIMIT {PAGE}"
             ));
-            conn.query(sql)?.iter().map(|row| row.id(0)).collect::<Result<Vec<Uuid>>>()
-        })
-        .await?;
-    for claim in claims {
-        if inner.mesh.owns(crate::NAME, claim) {
-            tracing::info!(vm = %claim, "room of a stopped machine is given back");
-            let request = ReleasePlacementRequest { claim_uuid: claim.to_string() };
-            inner.placement().release_placement(Caller::system().request(request)).await?;
-        }
+            conn.query(sql)?.iter().map(|row| row.id(0)).collect()
+        });
+        read.await
     }
-    Ok(())
+
+    async fn settle(&self, vm: Uuid) -> Result<()> {
+        let input = GetVmRequest { uuid: vm.to_string() };
+        let submit =
+            Submit { caller: Caller::system(), workflow: "settle-vm", resource: vm, request_id: "", input: &input };
+        self.0.flow.submit(submit, |_, _| Ok(())).await.map(|_| ())
+    }
 }

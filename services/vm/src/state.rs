@@ -61,6 +61,16 @@ pub const STATES: [VmState; 10] = [
     VmState::Unknown,
 ];
 
+/// States that an operation makes at its begin and leaves at its end.
+pub const ON_ITS_WAY: [VmState; 6] = [
+    VmState::Creating,
+    VmState::Starting,
+    VmState::Stopping,
+    VmState::Rebooting,
+    VmState::Destroying,
+    VmState::Expunging,
+];
+
 /// The state after an event; nothing where the event is refused (or, of what hosts say, ignored).
 pub fn next(state: VmState, event: Event) -> Option<VmState> {
     use VmState as S;

@@ -19,28 +19,30 @@ pub fn wrong_state(vm: &Vm, event: Event) -> Error {
     .with("state", state::name(vm.state()))
 }
 
-/// Moves a machine by an event, with further changes to its row. Answers the row before and after.
+/// Moves a machine by an event, with further changes to its row.
 pub fn vm_move(
     conn: &mut Conn,
     change: &Change,
     uuid: Uuid,
     event: Event,
     further: impl FnOnce(&mut Vm),
-) -> Result<(Vm, Vm)> {
+) -> Result<()> {
     let before: Vm = gyre_query::get(conn, &Caller::system(), uuid)?;
     let to = state::next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
     let mut vm = before.clone();
     vm.set_state(to);
     vm.state_reason.clear();
     further(&mut vm);
-    let after = if vm == before { before.clone() } else { gyre_query::update(conn, change, &vm)? };
-    Ok((before, after))
+    if vm != before {
+        gyre_query::update(conn, change, &vm)?;
+    }
+    Ok(())
 }
 
-/// Puts a machine back into the state that it had. One that is not there any more is fine.
+/// Puts a machine back into the state that it had, from one on its way. One that is not there any more is fine.
 pub fn vm_restore(conn: &mut Conn, change: &Change, uuid: Uuid, to: VmState) -> Result<()> {
     if let Some(mut vm) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)?
-        && vm.state() != to
+        && state::ON_ITS_WAY.contains(&vm.state())
     {
         vm.set_state(to);
         gyre_query::update(conn, change, &vm)?;

@@ -130,7 +130,12 @@ impl OperationApi {
                     match client.watch_operation(request).await {
                         Ok(response) => {
                             let mut stream = response.into_inner();
-                            while let Ok(Some(next)) = stream.message().await {
+                            loop {
+                                let next = tokio::select! {
+                                    next = stream.message() => next,
+                                    () = out.closed() => return Ok(()),
+                                };
+                                let Ok(Some(next)) = next else { break };
                                 let end = ended(next.state());
                                 if out.send(Ok(next)).await.is_err() || end {
                                     return Ok(());
@@ -266,7 +271,8 @@ impl OperationService for OperationApi {
         // answer a little before the caller stops listening
         let deadline =
             gyre_mesh::context::deadline().map(|deadline| Instant::from_std(deadline) - Duration::from_millis(50));
-        let until = [timeout.map(|timeout| Instant::now() + timeout), deadline].into_iter().flatten().min();
+        let until =
+            [timeout.and_then(|timeout| Instant::now().checked_add(timeout)), deadline].into_iter().flatten().min();
         Ok(Response::new(self.wait(caller, uuid, until).await?))
     }
 

@@ -263,12 +263,23 @@ impl Context {
                     _ => Err(Error::new(Kind::Cancelled, "CANCELLED", format!("operation {uuid} was cancelled"))),
                 };
             }
+            if last.state() == OperationState::Stuck {
+                return Err(Error::unavailable(
+                    "OPERATION_STUCK",
+                    format!("operation {uuid} is stuck and looked after again"),
+                ));
+            }
             let request = self.stream_request(WatchOperationRequest { uuid: uuid.clone() });
             match client.watch_operation(request).await {
                 Ok(response) => {
                     let mut stream = response.into_inner();
+                    lost += 1;
                     while let Ok(Some(next)) = stream.message().await {
                         lost = 0;
+                        if next.state() == OperationState::Stuck {
+                            last = next;
+                            break;
+                        }
                         let doing = next.steps.iter().find(|step| step.state() == OperationStepState::Running);
                         self.progress(next.percent, doing.map(|step| step.message.clone()).unwrap_or_default());
                         last = next;

@@ -1,11 +1,14 @@
 //! Working a lane, and running an operation: forward through its steps, or back.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Kind, Result, Uuid, parse_uuid, time};
-use gyre_proto::common::v1::{Operation, OperationState, OperationStepState};
+use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql, Value};
 
@@ -22,6 +25,15 @@ use crate::{metrics, request};
 const UNDO_RETRY: Retry = Retry { attempts: 6, first_ms: 100 };
 /// How a step past the point of no return is tried again before the operation rests as `STUCK`.
 const LAST_RETRY: Retry = Retry { attempts: 10, first_ms: 100 };
+
+/// The wait after a fault that is not the operation's own.
+const AFTER_FAULT: Duration = Duration::from_secs(2);
+/// How long an undo, or a step past the point of no return, may take before it is tried again.
+const NO_END: Duration = Duration::from_secs(600);
+/// How long changes stay in the log, in microseconds: 90 days.
+const CHANGES_KEPT: i64 = 90 * 24 * 3600 * 1_000_000;
+/// How often a commit that met another change of the same rows is tried again.
+const CONFLICTS: u32 = 20;
 
 /// Why an operation is not worked on here any more although it has not ended: another instance has it, or this one stops.
 #[derive(Debug)]
@@ -41,17 +53,35 @@ pub(crate) fn enqueue(flow: &Arc<Inner>, record: Record) {
     metrics::lanes(flow.service, flow.lanes.depth());
 }
 
+/// Goes on with an operation that holds its resource already: it was running, or rests as stuck. It does not stand in the lane,
+/// where what waits for it could stand before it; the index lets nothing else run meanwhile.
+pub(crate) fn resume(flow: &Arc<Inner>, record: Record) {
+    let Some(uuid) = parse_uuid(&record.operation.uuid) else { return };
+    if flow.live.add(uuid, record).is_some() {
+        let worker = Arc::clone(flow);
+        flow.tasks.spawn("resumed-operation", async move { work(&worker, uuid).await });
+    }
+}
+
 async fn work_lane(flow: &Arc<Inner>, resource: Uuid) {
     while let Some(uuid) = flow.lanes.head(resource) {
-        if let Some(live) = flow.live.get(uuid)
-            && let Err(Interrupted(why)) = run(flow, uuid, &live).await
-        {
-            tracing::info!(operation = %uuid, %resource, %why, "operation left to its owner");
-        }
-        flow.live.remove(uuid);
+        work(flow, uuid).await;
         flow.lanes.pop(resource);
         metrics::lanes(flow.service, flow.lanes.depth());
     }
+}
+
+/// Works on one operation as far as it goes here. A step that panics leaves the operation to be taken up again, and its lane to
+/// those behind it.
+async fn work(flow: &Arc<Inner>, uuid: Uuid) {
+    if let Some(live) = flow.live.get(uuid) {
+        match AssertUnwindSafe(run(flow, uuid, &live)).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(Interrupted(why))) => tracing::info!(operation = %uuid, %why, "operation left to its owner"),
+            Err(_) => tracing::error!(operation = %uuid, "a step panicked; its operation is taken up again"),
+        }
+    }
+    flow.live.remove(uuid);
 }
 
 fn stopping(flow: &Inner) -> std::result::Result<(), Interrupted> {
@@ -73,6 +103,7 @@ async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> std::result::Re
         live.cancel.cancel();
     }
     let workflow = flow.registry.get(&record.operation.workflow).map_err(Interrupted)?;
+    by_name(&workflow, &mut record.operation);
     let began = record.operation.create_time.as_ref().map_or_else(time::now_micros, time::to_micros);
     let shared = Arc::new(Shared::new(Arc::clone(flow), Arc::clone(live), record).map_err(Interrupted)?);
     shared.change(|_| ());
@@ -86,6 +117,23 @@ async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> std::result::Re
     );
     let run = Run { flow, shared: Arc::clone(&shared), workflow, began };
     propagate::in_trace(&trace, span, run.drive()).await
+}
+
+/// Lays the recorded steps out as the definition has them now: it may have changed since the operation began.
+fn by_name(workflow: &Workflow, operation: &mut Operation) {
+    let mut recorded = std::mem::take(&mut operation.steps);
+    for named in &workflow.definition.steps {
+        let step = match recorded.iter().position(|step| step.name == named.step) {
+            Some(at) => recorded.remove(at),
+            None => OperationStep {
+                name: named.step.clone(),
+                state: OperationStepState::Pending.into(),
+                message: named.label.clone().unwrap_or_default(),
+                ..OperationStep::default()
+            },
+        };
+        operation.steps.push(step);
+    }
 }
 
 /// Waits until no other operation runs on the resource, and makes this one run.
@@ -109,7 +157,10 @@ async fn wait_for_turn(flow: &Arc<Inner>, uuid: Uuid, record: Record) -> std::re
             Ok(Some(record)) => return Ok(record),
             Ok(None) => {}
             Err(error) if error.reason() == "FENCED" => return Err(Interrupted(error)),
-            Err(error) => tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn"),
+            Err(error) => {
+                tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn");
+                tokio::time::sleep(AFTER_FAULT).await;
+            }
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -148,6 +199,9 @@ impl Run<'_> {
             self.back(error, back).await?;
         }
         let operation = self.shared.state.lock().operation.clone();
+        if operation.state() == OperationState::Stuck {
+            return Ok(());
+        }
         let took = Duration::from_micros(u64::try_from(time::now_micros() - self.began).unwrap_or(0));
         metrics::ended(&operation.workflow, operation.state().as_str_name(), took);
         tracing::info!(state = operation.state().as_str_name(), ?took, "operation ended");
@@ -234,7 +288,7 @@ impl Run<'_> {
             let left = self.time_left();
             let work = run_step(step, self.context(at, false), &named.step);
             let result = if past {
-                work.await
+                tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(&named.step)))
             } else {
                 tokio::select! {
                     biased;
@@ -342,6 +396,13 @@ impl Run<'_> {
             Err(error) => {
                 tracing::error!(%error, "the last rows of an undo were refused");
                 self.shared.state.lock().pending.clear();
+                // what they belong to is not undone: the next time begins from there
+                self.shared.change(|operation| {
+                    for step in operation.steps.iter_mut().take(last.unwrap_or(0) + 1) {
+                        step.set_state(OperationStepState::Failed);
+                    }
+                    operation.end_time = None;
+                });
                 self.rest(None).await
             }
         }
@@ -353,7 +414,7 @@ impl Run<'_> {
             stopping(self.flow)?;
             let span = tracing::info_span!("undo", step = %name);
             let work = tracing::Instrument::instrument(undo(self.context(at, true)), span);
-            match work.await {
+            match tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(name))) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.reason() == "FENCED" => return Err(Interrupted(error)),
                 Err(error) => {
@@ -383,7 +444,15 @@ impl Run<'_> {
     /// The last commit, after which whoever watches is told how it ended, exactly as it stands in the database.
     async fn end(&self, name: &'static str) -> Result<()> {
         let uuid = self.shared.uuid;
+        let may_be_cancelled = {
+            let state = self.shared.state.lock();
+            state.operation.state() == OperationState::Succeeded && !self.past(&state.operation)
+        };
         let read = move |conn: &mut Conn| {
+            // a cancel that was accepted before this commit is kept
+            if may_be_cancelled && record::is_cancelled(conn, uuid)? {
+                return Err(cancelled());
+            }
             let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
             found.into_iter().next().ok_or_else(|| Error::internal("an operation went away under its own commit"))
         };
@@ -404,8 +473,14 @@ impl Run<'_> {
         T: Send + 'static,
         F: Fn(&mut Conn, &Change) -> Result<T> + Clone + Send + 'static,
     {
+        let mut conflicts = 0;
         loop {
             match self.shared.commit(name, write.clone()).await {
+                // another change of the same rows came first; the closures read them again
+                Err(error) if error.kind() == Kind::Aborted && error.reason() != "FENCED" && conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    tokio::time::sleep(Duration::from_millis(5 * u64::from(conflicts))).await;
+                }
                 Err(error) if error.kind() == Kind::Unavailable && self.flow.may_start().is_ok() => {
                     tracing::warn!(%error, "an operation waits for the database");
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -419,6 +494,10 @@ impl Run<'_> {
 async fn run_step(step: &Step, context: Context, name: &str) -> Result<()> {
     let span = tracing::info_span!("step", step = %name);
     tracing::Instrument::instrument((step.run)(context), span).await
+}
+
+fn no_end(step: &str) -> Error {
+    Error::new(Kind::DeadlineExceeded, "STEP_TIMEOUT", format!("step {step} did not end within {NO_END:?}"))
 }
 
 fn cancelled() -> Error {
@@ -437,7 +516,9 @@ pub(crate) async fn tidy(flow: &Inner, keep: Duration) -> Result<usize> {
                 .bind(service)
                 .sql(" AND end_time < ")
                 .bind(Value::time(ended));
-            Ok(conn.execute(requests)? + conn.execute(operations)?)
+            // the log is everybody's, and deleting what is old twice does no harm
+            let log = Sql::new("DELETE FROM change_log WHERE time < ").bind(Value::time(now - CHANGES_KEPT));
+            Ok(conn.execute(requests)? + conn.execute(operations)? + conn.execute(log)?)
         })
         .await
 }

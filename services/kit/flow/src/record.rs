@@ -45,7 +45,7 @@ pub(crate) fn fenced() -> Error {
 pub fn busy(conn: &mut Conn, resource: Uuid) -> Result<bool> {
     let sql = Sql::new("SELECT 1 FROM operation WHERE resource_uuid = ")
         .bind(resource)
-        .sql(" AND state IN ('QUEUED', 'RUNNING', 'UNDOING') LIMIT 1");
+        .sql(" AND state IN ('QUEUED', 'RUNNING', 'UNDOING', 'STUCK') LIMIT 1");
     Ok(conn.query_one(sql)?.is_some())
 }
 
@@ -143,6 +143,12 @@ pub(crate) fn load(conn: &mut Conn, uuid: Uuid) -> Result<Option<Record>> {
         _ => return Err(Error::internal(format!("the findings of operation {uuid} cannot be read"))),
     };
     Ok(Some(Record { operation, input: row.bytes(0)?.to_vec(), vars, admin: row.bool(2)?, cancel: row.bool(3)? }))
+}
+
+/// Whether somebody asked the operation to stop.
+pub(crate) fn is_cancelled(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
+    let row = conn.query_one(Sql::new("SELECT cancel FROM operation_work WHERE operation_uuid = ").bind(uuid))?;
+    row.map_or(Ok(false), |row| row.bool(0))
 }
 
 /// Remembers that an operation should stop. False where it is ended.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Result, parse_uuid, time};
-use gyre_proto::common::v1::Operation;
+use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_store::{Sql, Value};
 
 use crate::record::{self, UNFINISHED};
@@ -83,7 +83,9 @@ async fn scan(flow: &Arc<Inner>) -> Result<()> {
     for operation in orphans(flow).await? {
         let uuids = (parse_uuid(&operation.uuid), parse_uuid(&operation.resource_uuid));
         let (Some(uuid), Some(resource)) = uuids else { continue };
-        if flow.live.has(uuid) || !flow.mesh.owns(flow.service, resource) {
+        // what this very instance left is its own to end, whoever owns the resource by now
+        let mine = operation.instance_uuid == me.to_string();
+        if flow.live.has(uuid) || !(mine || flow.mesh.owns(flow.service, resource)) {
             continue;
         }
         let seen = operation.fence;
@@ -97,7 +99,11 @@ async fn scan(flow: &Arc<Inner>) -> Result<()> {
             Ok(Some(record)) => {
                 tracing::info!(operation = %uuid, %resource, fence = record.operation.fence, "operation taken over");
                 metrics::taken(flow.service);
-                engine::enqueue(flow, record);
+                if record.operation.state() == OperationState::Queued {
+                    engine::enqueue(flow, record);
+                } else {
+                    engine::resume(flow, record);
+                }
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(operation = %uuid, %error, "cannot take an operation over"),

@@ -113,7 +113,8 @@ where
     F: FnOnce(&mut Conn, &Change) -> Result<R> + Send + 'static,
 {
     let wish = Wish::new(&caller, method, request_id, request);
-    store
+    let again = wish.clone();
+    let outcome = store
         .write(method, move |conn| match wish.look_up(conn)? {
             Before::Response(bytes) => R::decode(bytes.as_slice()).map_err(Error::internal),
             Before::Operation(_) => Err(Error::internal("a call that writes rows answered an operation before")),
@@ -123,5 +124,16 @@ where
                 Ok(response)
             }
         })
-        .await
+        .await;
+    match outcome {
+        // the same call beside this one was first, and has committed by now
+        Err(error) if error.kind() == Kind::AlreadyExists => {
+            let before = store.write(method, move |conn| match again.look_up(conn)? {
+                Before::Response(bytes) => R::decode(bytes.as_slice()).map(Some).map_err(Error::internal),
+                Before::New | Before::Operation(_) => Ok(None),
+            });
+            before.await?.ok_or(error)
+        }
+        outcome => outcome,
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Caller, Error, Result, Uuid, time};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
 use gyre_proto::Message;
 use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
 use gyre_query::Change;
@@ -85,6 +85,7 @@ impl Flow {
         };
         let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
         let change = Change::of(submit.caller, uuid);
+        let again = wish.clone();
         let outcome = inner
             .store
             .write("submit-operation", move |conn| match wish.look_up(conn)? {
@@ -103,7 +104,21 @@ impl Flow {
                     Ok(Outcome::New(Box::new(record)))
                 }
             })
-            .await?;
+            .await;
+        let outcome = match outcome {
+            // the same call beside this one was first, and has committed by now
+            Err(error) if error.kind() == Kind::AlreadyExists => {
+                let before = inner.store.write("submit-again", move |conn| match again.look_up(conn)? {
+                    Before::Operation(uuid) => record::load(conn, uuid),
+                    Before::New | Before::Response(_) => Ok(None),
+                });
+                match before.await? {
+                    Some(record) => Outcome::Before(Box::new(record.operation)),
+                    None => return Err(error),
+                }
+            }
+            outcome => outcome?,
+        };
         match outcome {
             Outcome::Before(operation) => {
                 let live = gyre_model::parse_uuid(&operation.uuid).and_then(|uuid| inner.live.get(uuid));

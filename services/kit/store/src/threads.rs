@@ -40,6 +40,8 @@ pub(crate) struct Job {
     name: &'static str,
     around: Around,
     run: Run,
+    /// Whether whoever asked has gone.
+    abandoned: Box<dyn Fn() -> bool + Send>,
     refuse: Box<dyn FnOnce(Error) -> Finish + Send>,
 }
 
@@ -67,7 +69,7 @@ impl Job {
     {
         // Either the closure runs and its finisher answers, or it is refused and the refusal does: both hold the same sender.
         let answer = Arc::new(Mutex::new(Some(answer)));
-        let refused = Arc::clone(&answer);
+        let (refused, waiting) = (Arc::clone(&answer), Arc::clone(&answer));
         let send = |answer: &Mutex<Option<oneshot::Sender<Result<T>>>>, result: Result<T>| {
             if let Some(answer) = answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 // whoever asked may have gone
@@ -86,6 +88,10 @@ impl Job {
                 };
                 let finish: Finish = Box::new(move |commit: Result<()>| send(&answer, commit.and(result)));
                 (outcome, finish)
+            }),
+            abandoned: Box::new(move || {
+                let answer = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                answer.as_ref().is_some_and(oneshot::Sender::is_closed)
             }),
             refuse: Box::new(move |error| Box::new(move |_| send(&refused, Err(error)))),
         }
@@ -155,8 +161,15 @@ impl Queue {
         Self(Arc::new(Mutex::new(jobs)))
     }
 
+    /// The next job that somebody still waits for.
     fn next(&self) -> Option<Job> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let job = jobs.recv().ok()?;
+            if !(job.abandoned)() {
+                return Some(job);
+            }
+        }
     }
 
     /// Those that wait already and fit into the same commit.
@@ -351,7 +364,7 @@ impl Opener {
                 let mut conn = Conn { inner: Inner::Sqlite(inner), lost: false };
                 conn.batch(
                     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;",
+                     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA case_sensitive_like = ON;",
                 )?;
                 if !writes {
                     conn.batch("PRAGMA query_only = ON")?;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use gyre_model::{Caller, Error, Result, Uuid, parse_uuid};
 use gyre_proto::agent::v1::MachineState;
-use gyre_proto::host::v1::ReleasePlacementRequest;
 use gyre_proto::vm::v1::machine_report_service_server::MachineReportService;
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse, Vm, VmState};
 use gyre_query::Change;
@@ -50,8 +49,7 @@ impl Api {
         let Some(after) = after else { return Ok(false) };
         tracing::info!(vm = %uuid, state = state::name(after.state()), reason, "machine changed on its host");
         if after.state() == VmState::Stopped {
-            let request = ReleasePlacementRequest { claim_uuid: uuid.to_string() };
-            self.inner.placement().release_placement(Caller::system().request(request)).await?;
+            self.inner.settle.activate();
         }
         Ok(true)
     }

@@ -77,11 +77,15 @@ fn complete(conn: &mut Conn, caller: &Caller, mut vm: Vm) -> Result<Vm> {
             format!("must be 0 or at least {}, got {}", image.size_bytes, vm.root_volume_bytes),
         ));
     }
-    for network in &vm.l3_network_uuids {
-        let _: L3Network = named(conn, caller, "vm.l3_network_uuids", network, "L3_NETWORK_NOT_FOUND")?;
+    // UUIDs as the resources have them, however the caller wrote them
+    for (network, nic) in vm.l3_network_uuids.iter_mut().zip(&mut vm.nics) {
+        let found: L3Network = named(conn, caller, "vm.l3_network_uuids", network, "L3_NETWORK_NOT_FOUND")?;
+        network.clone_from(&found.uuid);
+        nic.l3_network_uuid = found.uuid;
     }
     if !vm.cluster_uuid.is_empty() {
-        let _: Cluster = named(conn, caller, "vm.cluster_uuid", &vm.cluster_uuid, "CLUSTER_NOT_FOUND")?;
+        let found: Cluster = named(conn, caller, "vm.cluster_uuid", &vm.cluster_uuid, "CLUSTER_NOT_FOUND")?;
+        vm.cluster_uuid = found.uuid;
     }
     if !vm.host_uuid.is_empty() {
         let host: Host = named(conn, caller, "vm.host_uuid", &vm.host_uuid, "HOST_NOT_FOUND")?;
@@ -132,16 +136,12 @@ impl Api {
         let submit = Submit { caller, workflow, resource: uuid, request_id, input };
         self.inner
             .flow
-            .submit(submit, move |conn, change| {
-                let _: Vm = gyre_query::get(conn, &caller, uuid)?;
+            .submit(submit, move |conn, _| {
+                let vm: Vm = gyre_query::get(conn, &caller, uuid)?;
                 // what waits before this may change the state: then the first step looks when its turn comes
-                if !gyre_flow::busy(conn, uuid)? {
-                    let vm: Vm = gyre_query::get(conn, &caller, uuid)?;
-                    if crate::state::next(vm.state(), event).is_none() {
-                        return Err(store::wrong_state(&vm, event));
-                    }
+                if !gyre_flow::busy(conn, uuid)? && crate::state::next(vm.state(), event).is_none() {
+                    return Err(store::wrong_state(&vm, event));
                 }
-                let _ = change;
                 Ok(())
             })
             .await

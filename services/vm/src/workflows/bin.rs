@@ -14,7 +14,7 @@ use crate::state::Event;
 use crate::store::vm_move;
 
 pub(super) async fn begin_destroy(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Destroy).await.map(|_| ())
+    begin(&context, Event::Destroy).await
 }
 
 /// Shuts a machine down that was not off.
@@ -32,21 +32,19 @@ pub(super) async fn bin(inner: Arc<Inner>, context: Context) -> Result<()> {
         let binned = |vm: &mut Vm| {
             vm.destroy_time.get_or_insert_with(time::now);
         };
-        vm_move(conn, change, uuid, Event::Binned, binned).map(|_| ())
+        vm_move(conn, change, uuid, Event::Binned, binned)
     });
     Ok(())
 }
 
 pub(super) async fn recover(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| {
-        vm_move(conn, change, uuid, Event::Recover, |vm| vm.destroy_time = None).map(|_| ())
-    });
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Recover, |vm| vm.destroy_time = None));
     Ok(())
 }
 
 pub(super) async fn begin_expunge(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Expunge).await.map(|_| ())
+    begin(&context, Event::Expunge).await
 }
 
 pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {

@@ -144,7 +144,8 @@ async fn root_volume(inner: &Inner, context: &Context, vm: &Vm, place: &ReserveP
         cluster_uuid: place.cluster_uuid.clone(),
         image_uuid: vm.image_uuid.clone(),
         size_bytes: vm.root_volume_bytes,
-        request_id: format!("{}/{}", context.key(), place.host_uuid),
+        // the volume's UUID makes a repeat known; an id would answer an attempt that failed before
+        request_id: String::new(),
     };
     let operation = inner.volumes().create_root_volume(context.request(request, CALL)).await?.into_inner();
     context.await_operation("storage", operation).await.map(|_| ())
@@ -161,7 +162,7 @@ pub(super) async fn delete_root_volume(inner: &Inner, context: &Context, vm: &Vm
     if vm.root_volume_uuid.is_empty() {
         return Ok(());
     }
-    let request = DestroyVolumeRequest { volume_uuid: vm.root_volume_uuid.clone(), request_id: context.key() };
+    let request = DestroyVolumeRequest { volume_uuid: vm.root_volume_uuid.clone(), request_id: String::new() };
     let operation = match inner.volumes().destroy_volume(context.request(request, CALL)).await.map_err(Error::from) {
         Ok(response) => response.into_inner(),
         Err(error) if gone(&error) => return Ok(()),

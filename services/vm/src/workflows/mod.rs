@@ -21,6 +21,7 @@ pub(crate) const DEFINITIONS: &[&str] = &[
     include_str!("destroy-vm.yaml"),
     include_str!("recover-vm.yaml"),
     include_str!("expunge-vm.yaml"),
+    include_str!("settle-vm.yaml"),
 ];
 
 /// The steps.
@@ -46,6 +47,7 @@ pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
         .without_undo("destroy-volume", inner, bin::destroy_volume)
         .without_undo("release-addresses", inner, create::release_addresses)
         .without_undo("forget", inner, bin::forget)
+        .without_undo("settle", inner, power::settle)
 }
 
 /// The machine that an operation works on.

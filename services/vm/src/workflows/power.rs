@@ -24,7 +24,7 @@ use crate::store::{vm_move, vm_restore, wrong_state};
 const PLUG: Duration = Duration::from_secs(60);
 
 /// Moves the machine by the event that begins an operation, and remembers where it came from.
-pub(super) async fn begin(context: &Context, event: Event) -> Result<Vm> {
+pub(super) async fn begin(context: &Context, event: Event) -> Result<()> {
     let uuid = context.resource_uuid();
     let before = vm(context).await?;
     let to = next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
@@ -33,8 +33,7 @@ pub(super) async fn begin(context: &Context, event: Event) -> Result<Vm> {
         let from = if before.state() == to { VmState::Unknown } else { before.state() };
         context.set("before", &i32::from(from))?;
     }
-    let (_, after) = context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await?;
-    Ok(after)
+    context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await
 }
 
 /// Puts the machine back into the state from which the operation took it.
@@ -47,15 +46,15 @@ pub(super) async fn restore(_: Arc<Inner>, context: Context) -> Result<()> {
 }
 
 pub(super) async fn begin_start(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Start).await.map(|_| ())
+    begin(&context, Event::Start).await
 }
 
 pub(super) async fn begin_stop(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Stop).await.map(|_| ())
+    begin(&context, Event::Stop).await
 }
 
 pub(super) async fn begin_reboot(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Reboot).await.map(|_| ())
+    begin(&context, Event::Reboot).await
 }
 
 /// Takes room on the host that holds the root volume.
@@ -130,7 +129,7 @@ pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     context.on_commit(move |conn, change| {
         let filled = |vm: &mut Vm| fill_in(vm, &addresses, &place);
-        vm_move(conn, change, uuid, Event::Running, filled).map(|_| ())
+        vm_move(conn, change, uuid, Event::Running, filled)
     });
     Ok(())
 }
@@ -176,8 +175,16 @@ pub(super) async fn stop(inner: Arc<Inner>, context: Context) -> Result<()> {
 pub(super) async fn release(inner: Arc<Inner>, context: Context) -> Result<()> {
     release_room(&inner, &context).await?;
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Off, |_| ()).map(|_| ()));
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Off, |_| ()));
     Ok(())
+}
+
+/// Gives back the room of a machine that went off by itself. In the machine's lane, so that no start takes room meanwhile.
+pub(super) async fn settle(inner: Arc<Inner>, context: Context) -> Result<()> {
+    match vm_if_any(&context).await?.map(|vm| vm.state()) {
+        Some(VmState::Stopped | VmState::Destroyed) => release_room(&inner, &context).await,
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn reboot(inner: Arc<Inner>, context: Context) -> Result<()> {
@@ -189,6 +196,6 @@ pub(super) async fn reboot(inner: Arc<Inner>, context: Context) -> Result<()> {
     let work = Work::RebootMachine(RebootMachine { machine, force: request.force, grace_seconds });
     context.run_task(host, work, limit(grace_seconds) + inner.config.start_limit).await?;
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Running, |_| ()).map(|_| ()));
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Running, |_| ()));
     Ok(())
 }

@@ -24,7 +24,7 @@
 //! 8. Progress is told to watchers from memory and is not written.
 //!
 //! What stops each race: two submits (the lane, then the index), two takers (the compare-and-set of the fence), a submit twice
-//! with one request id (the primary key of `request`), a cancel against the end (the last commit's fence and state).
+//! with one request id (the primary key of `request`), a cancel against the end (the last commit reads whether one was accepted).
 
 mod api;
 mod context;

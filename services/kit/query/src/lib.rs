@@ -14,6 +14,7 @@ pub mod filter;
 pub mod mask;
 pub mod order;
 pub mod read;
+pub mod request;
 pub mod table;
 pub mod write;
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::Operation;
-use gyre_proto::host::v1::Host;
+use gyre_proto::host::v1::{Host, HostState};
 use gyre_proto::storage::v1::{CreateRootVolumeRequest, PrimaryStorage, Volume, VolumeState, VolumeType};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
@@ -82,6 +82,10 @@ pub(crate) fn settle(conn: &mut Conn, change: &Change, uuid: Uuid, from: &[Prima
 /// Writes a new data volume.
 pub(crate) fn insert_data(conn: &mut Conn, change: &Change, asked: Volume, uuid: Uuid) -> Result<()> {
     let host: Host = gyre_query::get(conn, &SYSTEM, uuid_of("volume.host_uuid", &asked.host_uuid)?)?;
+    if host.state() != HostState::Enabled {
+        let text = format!("host {} ({}) takes nothing new: name another, or enable it", host.uuid, host.name);
+        return Err(Error::new(Kind::FailedPrecondition, "HOST_DISABLED", text));
+    }
     let named = opt_uuid("volume.primary_storage_uuid", &asked.primary_storage_uuid)?;
     let from = candidates(conn, uuid_of("cluster_uuid", &host.cluster_uuid)?, named)?;
     let mut volume = Volume {

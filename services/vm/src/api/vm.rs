@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use gyre_flow::{Submit, once};
 use gyre_mesh::serve::caller;
-use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1 as agent;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::host::v1::{Cluster, Host, ReadConsoleRequest, WriteConsoleRequest};
@@ -21,6 +21,8 @@ use gyre_proto::vm::v1::{
 use gyre_proto::{ListRequest, Message};
 use gyre_store::Conn;
 use tonic::{Request, Response, Status};
+
+use gyre_query::request::named;
 
 use super::{Api, given, new_uuid, uuid};
 use crate::state::Event;
@@ -94,24 +96,6 @@ fn complete(conn: &mut Conn, caller: &Caller, mut vm: Vm) -> Result<Vm> {
         }
     }
     Ok(vm)
-}
-
-/// Something that a request names.
-fn named<R: gyre_proto::Resource>(
-    conn: &mut Conn,
-    caller: &Caller,
-    field: &str,
-    text: &str,
-    reason: &'static str,
-) -> Result<R> {
-    let found = match parse_uuid(text) {
-        Some(uuid) => gyre_query::find::<R>(conn, caller, uuid)?,
-        None => None,
-    };
-    found.ok_or_else(|| {
-        Error::new(Kind::NotFound, reason, format!("there is no {} {text}", R::KIND))
-            .violation(field, format!("must name a {} that is there, got {text}", R::KIND))
-    })
 }
 
 /// The hardware address of an interface: locally administered, from its UUID.

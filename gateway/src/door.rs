@@ -55,7 +55,7 @@ impl ApiArgs {
         }
         let listener = TcpListener::bind(self.api_listen)
             .await
-            .with_context(|| format!("cannot listen on {} (--api-listen)", self.api_listen))?;
+            .with_context(|| format!("cannot listen on {}: choose another address", self.api_listen))?;
         Ok((listener, GatewayConfig { tls, limits: self.limits.clone() }))
     }
 }

@@ -8,11 +8,13 @@
 
 mod field_mask;
 pub mod json;
+mod timestamp;
 
 pub use field_mask::FieldMask;
-pub use pbjson_types::{Duration, Timestamp};
+pub use pbjson_types::Duration;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
+pub use timestamp::Timestamp;
 
 /// The encoded `FileDescriptorSet` of all packages, with comments and options.
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gyre.binpb"));

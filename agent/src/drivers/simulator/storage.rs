@@ -141,8 +141,8 @@ impl Storage for SimStorage {
             Some(kept) if same_host => {
                 world.images.insert((folder.to_owned(), image, Stage::Cached), kept);
             }
-            None if same_host => return Err(crate::images::missing(image, source)),
-            // nothing is moved between hosts: what the image is like does not matter here
+            // Nothing is moved between hosts: what the image is like does not matter here. And one that this process does not know
+            // was there before it started.
             _ => {
                 world.cached.insert((folder.to_owned(), image));
             }

@@ -4,7 +4,7 @@
 //! images. A lock on it keeps a second `gyre up` from the same machines.
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use gyre_mesh::config::{ProcessArgs, TelemetryArgs};
 use gyre_mesh::telemetry;
 use gyre_node::{Node, NodeConfig};
 use gyre_proto::storage::v1::ImageFormat;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::UpArgs;
 use super::demo::{self, DemoSetup};
@@ -39,12 +40,38 @@ impl Folders {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).with_context(|| {
             format!("cannot make the data folder {}: choose another with --data-dir", root.display())
         })?;
+        // The database holds the keys that tokens are signed with: nothing in here is for others, whoever made the folder.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        for name in ["gyre.db", "gyre.db-wal", "gyre.db-shm"] {
+            let file = root.join(name);
+            if file.exists() {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))
+                    .with_context(|| format!("cannot close {} to others", file.display()))?;
+            }
+        }
         let path = root.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!("another `gyre up` runs on {}: stop it, or choose another folder with --data-dir", root.display());
         }
         Ok(Self { root, _lock: lock })
+    }
+
+    /// Remembers whether the host in this folder is simulated: machines of one kind mean nothing to the other.
+    fn is_for(&self, simulated: bool) -> Result<()> {
+        let path = self.at("host-kind");
+        let kind = if simulated { "simulated" } else { "real" };
+        match std::fs::read_to_string(&path) {
+            Ok(before) if before.trim() == kind => Ok(()),
+            Ok(before) => bail!(
+                "the host in {} is {}, and this start would make it {kind}: {}, or choose another folder with --data-dir",
+                self.root.display(),
+                before.trim(),
+                if simulated { "leave out --simulated (QEMU must be installed)" } else { "add --simulated" }
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(std::fs::write(&path, kind)?),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -86,25 +113,37 @@ async fn serve(args: UpArgs) -> Result<()> {
             true
         }
     };
+    folders.is_for(simulated)?;
     let admin_file = folders.at("admin.json");
     let mut config = NodeConfig::embedded(&folders.at("gyre.db"), args.listen);
     config.process = ProcessArgs { metrics_listen: args.metrics_listen, telemetry, ..config.process };
     config.admin_file = Some(admin_file.clone());
     config.agent = Some(agent(&args, &folders, simulated)?);
     let node = Node::start(config).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let endpoint = format!("http://{}", node.address());
     ui.say(&format!("Gyre answers at {endpoint} (gRPC and HTTP/JSON; open it in a browser to try calls)"));
     ui.say(&format!("sign-in file: {}", admin_file.display()));
     let sign_in: SignIn = read_secret(&admin_file)?.ok_or_else(|| {
         Failure::general(format!("the sign-in file {} is gone; its password cannot be read back", admin_file.display()))
     })?;
-    if args.demo
-        && let Err(error) = show(&args, &folders, &endpoint, sign_in, simulated, &ui).await
-    {
-        node.shutdown().await;
-        guard.flush().await;
-        return Err(error
-            .context("the demo did not come to its end; what it made is kept, and a second start goes on from there"));
+    if admin_file != Paths::from_environment().sign_in {
+        ui.say(&format!("for gyre in another terminal: export GYRE_SIGN_IN_FILE={}", admin_file.display()));
+    }
+    if args.demo {
+        let ended = tokio::select! {
+            biased;
+            _ = terminate.recv() => Err(None),
+            _ = interrupt.recv() => Err(None),
+            shown = show(&args, &folders, &endpoint, sign_in, simulated, &ui) => shown.map_err(Some),
+        };
+        if let Err(why) = ended {
+            ui.say("stopping; what the demo made until now is kept, and a second start goes on from there");
+            node.shutdown().await;
+            guard.flush().await;
+            return why.map_or(Ok(()), |error| Err(error.context("the demo did not come to its end")));
+        }
     }
     ui.say("serving until Ctrl-C");
     let outcome = node.until_signal().await;

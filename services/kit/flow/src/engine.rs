@@ -39,8 +39,16 @@ const CONFLICTS: u32 = 20;
 #[derive(Debug)]
 struct Interrupted(Error);
 
-/// Puts an operation into its resource's lane.
-pub(crate) fn enqueue(flow: &Arc<Inner>, record: Record) {
+/// Works on an operation: at once where it holds its resource, in the lane where it waits for it.
+pub(crate) fn begin(flow: &Arc<Inner>, record: Record) {
+    match record.operation.state() {
+        OperationState::Queued => enqueue(flow, record),
+        _ => resume(flow, record),
+    }
+}
+
+/// Puts an operation that waits for its resource into the lane.
+fn enqueue(flow: &Arc<Inner>, record: Record) {
     let uuids = (parse_uuid(&record.operation.uuid), parse_uuid(&record.operation.resource_uuid));
     let (Some(uuid), Some(resource)) = uuids else { return };
     if flow.live.add(uuid, record).is_none() {
@@ -53,13 +61,13 @@ pub(crate) fn enqueue(flow: &Arc<Inner>, record: Record) {
     metrics::lanes(flow.service, flow.lanes.depth());
 }
 
-/// Goes on with an operation that holds its resource already: it was running, or rests as stuck. It does not stand in the lane,
-/// where what waits for it could stand before it; the index lets nothing else run meanwhile.
-pub(crate) fn resume(flow: &Arc<Inner>, record: Record) {
+/// Goes on with an operation that holds its resource already: it is new and met no other, was running, or rests as stuck. It does
+/// not stand in the lane, where what waits for it could stand before it; the index lets nothing else run meanwhile.
+fn resume(flow: &Arc<Inner>, record: Record) {
     let Some(uuid) = parse_uuid(&record.operation.uuid) else { return };
     if flow.live.add(uuid, record).is_some() {
         let worker = Arc::clone(flow);
-        flow.tasks.spawn("resumed-operation", async move { work(&worker, uuid).await });
+        flow.tasks.spawn("operation", async move { work(&worker, uuid).await });
     }
 }
 
@@ -82,6 +90,7 @@ async fn work(flow: &Arc<Inner>, uuid: Uuid) {
         }
     }
     flow.live.remove(uuid);
+    flow.freed.notify_waiters();
 }
 
 fn stopping(flow: &Inner) -> std::result::Result<(), Interrupted> {
@@ -141,6 +150,8 @@ async fn wait_for_turn(flow: &Arc<Inner>, uuid: Uuid, record: Record) -> std::re
     let fence = record.operation.fence;
     loop {
         stopping(flow)?;
+        // before the look, so that an end between the look and the wait is not missed
+        let freed = flow.freed.notified();
         let result = flow
             .store
             .write("promote-operation", move |conn| {
@@ -162,7 +173,10 @@ async fn wait_for_turn(flow: &Arc<Inner>, uuid: Uuid, record: Record) -> std::re
                 tokio::time::sleep(AFTER_FAULT).await;
             }
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::select! {
+            () = freed => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
     }
 }
 

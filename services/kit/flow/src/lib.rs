@@ -6,8 +6,9 @@
 //!
 //! 1. An operation is durable before its caller hears of it: [`Flow::submit`] writes it, the rows that its call makes, and the
 //!    request id in one commit.
-//! 2. All work on one resource meets in one lane (a queue in memory) at the resource's owner. Beneath the lane lies one unique
-//!    index: the database lets one operation run on a resource at a time. An owner that woke up too early meets the index.
+//! 2. All work on one resource meets at the resource's owner. One unique index says who has its turn: the database lets one
+//!    operation run on a resource at a time. What does not get its turn at once waits in the resource's lane (a queue in
+//!    memory); an owner that woke up too early meets the index.
 //! 3. Every later write of an operation names its fence, and finds no row once another instance took the next one. Then the
 //!    loser stops where it is ([`Interrupted`](engine)), and writes nothing.
 //! 4. A step runs at least once, and is idempotent under (operation, step): [`Context::key`] goes along with every call and
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     pub lanes: Lanes,
     pub live: LiveOperations,
     pub scan: Notify,
+    /// Told when an operation has ended here, so that what waits for its resource looks at once.
+    pub freed: Notify,
     quiet: AtomicBool,
 }
 
@@ -97,6 +100,7 @@ impl Flow {
                 lanes: Lanes::default(),
                 live: LiveOperations::default(),
                 scan: Notify::new(),
+                freed: Notify::new(),
                 quiet: AtomicBool::new(false),
             }),
         }

@@ -50,7 +50,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_step_retries", "Steps tried again", own.retries.clone());
         all.register("gyre_operations_taken", "Operations taken over from an instance that is gone", own.taken.clone());
         all.register("gyre_lanes", "Lanes with work", own.lanes.clone());
-        all.register("gyre_lane_depth", "Operations in lanes, the running ones included", own.depth.clone());
+        all.register("gyre_lane_depth", "Operations that wait in lanes", own.depth.clone());
     });
     own
 });

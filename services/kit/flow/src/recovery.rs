@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Result, parse_uuid, time};
-use gyre_proto::common::v1::{Operation, OperationState};
+use gyre_proto::common::v1::Operation;
 use gyre_store::{Sql, Value};
 
 use crate::record::{self, UNFINISHED};
@@ -99,11 +99,7 @@ async fn scan(flow: &Arc<Inner>) -> Result<()> {
             Ok(Some(record)) => {
                 tracing::info!(operation = %uuid, %resource, fence = record.operation.fence, "operation taken over");
                 metrics::taken(flow.service);
-                if record.operation.state() == OperationState::Queued {
-                    engine::enqueue(flow, record);
-                } else {
-                    engine::resume(flow, record);
-                }
+                engine::begin(flow, record);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(operation = %uuid, %error, "cannot take an operation over"),

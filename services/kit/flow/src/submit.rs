@@ -1,5 +1,6 @@
 //! The way in: a call becomes an operation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_mesh::telemetry::propagate;
@@ -9,10 +10,11 @@ use gyre_proto::common::v1::{Operation, OperationState, OperationStep, Operation
 use gyre_query::Change;
 use gyre_store::Conn;
 use serde_json::Map;
+use tokio::sync::oneshot;
 
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
-use crate::{Flow, engine};
+use crate::{Flow, Inner, engine};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -85,53 +87,70 @@ impl Flow {
         };
         let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
         let change = Change::of(submit.caller, uuid);
-        let again = wish.clone();
-        let outcome = inner
-            .store
-            .write("submit-operation", move |conn| match wish.look_up(conn)? {
-                Before::Operation(before) => {
-                    let record = record::load(conn, before)?;
-                    let operation = record.ok_or_else(|| Error::not_found("operation", before))?.operation;
-                    Ok(Outcome::Before(Box::new(operation)))
-                }
-                Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
-                Before::New => {
-                    rows(conn, &change)?;
-                    let mut record = record;
-                    let state = record::insert(conn, &record)?;
-                    record.operation.set_state(state);
-                    wish.remember(conn, Some(uuid), None)?;
-                    Ok(Outcome::New(Box::new(record)))
-                }
-            })
-            .await;
-        let outcome = match outcome {
-            // the same call beside this one was first, and has committed by now
-            Err(error) if error.kind() == Kind::AlreadyExists => {
-                let before = inner.store.write("submit-again", move |conn| match again.look_up(conn)? {
-                    Before::Operation(uuid) => record::load(conn, uuid),
-                    Before::New | Before::Response(_) => Ok(None),
-                });
-                match before.await? {
-                    Some(record) => Outcome::Before(Box::new(record.operation)),
-                    None => return Err(error),
-                }
+        // In a task of its own: a caller that goes away between the commit and the start would leave an operation that nobody
+        // has in hand.
+        let (answer, answered) = oneshot::channel();
+        let flow = Arc::clone(inner);
+        inner.tasks.spawn("submit", async move {
+            // whoever asked may have gone
+            let _ = answer.send(accept(flow, wish, record, change, rows).await);
+        });
+        answered.await.unwrap_or_else(|_| Err(Error::internal("a submitted operation was lost")))
+    }
+}
+
+/// Makes an operation durable, and starts it.
+async fn accept<F>(flow: Arc<Inner>, wish: Wish, record: Record, change: Change, rows: F) -> Result<Operation>
+where
+    F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+{
+    let uuid = change.operation.unwrap_or_default();
+    let again = wish.clone();
+    let outcome = flow
+        .store
+        .write("submit-operation", move |conn| match wish.look_up(conn)? {
+            Before::Operation(before) => {
+                let record = record::load(conn, before)?;
+                let operation = record.ok_or_else(|| Error::not_found("operation", before))?.operation;
+                Ok(Outcome::Before(Box::new(operation)))
             }
-            outcome => outcome?,
-        };
-        match outcome {
-            Outcome::Before(operation) => {
-                let live = gyre_model::parse_uuid(&operation.uuid).and_then(|uuid| inner.live.get(uuid));
-                Ok(live.map_or(*operation, |live| live.now.borrow().clone()))
+            Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
+            Before::New => {
+                rows(conn, &change)?;
+                let mut record = record;
+                let state = record::insert(conn, &record)?;
+                record.operation.set_state(state);
+                wish.remember(conn, Some(uuid), None)?;
+                Ok(Outcome::New(Box::new(record)))
             }
-            Outcome::New(record) => {
-                let operation = record.operation.clone();
-                engine::enqueue(inner, *record);
-                Ok(operation)
+        })
+        .await;
+    let outcome = match outcome {
+        // the same call beside this one was first, and has committed by now
+        Err(error) if error.kind() == Kind::AlreadyExists => {
+            let before = flow.store.write("submit-again", move |conn| match again.look_up(conn)? {
+                Before::Operation(uuid) => record::load(conn, uuid),
+                Before::New | Before::Response(_) => Ok(None),
+            });
+            match before.await? {
+                Some(record) => Outcome::Before(Box::new(record.operation)),
+                None => return Err(error),
             }
+        }
+        outcome => outcome?,
+    };
+    match outcome {
+        Outcome::Before(operation) => {
+            let live = gyre_model::parse_uuid(&operation.uuid).and_then(|uuid| flow.live.get(uuid));
+            Ok(live.map_or(*operation, |live| live.now.borrow().clone()))
+        }
+        Outcome::New(record) => {
+            let operation = record.operation.clone();
+            engine::begin(&flow, *record);
+            Ok(operation)
         }
     }
 }
 
 /// How long an engine waits before it looks again whether a resource is free.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);

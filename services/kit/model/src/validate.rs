@@ -120,6 +120,9 @@ impl Checker {
                 let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
                 if let Some(wrong) = text_fault(field, text) {
                     self.say(path, field, wrong);
+                } else if field.name == "uuid" && !path.is_empty() && !self.update && !is_random(text) {
+                    // what a caller chooses must be spread over the ring as evenly as what Gyre chooses
+                    self.say(path, field, format!("must be a version 4 UUID, got {}", quoted(text)));
                 }
             }
             (FieldType::Bytes, Value::Bytes(bytes)) => {
@@ -173,6 +176,11 @@ fn merge<'a>(bytes: &'a [u8], number: u32, first: &'a [u8]) -> Cow<'a, [u8]> {
             Cow::Owned(whole)
         }
     }
+}
+
+/// Whether a UUID is one of version 4 (or nothing).
+fn is_random(text: &str) -> bool {
+    text.is_empty() || parse_uuid(text).is_some_and(|uuid| uuid.get_version_num() == 4)
 }
 
 fn is_zero(value: Value<'_>) -> bool {
@@ -316,6 +324,20 @@ mod tests {
             ),
             ["instance_offering"]
         );
+    }
+
+    #[test]
+    fn a_chosen_uuid_is_a_random_one() {
+        for (uuid, good) in [
+            (uuid::Uuid::new_v4().to_string(), true),
+            (uuid::Uuid::new_v4().simple().to_string().to_uppercase(), true),
+            (uuid::Uuid::nil().to_string(), false),
+            ("11111111-1111-1111-8111-111111111111".to_owned(), false),
+        ] {
+            let zone = gyre_proto::host::v1::Zone { uuid: uuid.clone(), name: "z".into(), ..Default::default() };
+            let request = gyre_proto::host::v1::CreateZoneRequest { zone: Some(zone), request_id: String::new() };
+            assert_eq!(broken("/gyre.host.v1.ZoneService/CreateZone", &request).is_empty(), good, "{uuid}");
+        }
     }
 
     #[test]

@@ -283,10 +283,22 @@ impl Running {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        let again = async {
+            // Ctrl-C in a terminal and a supervisor may both speak at once: what comes within a second is the same wish.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok::<_, std::io::Error>(())
+        };
         tokio::select! {
             () = self.shutdown() => Ok(()),
-            _ = terminate.recv() => bail!("told twice to end"),
-            _ = interrupt.recv() => bail!("told twice to end"),
+            told = again => {
+                told?;
+                bail!("told twice to end")
+            }
         }
     }
 

@@ -221,3 +221,84 @@ async fn many_machines_at_once_take_what_there_is_and_no_more() -> Result<()> {
     node.shutdown().await;
     Ok(())
 }
+
+/// Every operation ends, and says how.
+async fn all_end(front: &Front) -> Result<Vec<Value>> {
+    let begun = std::time::Instant::now();
+    loop {
+        let filter = "/v1/operations?pageSize=1000&filter=state%3DQUEUED%20OR%20state%3DRUNNING%20OR%20state%3DUNDOING";
+        let left = front.get(filter).await?.good()?;
+        if left["operations"].as_array().is_none_or(Vec::is_empty) {
+            let all = front.get("/v1/operations?pageSize=1000").await?.good()?;
+            return Ok(all["operations"].as_array().cloned().unwrap_or_default());
+        }
+        anyhow::ensure!(begun.elapsed() < std::time::Duration::from_secs(60), "these do not end: {left}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_once_on_one_machine_run_one_after_the_other_and_all_end() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = node(&folder).await?;
+    let front = node.front().await?;
+    let site = front.site("race", &["local"], "/var/lib/gyre").await?;
+    let image = image(&front, &site).await?;
+    let mut machines = Vec::new();
+    for at in 0..20 {
+        let vm = Front::vm(&site, &image, &format!("r-{at}"));
+        machines.push(front.done(Method::POST, "/v1/vms", Some(vm)).await?);
+    }
+    let mut set = tokio::task::JoinSet::new();
+    for vm in &machines {
+        for action in ["reboot", "reboot", "stop", "start", "reboot"] {
+            let (front, path) = (front.clone(), format!("/v1/vms/{vm}:{action}"));
+            set.spawn(async move { front.post(&path, json!({})).await });
+        }
+    }
+    while let Some(answer) = set.join_next().await {
+        let answer = answer??;
+        assert!(answer.status.is_success() || answer.reason() == "WRONG_STATE", "{}", answer.body);
+    }
+    all_end(&front).await?;
+    for vm in &machines {
+        let state = state(&front, vm).await?;
+        assert!(["RUNNING", "STOPPED"].contains(&state.as_str()), "{state}");
+    }
+    node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creates_that_are_cancelled_anywhere_end_and_leave_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = node(&folder).await?;
+    let front = node.front().await?;
+    let site = front.site("cancel", &["local"], "/var/lib/gyre").await?;
+    let image = image(&front, &site).await?;
+    let mut set = tokio::task::JoinSet::new();
+    for at in 0..40u64 {
+        let (front, vm) = (front.clone(), Front::vm(&site, &image, &format!("c-{at}")));
+        set.spawn(async move {
+            let made = front.post("/v1/vms", vm).await?.good()?;
+            tokio::time::sleep(std::time::Duration::from_millis(2 * at)).await;
+            let uuid = made["uuid"].as_str().unwrap_or_default().to_owned();
+            // one that has ended meanwhile refuses, which is as good
+            front.post(&format!("/v1/operations/{uuid}:cancel"), json!({})).await
+        });
+    }
+    while let Some(answer) = set.join_next().await {
+        answer??;
+    }
+    all_end(&front).await?;
+    let left = front.get("/v1/vms?pageSize=1000").await?.good()?;
+    for vm in left["vms"].as_array().into_iter().flatten() {
+        assert_eq!(vm["state"], "VM_STATE_RUNNING", "{vm}");
+        let path = format!("/v1/vms/{}", vm["uuid"].as_str().unwrap_or_default());
+        front.done(Method::DELETE, &path, None).await?;
+        front.done(Method::POST, &format!("{path}:expunge"), Some(json!({}))).await?;
+    }
+    nothing_left(&front, &site).await?;
+    node.shutdown().await;
+    Ok(())
+}

@@ -140,7 +140,7 @@ async fn images_can_be_made_up_and_volumes_stand_on_them() {
     other.run(volume(host, 2 << 30)).await.expect("on another host");
     let mut third = open(&agent, Uuid::new_v4(), 1).await.expect("admitted");
     let here = third.host;
-    assert_eq!(third.reason(volume(here, 2 << 30)).await, "IMAGE_MISSING");
+    third.run(volume(here, 2 << 30)).await.expect("an image from before this simulator started");
 }
 
 #[tokio::test]

@@ -39,8 +39,10 @@ mod record;
 mod recovery;
 mod registry;
 mod request;
+mod run;
 mod submit;
 mod task;
+mod tidy;
 
 pub use api::OperationApi;
 pub use context::Context;

@@ -11,7 +11,7 @@ use gyre_proto::common::v1::Operation;
 use gyre_store::{Sql, Value};
 
 use crate::record::{self, UNFINISHED};
-use crate::{Inner, SCAN_PERIOD, engine, metrics};
+use crate::{Inner, SCAN_PERIOD, engine, metrics, tidy};
 
 /// An operation of this very instance that nobody works on is taken up again after this long: before, its call may be about
 /// to hand it over.
@@ -50,7 +50,7 @@ pub(crate) fn start(flow: &Arc<Inner>) {
         let mut tick = tokio::time::interval(TIDY_PERIOD);
         loop {
             tick.tick().await;
-            if let Err(error) = engine::tidy(&tidier, KEEP).await {
+            if let Err(error) = tidy::tidy(&tidier, KEEP).await {
                 tracing::warn!(%error, "cannot tidy up operations");
             }
         }

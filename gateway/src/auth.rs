@@ -133,7 +133,7 @@ impl Authenticator {
         if !standing.enabled {
             return Err(refused("ACCOUNT_DISABLED", "the account is disabled or deleted"));
         }
-        Ok(Caller { account_uuid: claims.account, admin: claims.admin && standing.admin, api_key_uuid: None })
+        Ok(Caller::of(claims.account, claims.admin && standing.admin))
     }
 
     async fn verify(&self, secret: &str, digest: Digest, now: Instant, time: i64) -> Result<Claims, Refusal> {
@@ -194,11 +194,8 @@ impl Authenticator {
                 let answer = answer.into_inner();
                 let account = parse_uuid(&answer.account_uuid)
                     .ok_or_else(|| Error::internal("identity answered an API key without an account"))?;
-                let caller = Caller {
-                    account_uuid: account,
-                    admin: answer.admin,
-                    api_key_uuid: parse_uuid(&answer.api_key_uuid),
-                };
+                let key = parse_uuid(&answer.api_key_uuid);
+                let caller = Caller { api_key_uuid: key, ..Caller::of(account, answer.admin) };
                 let left = answer.expire_time.map(|time| time.seconds.saturating_sub(unix_seconds()).max(0));
                 let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
                 (Some(caller), now + left.map_or(BELIEVED, |left| left.min(BELIEVED)))

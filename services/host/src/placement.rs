@@ -19,8 +19,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use gyre_flow::fence;
 use gyre_model::error::Violation;
-use gyre_model::{Error, Kind, Result, Uuid, parse_uuid};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::host::v1::{ReservePlacementRequest, ReservePlacementResponse};
 use gyre_store::{Conn, Store};
 
@@ -132,9 +133,9 @@ impl Want {
 ///
 /// # Errors
 /// `NO_HOST_WITH_ROOM`, `NO_HOST`, `NOT_FOUND` for a host that is asked for by name.
-pub(crate) async fn reserve(store: &Store, want: Want) -> Result<Seat> {
+pub(crate) async fn reserve(store: &Store, caller: Caller, want: Want) -> Result<Seat> {
     let began = Instant::now();
-    let result = reserve_somewhere(store, &want).await;
+    let result = reserve_somewhere(store, caller, &want).await;
     let outcome = match &result {
         Ok(_) => "placed",
         Err(error) if error.kind() == Kind::ResourceExhausted => "refused",
@@ -144,10 +145,14 @@ pub(crate) async fn reserve(store: &Store, want: Want) -> Result<Seat> {
     result
 }
 
-async fn reserve_somewhere(store: &Store, want: &Want) -> Result<Seat> {
+async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result<Seat> {
     for _ in 0..TRIES {
         let wish = want.clone();
-        match store.write("placement-reserve", move |conn| take_somewhere(conn, &wish)).await {
+        let taken = store.write("placement-reserve", move |conn| {
+            fence::check(conn, &caller)?;
+            take_somewhere(conn, &wish)
+        });
+        match taken.await {
             Ok(seat) => return Ok(seat),
             Err(error) if error.reason() == NOTHING => {}
             // the same claim was placed by another call at the same moment (its key), or the transactions met
@@ -200,7 +205,10 @@ fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Seat> {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn release(store: &Store, claim: Uuid) -> Result<()> {
-    store.write("placement-release", move |conn| table::release(conn, claim)).await?;
-    Ok(())
+pub(crate) async fn release(store: &Store, caller: Caller, claim: Uuid) -> Result<()> {
+    let release = store.write("placement-release", move |conn| {
+        fence::check(conn, &caller)?;
+        table::release(conn, claim)
+    });
+    release.await.map(|_| ())
 }

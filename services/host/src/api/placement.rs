@@ -1,5 +1,6 @@
 //! Room on hosts, for the machines' service.
 
+use gyre_mesh::serve::caller;
 use gyre_proto::host::v1::placement_service_server::PlacementService;
 use gyre_proto::host::v1::{
     ReleasePlacementRequest, ReleasePlacementResponse, ReservePlacementRequest, ReservePlacementResponse,
@@ -15,8 +16,9 @@ impl PlacementService for Api {
         &self,
         request: Request<ReservePlacementRequest>,
     ) -> Result<Response<ReservePlacementResponse>, Status> {
+        let caller = caller(&request)?;
         let want = Want::read(request.get_ref())?;
-        Ok(Response::new(placement::reserve(&self.0.store, want).await?.into()))
+        Ok(Response::new(placement::reserve(&self.0.store, caller, want).await?.into()))
     }
 
     async fn release_placement(
@@ -24,7 +26,7 @@ impl PlacementService for Api {
         request: Request<ReleasePlacementRequest>,
     ) -> Result<Response<ReleasePlacementResponse>, Status> {
         let claim = uuid("claim_uuid", &request.get_ref().claim_uuid)?;
-        placement::release(&self.0.store, claim).await?;
+        placement::release(&self.0.store, caller(&request)?, claim).await?;
         Ok(Response::new(ReleasePlacementResponse {}))
     }
 }

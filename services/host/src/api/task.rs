@@ -4,6 +4,8 @@
 use std::pin::Pin;
 
 use futures::Stream;
+use gyre_flow::fence;
+use gyre_mesh::serve::caller_if_any;
 use gyre_model::{Error, Result};
 use gyre_proto::agent::v1::TaskProgress;
 use gyre_proto::host::v1::host_task_service_server::HostTaskService;
@@ -30,6 +32,7 @@ impl HostTaskService for Api {
     type ReadConsoleStream = Events<ReadConsoleResponse>;
 
     async fn run_task(&self, request: Request<RunTaskRequest>) -> Result<Response<Self::RunTaskStream>, Status> {
+        let caller = caller_if_any(&request);
         let request = request.into_inner();
         let host = uuid("host_uuid", &request.host_uuid)?;
         let task = request.task.unwrap_or_default();
@@ -41,6 +44,9 @@ impl HostTaskService for Api {
             return Err(Error::invalid("task", "must say what to do: one of its kinds of work").into());
         };
         let kind = WorkKind::of(work);
+        if let Some(caller) = caller.filter(|caller| caller.acting.is_some()) {
+            self.0.store.read("task-fence", move |conn| fence::glance(conn, &caller)).await?;
+        }
         let link = self.0.sessions.link(host).await?;
         Ok(Response::new(follow(link.join(task, kind)?)))
     }

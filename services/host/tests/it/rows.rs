@@ -55,7 +55,7 @@ async fn the_same_wish_makes_one_zone() {
 #[tokio::test]
 async fn users_see_zones_and_make_none() {
     let world = World::new().await;
-    let user = Caller { account_uuid: Uuid::new_v4(), admin: false, api_key_uuid: None };
+    let user = Caller::of(Uuid::new_v4(), false);
     let mut zones = ZoneServiceClient::new(world.mesh.channel(gyre_host::NAME).on_behalf_of(user));
     assert_eq!(zones.list_zones(ListZonesRequest::default()).await.unwrap().into_inner().zones.len(), 1);
     let zone = Some(Zone { name: "mine".into(), ..Zone::default() });

@@ -135,7 +135,7 @@ pub fn account(name: &str, ty: AccountType) -> Account {
 }
 
 pub fn caller(account: &Account, admin: bool) -> Caller {
-    Caller { account_uuid: account.uuid.parse().unwrap(), admin, api_key_uuid: None }
+    Caller::of(account.uuid.parse().unwrap(), admin)
 }
 
 pub fn reason<T: std::fmt::Debug>(result: Result<tonic::Response<T>, tonic::Status>) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
+use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Message;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState, WatchOperationRequest};
@@ -56,11 +56,7 @@ impl Shared {
             live,
             uuid: uuid(&operation.uuid)?,
             resource: uuid(&operation.resource_uuid)?,
-            caller: Caller {
-                account_uuid: parse_uuid(&operation.account_uuid).unwrap_or_default(),
-                admin,
-                api_key_uuid: None,
-            },
+            caller: Caller::of(parse_uuid(&operation.account_uuid).unwrap_or_default(), admin),
             input,
             state: Mutex::new(State { operation, vars, pending: Vec::new() }),
         })
@@ -141,9 +137,15 @@ impl Context {
         self.shared.resource
     }
 
-    /// On whose behalf it runs.
+    /// On whose behalf it runs, with the right of this step: what others write for it they write only while that right holds
+    /// ([`fence`](crate::fence)).
     pub fn caller(&self) -> Caller {
-        self.shared.caller
+        self.shared.caller.acting(self.acting())
+    }
+
+    /// The right of this step.
+    pub(crate) fn acting(&self) -> Acting {
+        Acting { operation: self.shared.uuid, fence: self.fence(), undoing: self.undoing }
     }
 
     /// The operation's fence.
@@ -235,14 +237,14 @@ impl Context {
 
     /// A request to another service on the caller's behalf, bounded by this time.
     pub fn request<M>(&self, message: M, limit: Duration) -> tonic::Request<M> {
-        let mut request = self.shared.caller.request(message);
+        let mut request = self.caller().request(message);
         request.set_timeout(limit);
         request
     }
 
     /// A request whose answer is a stream that may take as long as it takes.
     pub fn stream_request<M>(&self, message: M) -> tonic::Request<M> {
-        self.shared.caller.request(message)
+        self.caller().request(message)
     }
 
     /// Waits for an operation that this step asked another service for, and tells its progress as this step's.

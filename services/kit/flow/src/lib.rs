@@ -24,6 +24,10 @@
 //!    One whose instance is there is left alone, also when the ring moved its resource: it ends where it is.
 //! 8. Progress is told to watchers from memory and is not written.
 //!
+//! 9. A step's calls and tasks carry its right to act: the operation, the fence and the direction. Whoever writes for it checks in
+//!    the same transaction that the right still holds ([`fence`]), and agents refuse tasks of a lower one. So neither an instance that was
+//!    replaced nor a step that was broken off by a cancel can change anything after the undo has passed.
+//!
 //! What stops each race: two submits (the lane, then the index), two takers (the compare-and-set of the fence), a submit twice
 //! with one request id (the primary key of `request`), a cancel against the end (the last commit reads whether one was accepted).
 
@@ -31,6 +35,7 @@ mod api;
 mod context;
 mod definition;
 mod engine;
+pub mod fence;
 mod lane;
 mod live;
 mod metrics;

@@ -6,6 +6,8 @@ use gyre_proto::{Message, Named};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql, Store, Type, Value};
 
+use crate::fence;
+
 /// How long an id is remembered, in microseconds.
 pub(crate) const REMEMBERED: i64 = 24 * 3600 * 1_000_000;
 
@@ -119,6 +121,7 @@ where
             Before::Response(bytes) => R::decode(bytes.as_slice()).map_err(Error::internal),
             Before::Operation(_) => Err(Error::internal("a call that writes rows answered an operation before")),
             Before::New => {
+                fence::check(conn, &caller)?;
                 let response = run(conn, &Change::by(caller))?;
                 wish.remember(conn, None, Some(response.encode_to_vec()))?;
                 Ok(response)

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
-use crate::{Flow, Inner, engine};
+use crate::{Flow, Inner, engine, fence};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +116,7 @@ where
             }
             Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
             Before::New => {
+                fence::check(conn, &change.caller)?;
                 rows(conn, &change)?;
                 let mut record = record;
                 let state = record::insert(conn, &record)?;

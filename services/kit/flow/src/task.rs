@@ -35,8 +35,12 @@ impl Context {
 
     async fn run_named_task(&self, id: String, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
         let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let acting = self.acting();
         let task = Task {
             id,
+            operation_uuid: acting.operation.to_string(),
+            operation_fence: acting.fence,
+            undo: acting.undoing,
             deadline: Some(time::from_micros(until)),
             trace_parent: self.trace_parent(),
             work: Some(work),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gyre_flow::{Context, Flow, Steps, Submit};
 use gyre_mesh::Mesh;
-use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::common::v1::{
@@ -49,6 +49,8 @@ struct World {
     faults: Mutex<Vec<(&'static str, Error)>>,
     /// The step `wall` takes one of these.
     gate: Semaphore,
+    /// The right with which `wall` last acted, as its calls carry it.
+    caller: Mutex<Option<Caller>>,
 }
 
 impl World {
@@ -82,6 +84,7 @@ async fn unrecord(world: Arc<World>, context: Context) -> Result<()> {
 }
 
 async fn wall(world: Arc<World>, context: Context) -> Result<()> {
+    *world.caller.lock() = Some(context.caller());
     let permit = world.gate.acquire().await.map_err(Error::internal)?;
     permit.forget();
     world.note("wall");
@@ -147,7 +150,12 @@ impl Site {
 
     /// An instance on a database.
     async fn on(store: Store) -> Self {
-        let world = Arc::new(World { log: Mutex::default(), faults: Mutex::default(), gate: Semaphore::new(0) });
+        let world = Arc::new(World {
+            log: Mutex::default(),
+            faults: Mutex::default(),
+            gate: Semaphore::new(0),
+            caller: Mutex::default(),
+        });
         let mesh = Mesh::local();
         let flow = Flow::new("host", mesh.clone(), store.clone());
         let steps = Steps::new()
@@ -290,6 +298,39 @@ async fn a_cancelled_operation_is_undone() {
     let request = CancelOperationRequest { uuid: operation.uuid.clone() };
     let error = Error::from(site.client().cancel_operation(Caller::system().request(request)).await.unwrap_err());
     assert_eq!(error.reason(), "NOT_CANCELLABLE");
+}
+
+#[tokio::test]
+async fn a_late_call_of_a_step_writes_nothing() {
+    let site = Site::new().await;
+    let operation = site.submit("build-zone", Uuid::new_v4(), "a", true).await.unwrap();
+    let caller = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            if let Some(caller) = *site.world.caller.lock() {
+                return caller;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let acting = caller.acting.unwrap();
+    assert_eq!((acting.operation.to_string(), acting.fence, acting.undoing), (operation.uuid.clone(), 1, false));
+    let late = async |caller: Caller, request_id: &str| {
+        let zone = Zone { uuid: Uuid::new_v4().to_string(), name: "late".into(), ..Zone::default() };
+        let write = move |conn: &mut Conn, change: &Change| gyre_query::insert(conn, change, &zone);
+        gyre_flow::once(&site.store, caller, "create-zone", request_id, &GetZoneRequest::default(), write).await
+    };
+    late(caller, "in time").await.unwrap();
+    let other = Caller::system().acting(Acting { fence: 2, ..acting });
+    assert_eq!(late(other, "not yet").await.unwrap_err().reason(), "FENCED");
+    let request = CancelOperationRequest { uuid: operation.uuid.clone() };
+    site.client().cancel_operation(Caller::system().request(request)).await.unwrap();
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Cancelled);
+    for undoing in [false, true] {
+        let caller = Caller::system().acting(Acting { undoing, ..acting });
+        assert_eq!(late(caller, "too late").await.unwrap_err().reason(), "FENCED");
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn get(uuid: Uuid) -> GetZoneRequest {
 }
 
 fn user() -> Caller {
-    Caller { account_uuid: Uuid::new_v4(), admin: false, api_key_uuid: None }
+    Caller::of(Uuid::new_v4(), false)
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::id::parse_uuid;
 const ACCOUNT: HeaderName = HeaderName::from_static("gyre-account");
 const ADMIN: HeaderName = HeaderName::from_static("gyre-admin");
 const API_KEY: HeaderName = HeaderName::from_static("gyre-api-key");
+const STEP: HeaderName = HeaderName::from_static("gyre-step");
 
 /// The UUID that a call was routed by.
 pub const ROUTE: HeaderName = HeaderName::from_static("gyre-route");
@@ -15,7 +16,7 @@ pub const ROUTE: HeaderName = HeaderName::from_static("gyre-route");
 pub const EPOCH: HeaderName = HeaderName::from_static("gyre-epoch");
 
 /// Headers that only members of the mesh may set; the gateway removes them from what comes from outside.
-pub const HEADERS: [HeaderName; 5] = [ACCOUNT, ADMIN, API_KEY, ROUTE, EPOCH];
+pub const HEADERS: [HeaderName; 6] = [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH];
 
 /// Who calls, and what that allows in general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,56 @@ pub struct Caller {
     pub admin: bool,
     /// The API key that was used, where one was.
     pub api_key_uuid: Option<Uuid>,
+    /// The operation whose step calls, where one does.
+    pub acting: Option<Acting>,
+}
+
+/// For which operation a step acts, and with what right. Whoever writes on its behalf checks that the right still holds, so that a
+/// step of an instance that was replaced, or of an operation that turned back meanwhile, changes nothing.
+///
+/// In a header it is `<operation>/<fence>/forward` or `<operation>/<fence>/undo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acting {
+    /// The operation.
+    pub operation: Uuid,
+    /// The fence under which its instance acts.
+    pub fence: i64,
+    /// Whether the step is being undone.
+    pub undoing: bool,
+}
+
+impl Acting {
+    fn print(&self) -> String {
+        format!("{}/{}/{}", self.operation, self.fence, if self.undoing { "undo" } else { "forward" })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let (operation, fence, way) = (parts.next()?, parts.next()?, parts.next()?);
+        let undoing = match way {
+            "undo" => true,
+            "forward" => false,
+            _ => return None,
+        };
+        Some(Self { operation: parse_uuid(operation)?, fence: fence.parse().ok()?, undoing })
+    }
 }
 
 impl Caller {
     /// Gyre itself: reconcilers, start-up, work that nobody asked for.
     pub const fn system() -> Self {
-        Self { account_uuid: Uuid::nil(), admin: true, api_key_uuid: None }
+        Self::of(Uuid::nil(), true)
+    }
+
+    /// An account that calls, with no key and for no operation.
+    pub const fn of(account_uuid: Uuid, admin: bool) -> Self {
+        Self { account_uuid, admin, api_key_uuid: None, acting: None }
+    }
+
+    /// The same on behalf of an operation's step.
+    #[must_use]
+    pub const fn acting(self, acting: Acting) -> Self {
+        Self { acting: Some(acting), ..self }
     }
 
     /// Writes it into the headers of a call inside the mesh.
@@ -51,6 +96,14 @@ impl Caller {
                 headers.remove(API_KEY);
             }
         }
+        match self.acting.and_then(|acting| HeaderValue::from_str(&acting.print()).ok()) {
+            Some(value) => {
+                headers.insert(STEP, value);
+            }
+            None => {
+                headers.remove(STEP);
+            }
+        }
     }
 
     /// Reads it from the headers of a call inside the mesh.
@@ -60,6 +113,7 @@ impl Caller {
             account_uuid: uuid(&ACCOUNT)?,
             admin: headers.get(&ADMIN).is_some_and(|value| value == "1"),
             api_key_uuid: uuid(&API_KEY),
+            acting: headers.get(&STEP).and_then(|value| value.to_str().ok()).and_then(Acting::parse),
         })
     }
 
@@ -70,5 +124,26 @@ impl Caller {
         self.write(&mut headers);
         *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_travels_in_headers() {
+        let user = Caller { api_key_uuid: Some(Uuid::new_v4()), ..Caller::of(Uuid::new_v4(), false) };
+        let step = Acting { operation: Uuid::new_v4(), fence: 7, undoing: false };
+        let undo = Acting { undoing: true, ..step };
+        for caller in [Caller::system(), user, user.acting(step), user.acting(undo)] {
+            // what stood there before of another caller does not shine through
+            let mut headers = HeaderMap::new();
+            user.acting(step).write(&mut headers);
+            caller.write(&mut headers);
+            assert_eq!(Caller::read(&headers), Some(caller));
+        }
+        assert_eq!(Acting::parse("x/1/undo"), None);
+        assert_eq!(Acting::parse(&format!("{}/1/sideways", step.operation)), None);
     }
 }

@@ -11,7 +11,7 @@ pub mod time;
 pub mod validate;
 pub mod wire;
 
-pub use caller::Caller;
+pub use caller::{Acting, Caller};
 pub use catalog::{Catalog, catalog};
 pub use error::{Error, Kind, Result};
 pub use id::{Id, parse_uuid};

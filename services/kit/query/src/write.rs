@@ -18,9 +18,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change that a call makes itself.
+    /// A change that a call makes itself, be it for a step of an operation.
     pub fn by(caller: Caller) -> Self {
-        Self { caller, operation: None }
+        Self { caller, operation: caller.acting.map(|acting| acting.operation) }
     }
 
     /// A change that is part of an operation.

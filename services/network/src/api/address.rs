@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use gyre_flow::fence;
 use gyre_mesh::serve::caller;
 use gyre_model::Error;
 use gyre_proto::network::v1::address_service_server::AddressService;
@@ -35,8 +36,10 @@ impl AddressService for Api {
             address: address.map(u32::from),
         };
         for _ in 0..TRIES {
-            let taken =
-                self.inner.store.write("address-allocate", move |conn| address::address_allocate(conn, &caller, &wish));
+            let taken = self.inner.store.write("address-allocate", move |conn| {
+                fence::check(conn, &caller)?;
+                address::address_allocate(conn, &caller, &wish)
+            });
             if let Taken::Address(taken) = taken.await? {
                 return Ok(Response::new(*taken));
             }
@@ -48,11 +51,14 @@ impl AddressService for Api {
         &self,
         request: Request<ReleaseAddressRequest>,
     ) -> Result<Response<ReleaseAddressResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let network = uuid("l3-network", &request.l3_network_uuid)?;
         let nic = uuid("nic", &request.nic_uuid)?;
-        let release =
-            self.inner.store.write("address-release", move |conn| address::address_release(conn, network, nic));
+        let release = self.inner.store.write("address-release", move |conn| {
+            fence::check(conn, &caller)?;
+            address::address_release(conn, network, nic)
+        });
         release.await?;
         Ok(Response::new(ReleaseAddressResponse {}))
     }

@@ -66,7 +66,7 @@ impl Env {
             let ty = if admin { AccountType::Admin } else { AccountType::Normal };
             let mut account = Account { uuid: uuid(), name: name.into(), r#type: ty.into(), ..Account::default() };
             account.set_state(AccountState::Enabled);
-            let caller = Caller { account_uuid: account.uuid.parse().unwrap(), admin, api_key_uuid: None };
+            let caller = Caller::of(account.uuid.parse().unwrap(), admin);
             (account, caller)
         };
         let ((root, admin), (alice, user)) = (account("root", true), account("alice", false));

@@ -83,7 +83,7 @@ impl World {
         let service = Service::start(mesh.clone(), store.clone(), config).await.expect("service");
         mesh.host(NAME, service.routes()).await.expect("storage");
 
-        let account = |admin| Caller { account_uuid: Uuid::new_v4(), admin, api_key_uuid: None };
+        let account = |admin| Caller::of(Uuid::new_v4(), admin);
         let (admin, user, other) = (account(true), account(false), account(false));
         let (zone, cluster) = (Uuid::new_v4(), Uuid::new_v4());
         let world = Self { mesh, store, host, service, admin, user, other, zone, cluster, _folder: folder };

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn every_rule_against_every_caller() {
         let admin = Caller::system();
-        let user = Caller { account_uuid: Uuid::new_v4(), admin: false, api_key_uuid: None };
+        let user = Caller::of(Uuid::new_v4(), false);
         let mesh = Some(Peer::InProcess);
         for (path, who, refused) in [
             ("/gyre.identity.v1.SessionService/CreateSession", None, None),

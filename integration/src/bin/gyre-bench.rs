@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use gyre_agent::Simulation;
+use gyre_agent::{Delay, Simulation};
 use gyre_integration::Front;
-use gyre_integration::bench::{create, read, ring};
+use gyre_integration::bench::{create, read, ring, rss_mib, step, takeover, watch};
 use gyre_integration::front::Site;
 use gyre_integration::node::{Hosts, TestNode};
 use serde::Serialize;
@@ -63,6 +63,37 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Kills an instance with operations under way, and sees how long they wait for their next owner.
+    Takeover {
+        /// A gateway that runs; GYRE_TOKEN signs in, and agents of simulated hosts are named with GYRE_BENCH_AGENTS. Their starts
+        /// must take long (gyre-agent --sim-delay-ms).
+        #[arg(long, value_name = "URL")]
+        endpoint: String,
+        /// The process to kill: an instance of vm.
+        #[arg(long, value_name = "PID")]
+        kill: u32,
+        /// Operations under way in the whole cluster.
+        #[arg(long, default_value_t = 1000)]
+        operations: usize,
+    },
+    /// Watches many operations at once in a node inside the driver: what that costs in memory.
+    Watch {
+        /// Operations, each with a watcher.
+        #[arg(long, default_value_t = 10_000)]
+        operations: usize,
+        /// How long each step on a simulated host takes: long enough that all operations are under way at once.
+        #[arg(long, default_value_t = 20)]
+        delay_seconds: u64,
+    },
+    /// The engine's own cost of a step.
+    Step {
+        /// Steps of a workflow.
+        #[arg(long, default_value_t = 200)]
+        steps: usize,
+        /// Operations.
+        #[arg(long, default_value_t = 500)]
+        operations: usize,
+    },
     /// Starts `gyre up` on an empty folder: how long until it answers, and its memory when idle.
     Start {
         /// The program.
@@ -95,6 +126,11 @@ struct Bench {
 
 impl Bench {
     async fn open(target: &Target) -> Result<Self> {
+        Self::open_with(target, Delay::default()).await
+    }
+
+    /// The same with simulated hosts that take their time.
+    async fn open_with(target: &Target, delay: Delay) -> Result<Self> {
         let name = format!("bench-{}", &gyre_model::Uuid::new_v4().simple().to_string()[..8]);
         let (front, node, agents) = match &target.endpoint {
             Some(endpoint) => {
@@ -105,7 +141,7 @@ impl Bench {
             }
             None => {
                 let folder = tempfile::tempdir()?;
-                let simulation = Simulation { cpus: 100_000, memory_bytes: 1 << 50, ..Simulation::default() };
+                let simulation = Simulation { cpus: 100_000, memory_bytes: 1 << 50, delay, ..Simulation::default() };
                 let node = TestNode::start(folder.path(), Hosts::Simulated(simulation)).await?;
                 (node.front().await?, Some((node, folder)), "local".to_owned())
             }
@@ -159,11 +195,9 @@ async fn start(gyre: &PathBuf, idle: Duration) -> Result<Started> {
     let answering = answering.await.context("it does not answer")?;
     tokio::time::sleep(idle).await;
     let pid = child.id().context("it has ended")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = rss.trim().trim_end_matches("kB").trim().parse()?;
+    let idle_rss_mib = rss_mib(pid)?;
     child.kill().await?;
-    Ok(Started { answering_ms: answering.as_secs_f64() * 1000.0, idle_rss_mib: kib / 1024.0 })
+    Ok(Started { answering_ms: answering.as_secs_f64() * 1000.0, idle_rss_mib })
 }
 
 fn print<T: Serialize + std::fmt::Debug>(json: bool, figures: &T) -> Result<()> {
@@ -196,6 +230,20 @@ async fn main() -> Result<()> {
             bench.close().await;
             Ok(())
         }
+        Command::Takeover { endpoint, kill, operations } => {
+            let bench = Bench::open(&Target { embedded: false, endpoint: Some(endpoint) }).await?;
+            let figures = takeover::run(&bench.front, &bench.site, &bench.image, operations, kill).await?;
+            print(cli.json, &figures)
+        }
+        Command::Watch { operations, delay_seconds } => {
+            let delay = format!("{}", delay_seconds * 1000).parse().map_err(anyhow::Error::msg)?;
+            let target = Target { embedded: true, endpoint: None };
+            let bench = Bench::open_with(&target, delay).await?;
+            print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations).await?)?;
+            bench.close().await;
+            Ok(())
+        }
+        Command::Step { steps, operations } => print(cli.json, &step::run(steps, operations).await?),
         Command::Start { gyre, idle_seconds } => {
             print(cli.json, &start(&gyre, Duration::from_secs(idle_seconds)).await?)
         }

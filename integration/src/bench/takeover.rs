@@ -1,0 +1,150 @@
+//! How long the operations of an instance that is killed wait for their next owner: from the kill until each of them has the
+//! next fence, and until all have ended. For a cluster that runs; its simulated hosts must take longer for a start than all the
+//! calls take together, so that the operations are under way when the instance dies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::front::{Front, Site};
+
+/// Machines that are asked for at a time.
+const CALLERS: usize = 32;
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest that anything may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The figures. All times count from the kill.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// Operations under way in the whole cluster.
+    pub operations: usize,
+    /// Those of the instance that was killed.
+    pub of_the_dead: usize,
+    /// Until the instance was gone from the ring.
+    pub noticed_ms: f64,
+    /// Until half of its operations had their next owner.
+    pub half_resumed_ms: f64,
+    /// Until all of them had.
+    pub all_resumed_ms: f64,
+    /// Until every operation of the cluster had ended.
+    pub all_ended_ms: f64,
+    /// Those that succeeded.
+    pub succeeded: usize,
+}
+
+/// The operations that are in one of some states, by UUID.
+async fn operations(front: &Front, filter: &str) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
+    let mut token = String::new();
+    loop {
+        let query: String = url(filter);
+        let page = front.get(&format!("/v1/operations?pageSize=1000&filter={query}&pageToken={}", url(&token))).await?;
+        let page = page.good()?;
+        for operation in page["operations"].as_array().into_iter().flatten() {
+            let uuid = operation["uuid"].as_str().context("an operation without UUID")?;
+            found.insert(uuid.to_owned(), operation.clone());
+        }
+        match page["nextPageToken"].as_str().filter(|next| !next.is_empty()) {
+            Some(next) => next.clone_into(&mut token),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Percent-encoding of what stands in a query (RFC 3986, 2.1).
+fn url(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+async fn members(front: &Front) -> Result<BTreeSet<String>> {
+    let listed = front.get("/v1/members").await?.good()?;
+    let uuids = listed["members"].as_array().into_iter().flatten();
+    Ok(uuids.filter_map(|member| member["uuid"].as_str().map(str::to_owned)).collect())
+}
+
+const UNFINISHED: &str = "workflow = \"create-vm\" AND state IN (\"QUEUED\", \"RUNNING\", \"UNDOING\", \"STUCK\")";
+
+/// Puts operations under way, kills the process, and looks on.
+///
+/// # Errors
+/// When a call is refused, or nothing moves for minutes.
+pub async fn run(front: &Front, site: &Site, image: &str, count: usize, pid: u32) -> Result<Figures> {
+    let mut set = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (front, site, image) = (front.clone(), site.clone(), image.to_owned());
+        set.spawn(async move {
+            for at in (caller..count).step_by(CALLERS) {
+                front.post("/v1/vms", Front::vm(&site, &image, &format!("takeover-{at}"))).await?.good()?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = set.join_next().await {
+        done??;
+    }
+    let before = members(front).await?;
+    let under_way = operations(front, UNFINISHED).await?;
+    ensure!(
+        under_way.len() >= count,
+        "only {} of {count} operations are under way: let starts take longer",
+        under_way.len()
+    );
+    let killed = Instant::now();
+    ensure!(Command::new("kill").args(["-9", &pid.to_string()]).status()?.success(), "cannot kill process {pid}");
+    let dead = loop {
+        let gone: Vec<_> = before.difference(&members(front).await?).cloned().collect();
+        match gone.as_slice() {
+            [] if killed.elapsed() < LIMIT => tokio::time::sleep(LOOK).await,
+            [one] => break one.clone(),
+            other => bail!("one instance should be gone from the ring, {} are", other.len()),
+        }
+    };
+    let noticed = killed.elapsed();
+    let its = |operation: &&Value| operation["instanceUuid"].as_str() == Some(&dead);
+    let of_the_dead = under_way.values().filter(its).count();
+    ensure!(of_the_dead > 0, "the killed process had no operation under way: kill an instance of vm");
+    let mut half = None;
+    let orphaned = format!("{UNFINISHED} AND instance_uuid = \"{dead}\"");
+    let resumed = loop {
+        let left = operations(front, &orphaned).await?.len();
+        if 2 * left <= of_the_dead {
+            half.get_or_insert_with(|| killed.elapsed());
+        }
+        if left == 0 {
+            break killed.elapsed();
+        }
+        ensure!(killed.elapsed() < LIMIT, "{left} operations have no new owner after {LIMIT:?}");
+        tokio::time::sleep(LOOK).await;
+    };
+    while !operations(front, UNFINISHED).await?.is_empty() {
+        ensure!(killed.elapsed() < LIMIT, "operations have not ended after {LIMIT:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+    let ended = killed.elapsed();
+    let succeeded = operations(front, "workflow = \"create-vm\" AND state = \"SUCCEEDED\"").await?;
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    Ok(Figures {
+        operations: under_way.len(),
+        of_the_dead,
+        noticed_ms: ms(noticed),
+        half_resumed_ms: ms(half.unwrap_or(resumed)),
+        all_resumed_ms: ms(resumed),
+        all_ended_ms: ms(ended),
+        succeeded: succeeded.keys().filter(|uuid| under_way.contains_key(*uuid)).count(),
+    })
+}

@@ -1,0 +1,100 @@
+//! What watching many operations at once costs in memory: a stream for each, over a few connections, of machines that take long to
+//! start. Driver and node are one process, so the figure holds both ends.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
+use gyre_proto::common::v1::{OperationState, WatchOperationRequest};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
+
+use super::rss_mib;
+use crate::front::{Front, Site};
+
+/// Streams that share a connection.
+const STREAMS: usize = 500;
+/// Machines that are asked for at a time.
+const CALLERS: usize = 64;
+
+/// The figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// Operations watched at once.
+    pub operations: usize,
+    /// Resident memory before the watchers, with all operations under way.
+    pub before_mib: f64,
+    /// Resident memory with a watcher of each.
+    pub watched_mib: f64,
+    /// What the watchers cost, both ends.
+    pub cost_mib: f64,
+    /// How many ended well, as their watchers saw it.
+    pub succeeded: usize,
+    /// From the first call to the last end, in seconds.
+    pub wall_s: f64,
+}
+
+/// Makes machines, watches all of their operations, and counts how they end.
+///
+/// # Errors
+/// When a call is refused or a stream breaks.
+pub async fn run(front: &Front, site: &Site, image: &str, operations: usize) -> Result<Figures> {
+    let begun = Instant::now();
+    let mut set = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (front, site, image) = (front.clone(), site.clone(), image.to_owned());
+        set.spawn(async move {
+            let mut uuids = Vec::new();
+            for at in (caller..operations).step_by(CALLERS) {
+                let vm = Front::vm(&site, &image, &format!("watched-{at}"));
+                let operation = front.post("/v1/vms", vm).await?.good()?;
+                uuids.push(operation["uuid"].as_str().context("an operation without UUID")?.to_owned());
+            }
+            anyhow::Ok(uuids)
+        });
+    }
+    let mut uuids = Vec::with_capacity(operations);
+    while let Some(made) = set.join_next().await {
+        uuids.extend(made??);
+    }
+    let before_mib = rss_mib(std::process::id())?;
+    let mut watchers = JoinSet::new();
+    let (told, mut first) = tokio::sync::mpsc::channel(operations.max(1));
+    for group in uuids.chunks(STREAMS) {
+        let channel = Endpoint::from_shared(front.endpoint().to_owned())?.tcp_nodelay(true).connect().await?;
+        for uuid in group {
+            let mut client = OperationServiceClient::new(channel.clone());
+            let mut request = tonic::Request::new(WatchOperationRequest { uuid: uuid.clone() });
+            request.metadata_mut().insert("authorization", format!("Bearer {}", front.token()).parse()?);
+            let told = told.clone();
+            watchers.spawn(async move {
+                let mut stream = client.watch_operation(request).await?.into_inner();
+                let mut last = OperationState::Unspecified;
+                let mut told = Some(told);
+                while let Some(operation) = stream.message().await? {
+                    last = operation.state();
+                    if let Some(told) = told.take() {
+                        // whoever counts may have stopped
+                        let _ = told.send(()).await;
+                    }
+                }
+                anyhow::Ok(last)
+            });
+        }
+    }
+    drop(told);
+    let all = async {
+        for _ in 0..uuids.len() {
+            first.recv().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.context("not all watchers heard anything within 60 s")?;
+    let watched_mib = rss_mib(std::process::id())?;
+    let mut succeeded = 0;
+    while let Some(end) = watchers.join_next().await {
+        succeeded += usize::from(end?? == OperationState::Succeeded);
+    }
+    let wall_s = begun.elapsed().as_secs_f64();
+    Ok(Figures { operations, before_mib, watched_mib, cost_mib: watched_mib - before_mib, succeeded, wall_s })
+}

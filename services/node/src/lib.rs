@@ -98,6 +98,7 @@ impl Node {
         let mut process = Process::open("gyre-node", &config.process).await?;
         let mesh = process.mesh().clone();
         let limit = config.process.drain_timeout;
+        gyre_flow::tidy::start(process.tasks(), &mesh, &store, config.process.keep_operations);
 
         let agent = match config.agent {
             Some(agent) => Some(serve_agent(&mut process, agent).await?),

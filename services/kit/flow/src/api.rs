@@ -1,30 +1,41 @@
-//! The calls about operations. Any member answers them: it finds the operation in the database, and hands the call to the owner
-//! of its resource where the answer lives in that process's memory.
+//! The calls about operations, lanes and debts. Any member answers them: it finds the operation in the database, and hands the call
+//! to the instance that works on it where the answer lives in that process's memory; to the owner of its resource where that
+//! instance is gone.
+
+mod debt;
+mod follow;
+mod lane;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, stream};
+use gyre_mesh::member::{LOCAL, Member};
 use gyre_mesh::serve::caller;
+use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
+use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
-use gyre_proto::common::v1::operation_service_server::OperationService;
+use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
 use gyre_proto::common::v1::{
-    CancelOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse, Operation,
-    OperationState, WaitOperationRequest, WatchOperationRequest,
+    CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
+    ListOperationsRequest, ListOperationsResponse, Operation, OperationState, OperationTimeline, RetryOperationRequest,
+    WaitOperationRequest, WatchOperationRequest,
 };
 use gyre_proto::{ListRequest, Resource};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::Flow;
 use crate::live::Live;
 use crate::record::{self, ended};
+use crate::{Flow, debt as debts, engine};
+use follow::Follower;
 
-/// How often an operation is read again that is worked on elsewhere.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How long the process that works on an operation may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The calls about operations.
 #[derive(Clone)]
@@ -37,13 +48,43 @@ type Watching = Pin<Box<dyn Stream<Item = std::result::Result<Operation, Status>
 /// Where an operation is worked on.
 enum Place {
     /// In this process.
-    Here(std::sync::Arc<Live>),
-    /// It has ended; this is how.
-    Ended(Box<Operation>),
-    /// In the process that owns the resource, which is another.
-    There,
-    /// Nobody has it in hand now: its owner, this process, is about to, or the instance that works on it is not its owner.
-    Nowhere(Box<Operation>),
+    Here(Arc<Live>),
+    /// It has ended.
+    Ended,
+    /// In another process, or by another service in this one.
+    There(MeshChannel),
+    /// Nobody has it in hand now; this process is about to, or it rests.
+    Nowhere,
+}
+
+/// The service of this name that has operations.
+fn service_named(name: &str) -> Option<&'static str> {
+    gyre_model::catalog().kinds().map(|kind| kind.service).find(|service| *service == name && *service != "common")
+}
+
+/// A channel to one member.
+fn channel_to(mesh: &Mesh, member: &Member) -> MeshChannel {
+    let channel = mesh.channel(service_named(&member.service).unwrap_or("vm"));
+    // what is in this process is found without an address, and "local" is another's name in every process
+    if member.uuid == mesh.instance() || member.address == LOCAL {
+        channel
+    } else {
+        channel.at(member.address.as_str())
+    }
+}
+
+fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
+    OperationServiceClient::new(channel)
+}
+
+impl Flow {
+    /// Adds the calls that every service answers alike: about operations, lanes and debts.
+    pub fn answer(&self, routes: Routes) -> Routes {
+        routes
+            .add_service(OperationServiceServer::new(self.api()))
+            .add_service(LaneServiceServer::new(lane::LaneApi { flow: self.clone() }))
+            .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
+    }
 }
 
 impl OperationApi {
@@ -59,139 +100,147 @@ impl OperationApi {
     async fn place(&self, caller: Caller, uuid: Uuid) -> Result<(Operation, Place)> {
         // read first: it is where the caller's scope is
         let operation = self.read(caller, uuid).await?;
-        let inner = self.flow.inner();
-        let place = if ended(operation.state()) {
-            Place::Ended(Box::new(operation.clone()))
-        } else if let Some(live) = inner.live.get(uuid) {
-            Place::Here(live)
-        } else {
-            let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
-            if operation.service == inner.service && inner.mesh.owns(inner.service, resource) {
-                Place::Nowhere(Box::new(operation.clone()))
-            } else {
-                Place::There
-            }
-        };
+        let place = self.place_of(uuid, &operation);
         Ok((operation, place))
     }
 
-    /// A client of the owner of an operation's resource, and a request that is routed there.
-    fn owner<M>(
-        &self,
-        caller: Caller,
-        operation: &Operation,
-        message: M,
-    ) -> (OperationServiceClient<gyre_mesh::MeshChannel>, Request<M>) {
-        let service = gyre_model::catalog()
-            .kinds()
-            .map(|kind| kind.service)
-            .find(|service| *service == operation.service)
-            .unwrap_or("vm");
-        let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
-        let client = OperationServiceClient::new(self.flow.mesh().channel(service).to_owner_of(resource));
-        let request = caller.request(message);
-        (client, request)
-    }
-
-    /// Follows an operation until it ends, wherever it is worked on.
-    async fn follow(
-        &self,
-        caller: Caller,
-        uuid: Uuid,
-        out: &mpsc::Sender<std::result::Result<Operation, Status>>,
-    ) -> Result<()> {
-        loop {
-            let (operation, place) = self.place(caller, uuid).await?;
-            match place {
-                Place::Ended(operation) => {
-                    let _ = out.send(Ok(*operation)).await;
-                    return Ok(());
-                }
-                Place::Here(live) => {
-                    let mut now = live.now.subscribe();
-                    loop {
-                        let state = now.borrow_and_update().clone();
-                        let end = ended(state.state());
-                        if out.send(Ok(state)).await.is_err() || end {
-                            return Ok(());
-                        }
-                        tokio::select! {
-                            changed = now.changed() => if changed.is_err() { break },
-                            () = out.closed() => return Ok(()),
-                            () = tokio::time::sleep(LOOK_AGAIN * 5) => if !self.flow.inner().live.has(uuid) { break },
-                        }
-                    }
-                    // it is not worked on here any more: look again where it is
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-                Place::There => {
-                    let (mut client, request) =
-                        self.owner(caller, &operation, WatchOperationRequest { uuid: uuid.to_string() });
-                    match client.watch_operation(request).await {
-                        Ok(response) => {
-                            let mut stream = response.into_inner();
-                            loop {
-                                let next = tokio::select! {
-                                    next = stream.message() => next,
-                                    () = out.closed() => return Ok(()),
-                                };
-                                let Ok(Some(next)) = next else { break };
-                                let end = ended(next.state());
-                                if out.send(Ok(next)).await.is_err() || end {
-                                    return Ok(());
-                                }
-                            }
-                        }
-                        Err(status) => {
-                            let error = Error::from(status);
-                            if !error.kind().retryable() {
-                                return Err(error);
-                            }
-                        }
-                    }
-                    // its owner changed or died: look again who it is
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-                Place::Nowhere(operation) => {
-                    if out.send(Ok(*operation)).await.is_err() {
-                        return Ok(());
-                    }
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-            }
+    fn place_of(&self, uuid: Uuid, operation: &Operation) -> Place {
+        let inner = self.flow.inner();
+        if ended(operation.state()) {
+            return Place::Ended;
         }
+        if let Some(live) = inner.live.get(uuid) {
+            return Place::Here(live);
+        }
+        let here = operation.service == inner.service;
+        let instance = parse_uuid(&operation.instance_uuid).unwrap_or_default();
+        if here && instance == inner.mesh.instance() {
+            return Place::Nowhere;
+        }
+        let view = inner.mesh.view();
+        let member = view.members(&operation.service).iter().find(|member| member.uuid == instance);
+        if let Some(member) = member {
+            return Place::There(channel_to(&inner.mesh, member));
+        }
+        let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
+        if here && inner.mesh.owns(inner.service, resource) {
+            return Place::Nowhere;
+        }
+        let service = service_named(&operation.service).unwrap_or("vm");
+        Place::There(inner.mesh.channel(service).to_owner_of(resource))
     }
 
     async fn wait(&self, caller: Caller, uuid: Uuid, until: Option<Instant>) -> Result<Operation> {
-        let (out, mut states) = mpsc::channel(4);
-        let api = self.clone();
-        let follow = async move {
-            if let Err(error) = api.follow(caller, uuid, &out).await {
-                let _ = out.send(Err(error.into())).await;
-            }
-        };
-        let mut last = None;
-        let collect = async {
-            while let Some(state) = states.recv().await {
-                let state = state.map_err(Error::from)?;
-                let end = ended(state.state());
-                last = Some(state);
-                if end {
-                    break;
-                }
-            }
-            Ok::<(), Error>(())
-        };
+        let mut follower = Follower::new(self.clone(), caller, uuid);
         let far = Instant::now() + Duration::from_secs(86_400);
-        tokio::select! {
-            result = async { tokio::join!(follow, collect).1 } => result?,
-            () = tokio::time::sleep_until(until.unwrap_or(far)) => {}
+        let over = tokio::time::sleep_until(until.unwrap_or(far));
+        tokio::pin!(over);
+        let mut last = None;
+        loop {
+            tokio::select! {
+                next = follower.next() => match next {
+                    Some(operation) => last = Some(operation?),
+                    None => break,
+                },
+                () = &mut over => break,
+            }
         }
         match last {
             Some(operation) => Ok(operation),
             None => self.read(caller, uuid).await,
         }
     }
+
+    async fn cancel(&self, caller: Caller, uuid: Uuid) -> Result<Operation> {
+        let (operation, place) = self.place(caller, uuid).await?;
+        match &place {
+            Place::Ended => return Err(not_cancellable(&operation)),
+            Place::There(channel) => {
+                let mut request = caller.request(CancelOperationRequest { uuid: uuid.to_string() });
+                request.set_timeout(PATIENCE);
+                match client(channel.clone()).cancel_operation(request).await.map_err(Error::from) {
+                    Ok(response) => return Ok(response.into_inner()),
+                    Err(error) if !error.kind().retryable() => return Err(error),
+                    // it is noted in the database all the same: whoever goes on with the operation finds it there
+                    Err(error) => {
+                        tracing::info!(operation = %uuid, %error, "who works on an operation does not answer")
+                    }
+                }
+            }
+            Place::Here(_) | Place::Nowhere => {}
+        }
+        if !self.flow.store().write("cancel-operation", move |conn| record::set_cancel(conn, uuid)).await? {
+            return Err(not_cancellable(&self.read(caller, uuid).await?));
+        }
+        match place {
+            Place::Here(live) => {
+                engine::cancel(self.flow.inner(), uuid, &live);
+                Ok(live.now().as_ref().clone())
+            }
+            Place::Ended | Place::There(_) | Place::Nowhere => {
+                self.flow.wake();
+                Ok(operation)
+            }
+        }
+    }
+
+    async fn explain(&self, caller: Caller, uuid: Uuid) -> Result<ExplainOperationResponse> {
+        let (operation, place) = self.place(caller, uuid).await?;
+        match place {
+            Place::Here(live) => {
+                if let Some(timeline) = live.timeline() {
+                    return Ok(explained(live.now().as_ref().clone(), timeline));
+                }
+            }
+            Place::There(channel) => {
+                let mut request = caller.request(ExplainOperationRequest { uuid: uuid.to_string() });
+                request.set_timeout(PATIENCE);
+                // what stands in the database is the second best answer
+                if let Ok(response) = client(channel).explain_operation(request).await {
+                    return Ok(response.into_inner());
+                }
+            }
+            Place::Ended | Place::Nowhere => {}
+        }
+        let timeline = self.flow.store().read("operation-explain", move |conn| record::timeline(conn, uuid)).await?;
+        Ok(explained(operation, timeline.to_message()))
+    }
+
+    async fn retry(&self, caller: Caller, uuid: Uuid) -> Result<Operation> {
+        let (operation, place) = self.place(caller, uuid).await?;
+        let hurried = self.flow.store().write("retry-operation", move |conn| debts::hurry(conn, uuid)).await?;
+        if !hurried {
+            let now = short(self.read(caller, uuid).await?.state());
+            return Err(Error::new(
+                Kind::FailedPrecondition,
+                "NOT_STUCK",
+                format!("operation {uuid} is {now}: only a stuck one can be tried again"),
+            ));
+        }
+        self.flow.wake();
+        if let Place::There(channel) = place {
+            let mut request = caller.request(RetryOperationRequest { uuid: uuid.to_string() });
+            request.set_timeout(PATIENCE);
+            // it stands in the database, and is found there within seconds: this only wakes whoever looks
+            if let Err(status) = client(channel).retry_operation(request).await {
+                tracing::debug!(operation = %uuid, %status, "who looks after an operation was not woken");
+            }
+        }
+        Ok(operation)
+    }
+}
+
+fn explained(operation: Operation, timeline: OperationTimeline) -> ExplainOperationResponse {
+    let OperationTimeline { events, dropped, kept_before } = timeline;
+    ExplainOperationResponse { operation: Some(operation), events, dropped, kept_before }
+}
+
+fn not_cancellable(operation: &Operation) -> Error {
+    Error::new(
+        Kind::FailedPrecondition,
+        "NOT_CANCELLABLE",
+        format!("operation {} is {} and cannot be cancelled", operation.uuid, short(operation.state())),
+    )
 }
 
 fn named(uuid: &str) -> Result<Uuid> {
@@ -208,13 +257,13 @@ impl OperationService for OperationApi {
         let uuid = named(&request.get_ref().uuid)?;
         let (operation, place) = self.place(caller, uuid).await?;
         Ok(Response::new(match place {
-            Place::Here(live) => live.now.borrow().clone(),
-            Place::Ended(_) | Place::Nowhere(_) => operation,
-            Place::There => {
-                let (mut client, mut routed) = self.owner(caller, &operation, request.into_inner());
-                routed.set_timeout(Duration::from_secs(2));
+            Place::Here(live) => live.now().as_ref().clone(),
+            Place::Ended | Place::Nowhere => operation,
+            Place::There(channel) => {
+                let mut routed = caller.request(request.into_inner());
+                routed.set_timeout(PATIENCE);
                 // what stands in the database is the second best answer
-                client.get_operation(routed).await.map_or(operation, Response::into_inner)
+                client(channel).get_operation(routed).await.map_or(operation, Response::into_inner)
             }
         }))
     }
@@ -234,7 +283,7 @@ impl OperationService for OperationApi {
             if let Some(live) = parse_uuid(&operation.uuid).and_then(|uuid| self.flow.inner().live.get(uuid))
                 && !ended(operation.state())
             {
-                *operation = live.now.borrow().clone();
+                *operation = live.now().as_ref().clone();
             }
         }
         Ok(Response::new(page))
@@ -249,14 +298,12 @@ impl OperationService for OperationApi {
         let caller = caller(&request)?;
         let uuid = named(&request.get_ref().uuid)?;
         self.read(caller, uuid).await?;
-        let (out, states) = mpsc::channel(16);
-        let api = self.clone();
-        self.flow.tasks().spawn_until_stop("watch-operation", async move {
-            if let Err(error) = api.follow(caller, uuid, &out).await {
-                let _ = out.send(Err(error.into())).await;
-            }
+        let follower = Follower::new(self.clone(), caller, uuid);
+        let states = stream::unfold(follower, |mut follower| async move {
+            let next = follower.next().await?;
+            Some((next.map_err(Status::from), follower))
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(states))))
+        Ok(Response::new(Box::pin(states)))
     }
 
     async fn wait_operation(
@@ -282,37 +329,28 @@ impl OperationService for OperationApi {
     ) -> std::result::Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let uuid = named(&request.get_ref().uuid)?;
-        let (operation, place) = self.place(caller, uuid).await?;
-        let refuse = |state: OperationState| {
-            Error::new(
-                Kind::FailedPrecondition,
-                "NOT_CANCELLABLE",
-                format!("operation {uuid} is {} and cannot be cancelled", short(state)),
-            )
-        };
-        match place {
-            Place::Ended(operation) => Err(refuse(operation.state()).into()),
-            Place::There => {
-                let (mut client, routed) = self.owner(caller, &operation, request.into_inner());
-                client.cancel_operation(routed).await
-            }
-            Place::Here(_) | Place::Nowhere(_) => {
-                let marked =
-                    self.flow.store().write("cancel-operation", move |conn| record::set_cancel(conn, uuid)).await?;
-                if !marked {
-                    return Err(refuse(self.read(caller, uuid).await?.state()).into());
-                }
-                if let Place::Here(live) = place {
-                    live.cancel.cancel();
-                    return Ok(Response::new(live.now.borrow().clone()));
-                }
-                self.flow.wake();
-                Ok(Response::new(operation))
-            }
-        }
+        Ok(Response::new(self.cancel(caller, uuid).await?))
+    }
+
+    async fn explain_operation(
+        &self,
+        request: Request<ExplainOperationRequest>,
+    ) -> std::result::Result<Response<ExplainOperationResponse>, Status> {
+        let caller = caller(&request)?;
+        let uuid = named(&request.get_ref().uuid)?;
+        Ok(Response::new(self.explain(caller, uuid).await?))
+    }
+
+    async fn retry_operation(
+        &self,
+        request: Request<RetryOperationRequest>,
+    ) -> std::result::Result<Response<Operation>, Status> {
+        let caller = caller(&request)?;
+        let uuid = named(&request.get_ref().uuid)?;
+        Ok(Response::new(self.retry(caller, uuid).await?))
     }
 }
 
-fn short(state: OperationState) -> String {
+pub(crate) fn short(state: OperationState) -> String {
     state.as_str_name().trim_start_matches("OPERATION_STATE_").to_lowercase()
 }

@@ -1,13 +1,16 @@
 //! What a step has at hand. Cheap to clone; steps take it by value.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Message;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
-use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState, WatchOperationRequest};
+use gyre_proto::common::v1::{
+    Operation, OperationEvent, OperationEventKind, OperationState, OperationStep, OperationStepState,
+    WatchOperationRequest,
+};
 use gyre_query::Change;
 use gyre_store::Conn;
 use parking_lot::Mutex;
@@ -15,12 +18,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use crate::Inner;
 use crate::live::Live;
 use crate::record::{self, Record};
+use crate::timeline::{self, Timeline};
+use crate::{Inner, metrics};
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
+
+/// Rows that wait for the next commit, and the try of a step that they come from.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    attempt: u64,
+    write: RowWrite,
+}
 
 /// What a step has at hand.
 #[derive(Clone)]
@@ -44,36 +55,38 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub operation: Operation,
     pub vars: Map<String, Json>,
-    pub pending: Vec<RowWrite>,
+    pub pending: Vec<Pending>,
+    pub timeline: Timeline,
+    /// Whether a debt is in the database.
+    pub owes: bool,
+    /// Counts tries of steps and undos.
+    attempt: u64,
+    /// The host of the present try's last task.
+    host: Option<Uuid>,
 }
 
-impl Shared {
-    pub fn new(flow: Arc<Inner>, live: Arc<Live>, record: Record) -> Result<Self> {
-        let Record { operation, input, vars, admin, .. } = record;
-        let uuid = |text: &str| parse_uuid(text).ok_or_else(|| Error::internal("an operation without UUIDs"));
-        Ok(Self {
-            flow,
-            live,
-            uuid: uuid(&operation.uuid)?,
-            resource: uuid(&operation.resource_uuid)?,
-            caller: Caller::of(parse_uuid(&operation.account_uuid).unwrap_or_default(), admin),
-            input,
-            state: Mutex::new(State { operation, vars, pending: Vec::new() }),
-        })
+impl State {
+    /// Notes that something happened.
+    pub fn note(&mut self, kind: OperationEventKind) -> &mut OperationEvent {
+        let event = timeline::event(&self.operation, kind);
+        self.timeline.push(event)
     }
 
-    /// Changes the operation in memory and tells whoever watches.
-    pub fn change<T>(&self, change: impl FnOnce(&mut Operation) -> T) -> T {
-        let result = self.prepare(change);
-        self.live.now.send_replace(self.state.lock().operation.clone());
-        result
+    /// Notes that something happened to a step, in the present try.
+    fn note_step(&mut self, at: usize, kind: OperationEventKind) -> &mut OperationEvent {
+        let (step, attempt) = match self.operation.steps.get(at) {
+            Some(step) => (step.name.clone(), step.attempts),
+            None => (String::new(), 0),
+        };
+        let host_uuid = self.host.map(|host| host.to_string()).unwrap_or_default();
+        let event = self.note(kind);
+        *event = OperationEvent { step, attempt, host_uuid, ..std::mem::take(event) };
+        event
     }
 
-    /// Changes the operation in memory alone: an end is told once it is durable, so that who hears of it can rely on it.
-    pub fn prepare<T>(&self, change: impl FnOnce(&mut Operation) -> T) -> T {
-        let mut state = self.state.lock();
-        let result = change(&mut state.operation);
-        let steps = &state.operation.steps;
+    /// Works out how far the operation is from how far its steps are.
+    fn measure(&mut self) {
+        let steps = &self.operation.steps;
         let sum: i32 = steps
             .iter()
             .map(|step| match step.state() {
@@ -86,17 +99,111 @@ impl Shared {
             })
             .sum();
         let percent = sum / i32::try_from(steps.len().max(1)).unwrap_or(1);
-        state.operation.percent = match state.operation.state() {
+        self.operation.percent = match self.operation.state() {
             OperationState::Succeeded => 100,
             // an operation that does not go forward any more says how far it came
-            OperationState::Undoing | OperationState::Failed | OperationState::Cancelled => state.operation.percent,
+            OperationState::Undoing | OperationState::Failed | OperationState::Cancelled => self.operation.percent,
             _ => percent.min(99),
         };
+    }
+}
+
+/// One try of a step or its undo.
+pub(crate) struct Attempt {
+    number: u64,
+    began: Instant,
+}
+
+impl Shared {
+    pub fn new(flow: Arc<Inner>, live: Arc<Live>, record: Record) -> Result<Self> {
+        let Record { operation, input, vars, admin, timeline, owes, .. } = record;
+        let uuid = |text: &str| parse_uuid(text).ok_or_else(|| Error::internal("an operation without UUIDs"));
+        Ok(Self {
+            flow,
+            live,
+            uuid: uuid(&operation.uuid)?,
+            resource: uuid(&operation.resource_uuid)?,
+            caller: Caller::of(parse_uuid(&operation.account_uuid).unwrap_or_default(), admin),
+            input,
+            state: Mutex::new(State { operation, vars, pending: Vec::new(), timeline, owes, attempt: 0, host: None }),
+        })
+    }
+
+    fn show(&self, state: &mut State) {
+        state.measure();
+        self.live.show(state.operation.clone());
+    }
+
+    /// Shows the operation to watchers if it has changed.
+    pub fn show_if_stale(&self) {
+        let mut state = self.state.lock();
+        if self.live.stale() {
+            self.show(&mut state);
+        }
+    }
+
+    /// Changes the operation in memory and tells whoever watches.
+    pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let result = change(&mut state);
+        if self.live.changed() {
+            self.show(&mut state);
+        }
         result
     }
 
+    /// Changes the operation in memory alone: an end is told once it is durable, so that who hears of it can rely on it.
+    pub fn prepare<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        if self.live.stale() {
+            self.show(&mut state);
+        }
+        let result = change(&mut state);
+        state.measure();
+        result
+    }
+
+    /// Changes a step.
     pub fn step<T>(&self, at: usize, change: impl FnOnce(&mut OperationStep) -> T) -> Option<T> {
-        self.change(|operation| operation.steps.get_mut(at).map(change))
+        self.change(|state| state.operation.steps.get_mut(at).map(change))
+    }
+
+    /// A try of a step or its undo begins.
+    pub fn attempt(&self, at: usize, kind: OperationEventKind, change: impl FnOnce(&mut OperationStep)) -> Attempt {
+        self.change(|state| {
+            state.attempt += 1;
+            state.host = None;
+            state.operation.steps.get_mut(at).map(change);
+            state.note_step(at, kind);
+            Attempt { number: state.attempt, began: Instant::now() }
+        })
+    }
+
+    /// It ended. Rows that a failed try left for the next commit are dropped: its repeat leaves them again.
+    pub fn attempted(
+        &self,
+        at: usize,
+        attempt: &Attempt,
+        kind: OperationEventKind,
+        failed: Option<&Error>,
+        change: impl FnOnce(&mut OperationStep),
+    ) {
+        let took = attempt.began.elapsed();
+        self.change(|state| {
+            if failed.is_some() {
+                state.pending.retain(|pending| pending.attempt != attempt.number);
+            }
+            state.operation.steps.get_mut(at).map(change);
+            let host = failed.and_then(host_of);
+            let event = state.note_step(at, kind);
+            event.duration = Some(duration(took));
+            if let Some(error) = failed {
+                event.message = error.to_string();
+            }
+            if let (Some(host), true) = (host, event.host_uuid.is_empty()) {
+                event.host_uuid = host.to_string();
+            }
+        });
     }
 
     /// Makes where the operation stands durable, with the rows that wait and those of the closure, under the fence.
@@ -105,24 +212,38 @@ impl Shared {
         T: Send + 'static,
         F: FnOnce(&mut Conn, &Change) -> Result<T> + Send + 'static,
     {
-        let (operation, vars, pending) = {
-            let state = self.state.lock();
-            (state.operation.clone(), state.vars.clone(), state.pending.clone())
+        let (operation, vars, timeline, pending) = {
+            let mut state = self.state.lock();
+            state.measure();
+            (state.operation.clone(), state.vars.clone(), state.timeline.to_bytes(), state.pending.clone())
         };
         let (uuid, change, written) = (self.uuid, Change::of(self.caller, self.uuid), pending.len());
         let result = self
             .flow
             .store
             .write(name, move |conn| {
-                record::save(conn, uuid, &operation, &vars)?;
-                for write in &pending {
-                    write(conn, &change)?;
+                record::save(conn, uuid, &operation, &vars, timeline)?;
+                for pending in &pending {
+                    (pending.write)(conn, &change)?;
                 }
                 write(conn, &change)
             })
             .await?;
         self.state.lock().pending.drain(..written);
+        metrics::committed(self.flow.service, name);
         Ok(result)
+    }
+}
+
+/// The host that an error is about.
+pub(crate) fn host_of(error: &Error) -> Option<Uuid> {
+    parse_uuid(error.metadata().get("host_uuid")?)
+}
+
+fn duration(time: Duration) -> gyre_proto::Duration {
+    gyre_proto::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
     }
 }
 
@@ -207,8 +328,16 @@ impl Context {
     }
 
     /// Writes rows in the operation's next commit, which for most steps is its last. Dropped if the operation fails before.
+    /// So are those of a try that failed: the next try writes them again.
     pub fn on_commit(&self, write: impl Fn(&mut Conn, &Change) -> Result<()> + Send + Sync + 'static) {
-        self.shared.state.lock().pending.push(Arc::new(write));
+        let mut state = self.shared.state.lock();
+        let attempt = state.attempt;
+        state.pending.push(Pending { attempt, write: Arc::new(write) });
+    }
+
+    /// Notes for the operation's timeline that a task of this step runs on a host.
+    pub(crate) fn runs_on(&self, host: Uuid) {
+        self.shared.state.lock().host = Some(host);
     }
 
     /// Writes rows now, together with where the operation stands, under its fence.

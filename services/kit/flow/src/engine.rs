@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Uuid, parse_uuid, time};
-use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
+use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState, OperationStep, OperationStepState};
+use tokio::sync::Notify;
 
 use crate::Inner;
 use crate::context::Shared;
@@ -16,103 +17,239 @@ use crate::metrics;
 use crate::record::{self, Record};
 use crate::registry::Workflow;
 use crate::run::Run;
-use crate::submit::LOOK_AGAIN;
 
-/// The wait after a fault that is not the operation's own.
-const AFTER_FAULT: Duration = Duration::from_secs(2);
+/// How soon it is looked again whether a resource is free that an operation of another instance holds. What is held here is told
+/// when it is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The longest wait between two looks.
+const LOOK_LATEST: Duration = Duration::from_secs(1);
 
 /// Why an operation is not worked on here any more although it has not ended: another instance has it, or this one stops.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub Error);
 
-/// Works on an operation: at once where it holds its resource, in the lane where it waits for it.
-pub(crate) fn begin(flow: &Arc<Inner>, record: Record) {
-    match record.operation.state() {
-        OperationState::Queued => enqueue(flow, record),
-        _ => resume(flow, record),
-    }
+type Ran<T> = std::result::Result<T, Interrupted>;
+
+/// What became of an operation's turn.
+enum Turn {
+    /// It holds its resource.
+    Come(Box<Record>),
+    /// Another operation holds the resource.
+    Busy,
+    /// There is nothing to do for it here: it was ended, or another instance has it.
+    Over,
 }
 
-/// Puts an operation that waits for its resource into the lane.
-fn enqueue(flow: &Arc<Inner>, record: Record) {
-    let uuids = (parse_uuid(&record.operation.uuid), parse_uuid(&record.operation.resource_uuid));
-    let (Some(uuid), Some(resource)) = uuids else { return };
-    if flow.live.add(uuid, record).is_none() {
-        return;
+/// Works on an operation: at once where it holds its resource, in the lane where it waits for it.
+pub(crate) fn begin(flow: &Arc<Inner>, record: Record) {
+    let Some(uuid) = parse_uuid(&record.operation.uuid) else { return };
+    let (state, cancel) = (record.operation.state(), record.cancel);
+    let Some(live) = flow.live.add(uuid, record) else { return };
+    if state != OperationState::Queued {
+        return resume(flow, uuid, &live);
     }
-    if flow.lanes.push(resource, uuid) {
+    let resource = live.resource;
+    if let Some(wake) = flow.lanes.push(resource, uuid, live.class) {
         let worker = Arc::clone(flow);
-        flow.tasks.spawn("lane", async move { work_lane(&worker, resource).await });
+        flow.tasks.spawn("lane", async move { work_lane(&worker, resource, &wake).await });
     }
     metrics::lanes(flow.service, flow.lanes.depth());
+    if cancel {
+        cancel_waiting(flow, uuid);
+    }
 }
 
 /// Goes on with an operation that holds its resource already: it is new and met no other, was running, or rests as stuck. It does
 /// not stand in the lane, where what waits for it could stand before it; the index lets nothing else run meanwhile.
-fn resume(flow: &Arc<Inner>, record: Record) {
-    let Some(uuid) = parse_uuid(&record.operation.uuid) else { return };
-    if flow.live.add(uuid, record).is_some() {
-        let worker = Arc::clone(flow);
-        flow.tasks.spawn("operation", async move { work(&worker, uuid).await });
+fn resume(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) {
+    let (worker, live) = (Arc::clone(flow), Arc::clone(live));
+    flow.tasks.spawn("operation", async move {
+        let mut wait = LOOK_AGAIN;
+        loop {
+            match turn(&worker, uuid, &live).await {
+                Turn::Come(record) => return work(&worker, uuid, &live, *record).await,
+                Turn::Over => return leave(&worker, uuid, live.resource),
+                Turn::Busy => {}
+            }
+            if stopping(&worker).is_err() {
+                return leave(&worker, uuid, live.resource);
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LOOK_LATEST);
+        }
+    });
+}
+
+/// Works a lane until nothing waits in it. Who is next is decided when the resource is free, not before.
+async fn work_lane(flow: &Arc<Inner>, resource: Uuid, wake: &Notify) {
+    let stop = flow.tasks.stopping();
+    let mut wait = LOOK_AGAIN;
+    while let Some(uuid) = flow.lanes.next(resource) {
+        let turn = match flow.live.get(uuid) {
+            Some(_) if stop.is_cancelled() => Turn::Over,
+            Some(live) => match turn(flow, uuid, &live).await {
+                Turn::Come(record) => {
+                    flow.lanes.remove(resource, uuid);
+                    metrics::lanes(flow.service, flow.lanes.depth());
+                    metrics::waited(flow.service, live.since.elapsed());
+                    work(flow, uuid, &live, *record).await;
+                    wait = LOOK_AGAIN;
+                    continue;
+                }
+                other => other,
+            },
+            None => Turn::Over,
+        };
+        if matches!(turn, Turn::Over) {
+            flow.lanes.remove(resource, uuid);
+            metrics::lanes(flow.service, flow.lanes.depth());
+            leave(flow, uuid, resource);
+            continue;
+        }
+        tokio::select! {
+            () = wake.notified() => {}
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LOOK_LATEST),
+            () = stop.cancelled() => {}
+        }
     }
 }
 
-async fn work_lane(flow: &Arc<Inner>, resource: Uuid) {
-    while let Some(uuid) = flow.lanes.head(resource) {
-        work(flow, uuid).await;
-        flow.lanes.pop(resource);
-        metrics::lanes(flow.service, flow.lanes.depth());
+/// Looks whether an operation's turn has come, and makes it run if so.
+async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
+    let mut slot = live.turn.lock().await;
+    let Some(record) = slot.as_mut() else { return Turn::Over };
+    if let Err(Interrupted(error)) = stopping(flow) {
+        return if error.reason() == "SHUTTING_DOWN" { Turn::Over } else { Turn::Busy };
     }
+    let (state, fence) = (record.operation.state(), record.operation.fence);
+    if matches!(state, OperationState::Queued | OperationState::Stuck) {
+        let to = if undoing(&record.operation) { OperationState::Undoing } else { OperationState::Running };
+        let promoted = flow
+            .store
+            .write("promote-operation", move |conn| {
+                if !record::promote(conn, uuid, fence, to)? {
+                    return Ok(None);
+                }
+                record::is_cancelled(conn, uuid).map(Some)
+            })
+            .await;
+        match promoted {
+            Ok(Some(cancel)) => {
+                record.cancel |= cancel;
+                record.operation.set_state(to);
+                let queued = state == OperationState::Queued;
+                record.note(if queued { OperationEventKind::Began } else { OperationEventKind::Resumed });
+            }
+            Ok(None) => return Turn::Busy,
+            Err(error) if error.reason() == "FENCED" => {
+                tracing::info!(operation = %uuid, %error, "operation left to its owner");
+                return Turn::Over;
+            }
+            Err(error) => {
+                tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn");
+                return Turn::Busy;
+            }
+        }
+    }
+    slot.take().map_or(Turn::Over, |record| Turn::Come(Box::new(record)))
 }
 
 /// Works on one operation as far as it goes here. A step that panics leaves the operation to be taken up again, and its lane to
 /// those behind it.
-async fn work(flow: &Arc<Inner>, uuid: Uuid) {
-    if let Some(live) = flow.live.get(uuid) {
-        match AssertUnwindSafe(run(flow, uuid, &live)).catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(Interrupted(why))) => tracing::info!(operation = %uuid, %why, "operation left to its owner"),
-            Err(_) => tracing::error!(operation = %uuid, "a step panicked; its operation is taken up again"),
-        }
+async fn work(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Record) {
+    match AssertUnwindSafe(run(flow, uuid, live, record)).catch_unwind().await {
+        Ok(Ok(())) => {}
+        Ok(Err(Interrupted(why))) => tracing::info!(operation = %uuid, %why, "operation left to its owner"),
+        Err(_) => tracing::error!(operation = %uuid, "a step panicked; its operation is taken up again"),
     }
+    leave(flow, uuid, live.resource);
+}
+
+/// An operation is not worked on here any more; what waits for its resource may look.
+fn leave(flow: &Inner, uuid: Uuid, resource: Uuid) {
     flow.live.remove(uuid);
-    flow.freed.notify_waiters();
+    flow.lanes.wake(resource);
 }
 
 /// Whether this process may go on with work.
-pub(crate) fn stopping(flow: &Inner) -> std::result::Result<(), Interrupted> {
+pub(crate) fn stopping(flow: &Inner) -> Ran<()> {
     flow.may_start().map_err(Interrupted)
 }
 
-async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> std::result::Result<(), Interrupted> {
-    let given = live.record.lock().take();
-    let record = match given {
-        Some(record) => record,
-        None => return Ok(()),
-    };
-    let mut record = record;
-    // What waited may have been cancelled or taken since; and only the database knows whether the resource is free.
-    if matches!(record.operation.state(), OperationState::Queued | OperationState::Stuck) {
-        record = wait_for_turn(flow, uuid, record).await?;
-    }
-    if record.cancel {
-        live.cancel.cancel();
-    }
+/// What a run needs, put together from the record.
+fn prepare<'a>(flow: &'a Arc<Inner>, live: &Arc<Live>, mut record: Record) -> Ran<Run<'a>> {
     let workflow = flow.registry.get(&record.operation.workflow).map_err(Interrupted)?;
     by_name(&workflow, &mut record.operation);
     let began = record.operation.create_time.as_ref().map_or_else(time::now_micros, time::to_micros);
     let shared = Arc::new(Shared::new(Arc::clone(flow), Arc::clone(live), record).map_err(Interrupted)?);
+    live.runs_with(&shared);
     shared.change(|_| ());
-    let trace = shared.state.lock().operation.trace_parent.clone();
+    Ok(Run { flow, shared, workflow, began })
+}
+
+async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Record) -> Ran<()> {
+    if record.cancel {
+        live.cancel.cancel();
+    }
+    let run = prepare(flow, live, record)?;
+    let trace = run.shared.state.lock().operation.trace_parent.clone();
     let span = tracing::info_span!(
         "operation",
         operation = %uuid,
-        resource = %shared.resource,
-        workflow = workflow.definition.name,
+        resource = %run.shared.resource,
+        workflow = run.workflow.definition.name,
         trace_id = tracing::field::Empty
     );
-    let run = Run { flow, shared: Arc::clone(&shared), workflow, began };
     propagate::in_trace(&trace, span, run.drive()).await
+}
+
+/// Asks an operation that is here to stop. One that runs is told; one that waits ends at once.
+pub(crate) fn cancel(flow: &Arc<Inner>, uuid: Uuid, live: &Live) {
+    live.cancel.cancel();
+    match live.shared() {
+        Some(shared) => shared.change(|state| {
+            state.note(OperationEventKind::CancelAsked);
+        }),
+        None => cancel_waiting(flow, uuid),
+    }
+}
+
+/// Ends an operation that waits in its lane, wherever it stands there: none of its steps ran, so all that is to be undone is what
+/// the call itself wrote, which the undo of the first step takes back. Where that does not work now, it keeps its place, and is
+/// undone when its turn comes.
+fn cancel_waiting(flow: &Arc<Inner>, uuid: Uuid) {
+    let flow = Arc::clone(flow);
+    flow.clone().tasks.spawn("cancel-operation", async move {
+        let Some(live) = flow.live.get(uuid) else { return };
+        let mut slot = live.turn.lock().await;
+        // it may have begun meanwhile, and hears of the cancel there
+        let Some(mut record) = slot.take() else { return };
+        live.cancel.cancel();
+        record.cancel = true;
+        let before = record.clone();
+        if record.operation.state() != OperationState::Queued {
+            *slot = Some(before);
+            return;
+        }
+        record.note(OperationEventKind::CancelAsked);
+        let ended = async {
+            let run = prepare(&flow, &live, record)?;
+            run.end_waiting().await
+        };
+        match AssertUnwindSafe(ended).catch_unwind().await {
+            Ok(Ok(true)) => {
+                flow.lanes.remove(live.resource, uuid);
+                metrics::lanes(flow.service, flow.lanes.depth());
+                leave(&flow, uuid, live.resource);
+            }
+            // its lane finds out whose it is
+            Ok(Err(Interrupted(why))) => {
+                tracing::info!(operation = %uuid, %why, "a cancelled operation waits on");
+                *slot = Some(before);
+            }
+            Ok(Ok(false)) | Err(_) => *slot = Some(before),
+        }
+    });
 }
 
 /// Lays the recorded steps out as the definition has them now: it may have changed since the operation began.
@@ -129,41 +266,6 @@ fn by_name(workflow: &Workflow, operation: &mut Operation) {
             },
         };
         operation.steps.push(step);
-    }
-}
-
-/// Waits until no other operation runs on the resource, and makes this one run.
-async fn wait_for_turn(flow: &Arc<Inner>, uuid: Uuid, record: Record) -> std::result::Result<Record, Interrupted> {
-    let fence = record.operation.fence;
-    loop {
-        stopping(flow)?;
-        // before the look, so that an end between the look and the wait is not missed
-        let freed = flow.freed.notified();
-        let result = flow
-            .store
-            .write("promote-operation", move |conn| {
-                let Some(mut record) = record::load(conn, uuid)? else { return Err(record::fenced()) };
-                let state = if undoing(&record.operation) { OperationState::Undoing } else { OperationState::Running };
-                if !record::promote(conn, uuid, fence, state)? {
-                    return Ok(None);
-                }
-                record.operation.set_state(state);
-                Ok(Some(record))
-            })
-            .await;
-        match result {
-            Ok(Some(record)) => return Ok(record),
-            Ok(None) => {}
-            Err(error) if error.reason() == "FENCED" => return Err(Interrupted(error)),
-            Err(error) => {
-                tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn");
-                tokio::time::sleep(AFTER_FAULT).await;
-            }
-        }
-        tokio::select! {
-            () = freed => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
     }
 }
 

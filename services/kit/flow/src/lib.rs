@@ -33,6 +33,7 @@
 
 mod api;
 mod context;
+mod debt;
 mod definition;
 mod engine;
 pub mod fence;
@@ -40,6 +41,7 @@ mod lane;
 mod live;
 mod metrics;
 pub mod process;
+pub mod queue;
 mod record;
 mod recovery;
 mod registry;
@@ -47,12 +49,14 @@ mod request;
 mod run;
 mod submit;
 mod task;
-mod tidy;
+pub mod tidy;
+mod timeline;
 
 pub use api::OperationApi;
 pub use context::Context;
 pub use definition::Definition;
 pub use record::busy;
+pub use recovery::choose;
 pub use registry::Steps;
 pub use request::once;
 pub use submit::Submit;
@@ -64,7 +68,9 @@ use std::time::Duration;
 use gyre_mesh::Mesh;
 use gyre_mesh::tasks::Tasks;
 use gyre_model::{Error, Result};
+use gyre_proto::common::v1::Lane;
 use gyre_store::Store;
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use lane::Lanes;
@@ -80,6 +86,9 @@ pub struct Flow {
     inner: Arc<Inner>,
 }
 
+/// Tells of lanes that a service has beside those of its resources.
+type LaneSource = Box<dyn Fn() -> Vec<Lane> + Send + Sync>;
+
 pub(crate) struct Inner {
     pub service: &'static str,
     pub mesh: Mesh,
@@ -89,8 +98,7 @@ pub(crate) struct Inner {
     pub lanes: Lanes,
     pub live: LiveOperations,
     pub scan: Notify,
-    /// Told when an operation has ended here, so that what waits for its resource looks at once.
-    pub freed: Notify,
+    pub lane_sources: RwLock<Vec<LaneSource>>,
     quiet: AtomicBool,
 }
 
@@ -107,7 +115,7 @@ impl Flow {
                 lanes: Lanes::default(),
                 live: LiveOperations::default(),
                 scan: Notify::new(),
-                freed: Notify::new(),
+                lane_sources: RwLock::default(),
                 quiet: AtomicBool::new(false),
             }),
         }
@@ -119,6 +127,12 @@ impl Flow {
     /// A definition that cannot be read, names a step that is not registered, or leaves a step without undo and without a reason.
     pub fn register(&self, steps: Steps, definitions: &[&str]) -> Result<()> {
         self.inner.registry.add(steps, definitions)
+    }
+
+    /// Adds lanes that the service works beside those of its resources to what `ListLanes` answers. Service and instance are filled
+    /// in.
+    pub fn lane_source(&self, lanes: impl Fn() -> Vec<Lane> + Send + Sync + 'static) {
+        self.inner.lane_sources.write().push(Box::new(lanes));
     }
 
     /// Starts to look for operations that somebody left unfinished.
@@ -156,6 +170,7 @@ impl Flow {
         self.inner.quiet.store(true, Ordering::SeqCst);
         self.inner.tasks.shutdown(limit).await;
         self.inner.registry.clear();
+        self.inner.lane_sources.write().clear();
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -1,24 +1,130 @@
 //! Operations that this process works on or has in a lane: what watchers see, and how they are told to stop.
+//!
+//! What watchers see is one shared copy, made only when somebody looks: while nobody does, a step that changes the operation
+//! costs no copy, and the next look makes one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use gyre_model::Uuid;
-use gyre_proto::common::v1::Operation;
+use gyre_model::{Uuid, parse_uuid};
+use gyre_proto::common::v1::{Operation, OperationTimeline};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::context::Shared;
+use crate::queue::Class;
 use crate::record::Record;
+
+/// What watchers see.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// The operation, progress included.
+    pub operation: Arc<Operation>,
+    /// Whether it is not worked on here any more: nothing new will be seen.
+    pub left: bool,
+}
 
 /// An operation in this process.
 pub(crate) struct Live {
-    /// As it is now, progress included.
-    pub now: watch::Sender<Operation>,
+    seen: watch::Sender<Seen>,
+    /// Whether the operation changed since it was last copied for watchers.
+    stale: AtomicBool,
+    running: Mutex<Weak<Shared>>,
     /// Tells it to stop and undo itself.
     pub cancel: CancellationToken,
-    /// What the engine needs to begin, until it does.
-    pub record: Mutex<Option<Record>>,
+    /// What the engine needs to begin, until it does. Whoever lets it begin or end holds the lock.
+    pub turn: tokio::sync::Mutex<Option<Record>>,
+    /// The resource that it works on.
+    pub resource: Uuid,
+    /// On whose behalf.
+    pub class: Class,
+    /// Since when it is here.
+    pub since: Instant,
+}
+
+impl Live {
+    fn new(record: Record) -> Self {
+        let seen = Seen { operation: Arc::new(record.operation.clone()), left: false };
+        Self {
+            seen: watch::channel(seen).0,
+            stale: AtomicBool::new(false),
+            running: Mutex::default(),
+            cancel: CancellationToken::new(),
+            resource: parse_uuid(&record.operation.resource_uuid).unwrap_or_default(),
+            class: record.class(),
+            since: Instant::now(),
+            turn: tokio::sync::Mutex::new(Some(record)),
+        }
+    }
+
+    /// The operation as it is now.
+    pub fn now(&self) -> Arc<Operation> {
+        self.refresh();
+        Arc::clone(&self.seen.borrow().operation)
+    }
+
+    /// The operation as it is now and as it will be.
+    pub fn watch(&self) -> watch::Receiver<Seen> {
+        // first, so that from here on every change is told
+        let seen = self.seen.subscribe();
+        self.refresh();
+        seen
+    }
+
+    fn refresh(&self) {
+        if self.stale.load(Ordering::Acquire)
+            && let Some(shared) = self.shared()
+        {
+            shared.show_if_stale();
+        }
+    }
+
+    /// What the engine has of it while it runs.
+    pub fn shared(&self) -> Option<Arc<Shared>> {
+        self.running.lock().upgrade()
+    }
+
+    /// Whether it has begun.
+    pub fn begun(&self) -> bool {
+        self.running.lock().strong_count() > 0
+    }
+
+    /// What happened to it; nothing where only the database knows.
+    pub fn timeline(&self) -> Option<OperationTimeline> {
+        if let Some(shared) = self.shared() {
+            return Some(shared.state.lock().timeline.to_message());
+        }
+        let waiting = self.turn.try_lock().ok()?;
+        waiting.as_ref().map(|record| record.timeline.to_message())
+    }
+
+    /// It runs with this.
+    pub fn runs_with(&self, shared: &Arc<Shared>) {
+        *self.running.lock() = Arc::downgrade(shared);
+    }
+
+    /// Notes a change: whether the caller must show it.
+    pub fn changed(&self) -> bool {
+        let watched = self.seen.receiver_count() > 0;
+        if !watched {
+            self.stale.store(true, Ordering::Release);
+        }
+        watched
+    }
+
+    /// Whether a change was not shown.
+    pub fn stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+
+    /// Shows the operation to watchers.
+    pub fn show(&self, operation: Operation) {
+        self.stale.store(false, Ordering::Release);
+        self.seen.send_modify(|seen| seen.operation = Arc::new(operation));
+    }
 }
 
 /// All of them.
@@ -34,11 +140,7 @@ impl LiveOperations {
         if all.contains_key(&uuid) {
             return None;
         }
-        let live = Arc::new(Live {
-            now: watch::channel(record.operation.clone()).0,
-            cancel: CancellationToken::new(),
-            record: Mutex::new(Some(record)),
-        });
+        let live = Arc::new(Live::new(record));
         all.insert(uuid, Arc::clone(&live));
         Some(live)
     }
@@ -47,11 +149,19 @@ impl LiveOperations {
         self.all.lock().get(&uuid).cloned()
     }
 
+    /// Takes one out, and tells whoever watches to look elsewhere.
     pub fn remove(&self, uuid: Uuid) {
-        self.all.lock().remove(&uuid);
+        if let Some(live) = self.all.lock().remove(&uuid) {
+            live.seen.send_modify(|seen| seen.left = true);
+        }
     }
 
     pub fn has(&self, uuid: Uuid) -> bool {
         self.all.lock().contains_key(&uuid)
+    }
+
+    /// All of them, as they are at this moment.
+    pub fn all(&self) -> Vec<(Uuid, Arc<Live>)> {
+        self.all.lock().iter().map(|(uuid, live)| (*uuid, Arc::clone(live))).collect()
     }
 }

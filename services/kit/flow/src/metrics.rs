@@ -26,6 +26,12 @@ struct Named {
     workflow: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Commit {
+    service: &'static str,
+    name: &'static str,
+}
+
 struct Own {
     ended: Family<Ended, Counter>,
     seconds: Family<Named, Histogram, fn() -> Histogram>,
@@ -33,6 +39,9 @@ struct Own {
     taken: Family<Service, Counter>,
     lanes: Family<Service, Gauge>,
     depth: Family<Service, Gauge>,
+    waited: Family<Service, Histogram, fn() -> Histogram>,
+    debts: Family<Service, Gauge>,
+    commits: Family<Commit, Counter>,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -43,6 +52,9 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         taken: Family::default(),
         lanes: Family::default(),
         depth: Family::default(),
+        waited: Family::new_with_constructor(metrics::seconds),
+        debts: Family::default(),
+        commits: Family::default(),
     };
     metrics::registry(|all| {
         all.register("gyre_operations", "Operations ended, by workflow and state", own.ended.clone());
@@ -51,6 +63,9 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_operations_taken", "Operations taken over from an instance that is gone", own.taken.clone());
         all.register("gyre_lanes", "Lanes with work", own.lanes.clone());
         all.register("gyre_lane_depth", "Operations that wait in lanes", own.depth.clone());
+        all.register("gyre_lane_wait_seconds", "How long operations waited for their resource", own.waited.clone());
+        all.register("gyre_debts", "Stuck operations that this instance looks after", own.debts.clone());
+        all.register("gyre_operation_commits", "Commits of running operations, by name", own.commits.clone());
     });
     own
 });
@@ -72,4 +87,16 @@ pub(crate) fn lanes(service: &'static str, (lanes, depth): (usize, usize)) {
     let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
     OWN.lanes.get_or_create(&Service { service }).set(number(lanes));
     OWN.depth.get_or_create(&Service { service }).set(number(depth));
+}
+
+pub(crate) fn waited(service: &'static str, time: Duration) {
+    OWN.waited.get_or_create(&Service { service }).observe(time.as_secs_f64());
+}
+
+pub(crate) fn debts(service: &'static str, count: i64) {
+    OWN.debts.get_or_create(&Service { service }).set(count);
+}
+
+pub(crate) fn committed(service: &'static str, name: &'static str) {
+    OWN.commits.get_or_create(&Commit { service, name }).inc();
 }

@@ -11,6 +11,8 @@ use gyre_model::Result;
 use gyre_store::{Sql, Store, StoreConfig};
 use tonic::service::Routes;
 
+use crate::tidy;
+
 /// A service that a process can host.
 pub trait Service: Send + Sync + 'static {
     /// Its name in the mesh.
@@ -32,6 +34,7 @@ pub async fn open_store(args: &ProcessArgs) -> anyhow::Result<Store> {
     let check = store.read("schema-check", |conn| {
         conn.query(Sql::new("SELECT 1 FROM operation WHERE 1 = 0"))?;
         conn.query(Sql::new("SELECT 1 FROM vm WHERE 1 = 0"))?;
+        conn.query(Sql::new("SELECT 1 FROM debt WHERE 1 = 0"))?;
         Ok(())
     });
     check
@@ -64,6 +67,7 @@ where
 {
     let store = open_store(args).await?;
     let mut process = Process::open(name, args).await?;
+    tidy::start(process.tasks(), process.mesh(), &store, args.keep_operations);
     let service = Arc::new(start(process.mesh().clone(), store).await?);
     let limit = args.drain_timeout;
     process.serve(S::NAME, service.routes());

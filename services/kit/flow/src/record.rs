@@ -1,11 +1,16 @@
 //! Operations in the database. Reading for users is the query engine's; here is what the engine itself needs.
 
+use std::collections::HashMap;
+
 use gyre_model::{Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Message;
-use gyre_proto::common::v1::{Operation, OperationState};
+use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState};
 use gyre_query::table;
-use gyre_store::{Conn, DbError, Sql, Value};
+use gyre_store::{Conn, DbError, Row, Sql, Value};
 use serde_json::{Map, Value as Json};
+
+use crate::queue::Class;
+use crate::timeline::{self, Timeline};
 
 /// An operation with what the engine needs to go on with it.
 #[derive(Debug, Clone)]
@@ -15,6 +20,24 @@ pub(crate) struct Record {
     pub vars: Map<String, Json>,
     pub admin: bool,
     pub cancel: bool,
+    pub timeline: Timeline,
+    /// Whether it came to rest before, and owes something since.
+    pub owes: bool,
+}
+
+impl Record {
+    /// On whose behalf it runs: nobody's account is Gyre's own.
+    pub fn class(&self) -> Class {
+        match parse_uuid(&self.operation.account_uuid) {
+            Some(account) if !account.is_nil() => Class::User,
+            _ => Class::Housekeeping,
+        }
+    }
+
+    /// Notes that something happened to it.
+    pub fn note(&mut self, kind: OperationEventKind) {
+        self.timeline.push(timeline::event(&self.operation, kind));
+    }
 }
 
 /// The states in which an operation is not ended.
@@ -49,10 +72,10 @@ pub fn busy(conn: &mut Conn, resource: Uuid) -> Result<bool> {
     Ok(conn.query_one(sql)?.is_some())
 }
 
-/// Writes a new operation: running, or queued where another one runs on the resource. Answers which.
-pub(crate) fn insert(conn: &mut Conn, record: &Record) -> Result<OperationState> {
+/// Writes a new operation: running, or queued where another one runs on the resource. Sets which.
+pub(crate) fn insert(conn: &mut Conn, record: &mut Record) -> Result<()> {
     let table = table::<Operation>();
-    let mut operation = record.operation.clone();
+    let operation = &mut record.operation;
     for state in [OperationState::Running, OperationState::Queued] {
         operation.set_state(state);
         let sql = Sql::new(format!("INSERT INTO operation ({}) VALUES (", table.names))
@@ -65,21 +88,32 @@ pub(crate) fn insert(conn: &mut Conn, record: &Record) -> Result<OperationState>
         }
     }
     let uuid = parse_uuid(&operation.uuid).ok_or_else(|| Error::internal("an operation without UUID"))?;
-    let sql = Sql::new("INSERT INTO operation_work (operation_uuid, input, vars, admin, cancel) VALUES (")
+    record.note(match record.operation.state() {
+        OperationState::Queued => OperationEventKind::Queued,
+        _ => OperationEventKind::Began,
+    });
+    let sql = Sql::new("INSERT INTO operation_work (operation_uuid, input, vars, admin, cancel, timeline) VALUES (")
         .bind_all([
             Value::from(uuid),
             Value::Bytes(record.input.clone()),
             Value::json(Json::Object(record.vars.clone()).to_string()),
             Value::Bool(record.admin),
             Value::Bool(record.cancel),
+            Value::Bytes(record.timeline.to_bytes()),
         ])
         .sql(")");
     conn.execute(sql)?;
-    Ok(operation.state())
+    Ok(())
 }
 
 /// Writes where an operation stands, under its fence.
-pub(crate) fn save(conn: &mut Conn, uuid: Uuid, operation: &Operation, vars: &Map<String, Json>) -> Result<()> {
+pub(crate) fn save(
+    conn: &mut Conn,
+    uuid: Uuid,
+    operation: &Operation,
+    vars: &Map<String, Json>,
+    timeline: Vec<u8>,
+) -> Result<()> {
     let table = table::<Operation>();
     let values = table.values(&operation.encode_to_vec())?;
     let mut sql = Sql::new("UPDATE operation SET generation = generation + 1, update_time = ")
@@ -96,7 +130,13 @@ pub(crate) fn save(conn: &mut Conn, uuid: Uuid, operation: &Operation, vars: &Ma
         return Err(fenced());
     }
     let vars = Value::json(Json::Object(vars.clone()).to_string());
-    conn.execute(Sql::new("UPDATE operation_work SET vars = ").bind(vars).sql(" WHERE operation_uuid = ").bind(uuid))?;
+    let sql = Sql::new("UPDATE operation_work SET vars = ")
+        .bind(vars)
+        .sql(", timeline = ")
+        .bind(timeline)
+        .sql(" WHERE operation_uuid = ")
+        .bind(uuid);
+    conn.execute(sql)?;
     Ok(())
 }
 
@@ -119,30 +159,88 @@ pub(crate) fn promote(conn: &mut Conn, uuid: Uuid, fence: i64, state: OperationS
     }
 }
 
-/// Takes an operation over with the next fence. Nothing where another was first.
-pub(crate) fn take(conn: &mut Conn, uuid: Uuid, seen: i64, instance: Uuid) -> Result<bool> {
-    let sql = Sql::new("UPDATE operation SET generation = generation + 1, fence = fence + 1, instance_uuid = ")
-        .bind(instance)
-        .sql(" WHERE uuid = ")
-        .bind(uuid)
-        .sql(" AND fence = ")
-        .bind(seen)
-        .sql(" AND state IN ")
-        .sql(UNFINISHED);
-    Ok(conn.execute(sql)? == 1)
+/// Takes operations over, each with the next fence after the one that was seen, and reads them. Those that another was first to
+/// take are left out, and so are those that cannot be read.
+pub(crate) fn take_all(conn: &mut Conn, seen: &[(Uuid, i64)], instance: Uuid) -> Result<Vec<Record>> {
+    let mut taken = Vec::with_capacity(seen.len());
+    for seen in seen.chunks(CHUNK) {
+        let sql = Sql::new("UPDATE operation SET generation = generation + 1, fence = fence + 1, instance_uuid = ")
+            .bind(instance)
+            .sql(" WHERE state IN ")
+            .sql(UNFINISHED)
+            .sql(" AND (uuid, fence) IN (VALUES ");
+        let mut sql = sql;
+        for (at, (uuid, fence)) in filled(seen).enumerate() {
+            sql = sql.sql(if at == 0 { "(" } else { ", (" }).bind(*uuid).sql(", ").bind(*fence).sql(")");
+        }
+        for row in conn.query(sql.sql(") RETURNING uuid"))? {
+            taken.push(row.id(0)?);
+        }
+    }
+    load_all(conn, &taken)
+}
+
+/// Most rows that one statement names.
+const CHUNK: usize = 64;
+
+/// A chunk made full with repeats of its last, so that statements have few texts.
+fn filled<T>(chunk: &[T]) -> impl Iterator<Item = &T> {
+    let full = if chunk.len() <= 1 { 1 } else { CHUNK };
+    chunk.iter().chain(std::iter::repeat_n(chunk.last(), full - chunk.len()).flatten())
 }
 
 /// Reads an operation with what the engine needs.
 pub(crate) fn load(conn: &mut Conn, uuid: Uuid) -> Result<Option<Record>> {
-    let operations: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
-    let Some(operation) = operations.into_iter().next() else { return Ok(None) };
-    let sql = Sql::new("SELECT input, vars, admin, cancel FROM operation_work WHERE operation_uuid = ").bind(uuid);
-    let row = conn.query_one(sql)?.ok_or_else(|| Error::internal(format!("operation {uuid} has lost its input")))?;
-    let vars = match serde_json::from_str(row.text(1)?) {
+    Ok(load_all(conn, &[uuid])?.into_iter().next())
+}
+
+/// The same for several, oldest first.
+pub(crate) fn load_all(conn: &mut Conn, uuids: &[Uuid]) -> Result<Vec<Record>> {
+    let mut records = Vec::with_capacity(uuids.len());
+    for chunk in uuids.chunks(CHUNK) {
+        let condition = Sql::new("uuid IN (").bind_all(filled(chunk).copied()).sql(")");
+        let operations: Vec<Operation> = gyre_query::select(conn, condition)?;
+        let sql = Sql::new(
+            "SELECT operation_uuid, input, vars, admin, cancel, timeline, \
+             (SELECT attempts FROM debt WHERE debt.uuid = operation_uuid) FROM operation_work WHERE operation_uuid IN (",
+        );
+        let rows = conn.query(sql.bind_all(filled(chunk).copied()).sql(")"))?;
+        let mut work = rows.iter().map(|row| Ok((row.id(0)?, row))).collect::<Result<HashMap<_, _>>>()?;
+        for operation in operations {
+            match parse_uuid(&operation.uuid).and_then(|uuid| work.remove(&uuid)) {
+                Some(row) => match record(operation, row) {
+                    Ok(record) => records.push(record),
+                    // it must not hold up the others
+                    Err(error) => tracing::error!(%error, "an operation cannot be read"),
+                },
+                None => tracing::error!(operation = operation.uuid, "an operation has lost its input"),
+            }
+        }
+    }
+    records.sort_by_key(|record| record.operation.create_time.as_ref().map(time::to_micros));
+    Ok(records)
+}
+
+fn record(operation: Operation, row: &Row) -> Result<Record> {
+    let vars = match serde_json::from_str(row.text(2)?) {
         Ok(Json::Object(vars)) => vars,
-        _ => return Err(Error::internal(format!("the findings of operation {uuid} cannot be read"))),
+        _ => return Err(Error::internal(format!("the findings of operation {} cannot be read", operation.uuid))),
     };
-    Ok(Some(Record { operation, input: row.bytes(0)?.to_vec(), vars, admin: row.bool(2)?, cancel: row.bool(3)? }))
+    Ok(Record {
+        operation,
+        input: row.bytes(1)?.to_vec(),
+        vars,
+        admin: row.bool(3)?,
+        cancel: row.bool(4)?,
+        timeline: Timeline::from_bytes(row.bytes(5)?)?,
+        owes: row.opt_int(6)?.is_some(),
+    })
+}
+
+/// What happened to an operation, as far as it is durable.
+pub(crate) fn timeline(conn: &mut Conn, uuid: Uuid) -> Result<Timeline> {
+    let row = conn.query_one(Sql::new("SELECT timeline FROM operation_work WHERE operation_uuid = ").bind(uuid))?;
+    row.map_or_else(|| Ok(Timeline::default()), |row| Timeline::from_bytes(row.bytes(0)?))
 }
 
 /// Whether somebody asked the operation to stop.

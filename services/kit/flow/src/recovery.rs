@@ -1,29 +1,29 @@
-//! Going on with what others left: operations of this service whose instance is gone, on resources that this instance owns.
+//! Going on with what others left: operations of this service whose instance is gone, on resources that this instance owns; and
+//! with what rests as stuck, when its time comes or the host that it waits for is back.
 //!
 //! Woken by a change of the ring, by whoever has a reason, and by a period; it takes no input, and two instances that meet here
 //! are told apart by the fence. An operation whose instance is in the ring is never touched.
+//!
+//! A look goes through the unfinished operations page by page, without their contents, and lets [`choose`] decide. What is to be
+//! taken is taken many at a time: one transaction, each row in it compared and set by its fence.
+
+pub mod choose;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use gyre_model::{Result, parse_uuid, time};
-use gyre_proto::common::v1::Operation;
-use gyre_store::{Sql, Value};
+use gyre_mesh::ring::Ring;
+use gyre_model::{Result, Uuid, time};
+use gyre_proto::common::v1::OperationEventKind;
+use gyre_store::{Conn, Sql, Value};
 
 use crate::record::{self, UNFINISHED};
-use crate::{Inner, SCAN_PERIOD, engine, metrics, tidy};
+use crate::{Inner, SCAN_PERIOD, debt, engine, metrics};
+use choose::{OWN_GRACE, Rest, Row, choose};
 
-/// An operation of this very instance that nobody works on is taken up again after this long: before, its call may be about
-/// to hand it over.
-const OWN_GRACE: i64 = 5_000_000;
-/// A stuck operation is looked after again after this long.
-const STUCK_PERIOD: i64 = 30_000_000;
-/// Most operations in one look.
+/// Most operations in one page of a look.
 const PAGE: usize = 2_000;
-/// How often what need not be remembered is deleted.
-const TIDY_PERIOD: Duration = Duration::from_secs(600);
-/// How long ended operations are kept.
-const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Most operations taken in one transaction: on PostgreSQL well under a second.
+const BATCH: usize = 256;
 
 pub(crate) fn start(flow: &Arc<Inner>) {
     let scanner = Arc::clone(flow);
@@ -45,65 +45,99 @@ pub(crate) fn start(flow: &Arc<Inner>) {
             }
         }
     });
-    let tidier = Arc::clone(flow);
-    flow.tasks.spawn_until_stop("operation-tidy", async move {
-        let mut tick = tokio::time::interval(TIDY_PERIOD);
-        loop {
-            tick.tick().await;
-            if let Err(error) = tidy::tidy(&tidier, KEEP).await {
-                tracing::warn!(%error, "cannot tidy up operations");
-            }
-        }
-    });
-}
-
-/// Operations that nobody works on, as far as the ring tells.
-async fn orphans(flow: &Inner) -> Result<Vec<Operation>> {
-    let me = flow.mesh.instance();
-    let others: Vec<_> =
-        flow.mesh.view().members(flow.service).iter().map(|member| member.uuid).filter(|uuid| *uuid != me).collect();
-    let now = time::now_micros();
-    let mut condition = Sql::new("service = ").bind(flow.service).sql(" AND state IN ").sql(UNFINISHED);
-    if !others.is_empty() {
-        condition = condition.sql(" AND instance_uuid NOT IN (").bind_all(others).sql(")");
-    }
-    let condition = condition
-        .sql(" AND (instance_uuid <> ")
-        .bind(me)
-        .sql(" OR update_time < ")
-        .bind(Value::time(now - OWN_GRACE))
-        .sql(") AND (state <> 'STUCK' OR update_time < ")
-        .bind(Value::time(now - STUCK_PERIOD))
-        .sql(format!(") ORDER BY create_time, uuid LIMIT {PAGE}"));
-    flow.store.read("orphaned-operations", move |conn| gyre_query::select(conn, condition)).await
 }
 
 async fn scan(flow: &Arc<Inner>) -> Result<()> {
-    let me = flow.mesh.instance();
-    for operation in orphans(flow).await? {
-        let uuids = (parse_uuid(&operation.uuid), parse_uuid(&operation.resource_uuid));
-        let (Some(uuid), Some(resource)) = uuids else { continue };
-        // what this very instance left is its own to end, whoever owns the resource by now
-        let mine = operation.instance_uuid == me.to_string();
-        if flow.live.has(uuid) || !(mine || flow.mesh.owns(flow.service, resource)) {
-            continue;
+    let (me, service) = (flow.mesh.instance(), flow.service);
+    let Some(ring) = flow.mesh.view().service(service).map(|view| Arc::clone(view.ring())) else { return Ok(()) };
+    let debts = flow.store.read("debts", move |conn| debt::count(conn, service, me)).await?;
+    metrics::debts(service, debts);
+    let mut after = None;
+    loop {
+        let (look, now) = (Arc::clone(&ring), time::now_micros());
+        let rows =
+            flow.store.read("unfinished-operations", move |conn| page(conn, service, &look, me, now, after)).await?;
+        after = rows.last().map(|row| row.1);
+        let last = rows.len() < PAGE;
+        let rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
+        let mine: Vec<_> =
+            choose(&rows, &ring, me, |uuid| flow.live.has(uuid), now).map(|row| (row.uuid, row.fence)).collect();
+        for batch in mine.chunks(BATCH) {
+            flow.may_start()?;
+            take(flow, batch.to_vec()).await?;
         }
-        let seen = operation.fence;
-        let taken = flow
-            .store
-            .write("take-operation", move |conn| {
-                if record::take(conn, uuid, seen, me)? { record::load(conn, uuid) } else { Ok(None) }
-            })
-            .await;
-        match taken {
-            Ok(Some(record)) => {
-                tracing::info!(operation = %uuid, %resource, fence = record.operation.fence, "operation taken over");
-                metrics::taken(flow.service);
-                engine::begin(flow, record);
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(operation = %uuid, %error, "cannot take an operation over"),
+        if last {
+            return Ok(());
         }
     }
+}
+
+/// Takes operations over and goes on with them.
+async fn take(flow: &Arc<Inner>, seen: Vec<(Uuid, i64)>) -> Result<()> {
+    let me = flow.mesh.instance();
+    let taken = flow.store.write("take-operations", move |conn| record::take_all(conn, &seen, me)).await?;
+    for mut record in taken {
+        let operation = &record.operation;
+        let (uuid, resource, fence) = (&operation.uuid, &operation.resource_uuid, operation.fence);
+        tracing::info!(operation = uuid, resource, fence, "operation taken over");
+        metrics::taken(flow.service);
+        record.note(OperationEventKind::Taken);
+        engine::begin(flow, record);
+    }
     Ok(())
+}
+
+/// Where a page ended.
+type Place = (i64, Uuid);
+
+/// A page of operations that may have to be taken, oldest first. What [`choose`] would surely leave is not read.
+fn page(
+    conn: &mut Conn,
+    service: &'static str,
+    ring: &Ring,
+    me: Uuid,
+    now: i64,
+    after: Option<Place>,
+) -> Result<Vec<(Row, Place)>> {
+    let mut sql = Sql::new(
+        "SELECT o.uuid, o.resource_uuid, o.instance_uuid, o.fence, o.update_time, o.state, d.next_time, \
+         CASE WHEN d.awaits_host AND h.status = 'CONNECTED' THEN 1 ELSE 0 END, o.create_time \
+         FROM operation o LEFT JOIN debt d ON d.uuid = o.uuid LEFT JOIN host h ON h.uuid = d.host_uuid \
+         WHERE o.service = ",
+    )
+    .bind(service)
+    .sql(" AND o.state IN ")
+    .sql(UNFINISHED);
+    let others: Vec<_> = ring.members().iter().copied().filter(|uuid| *uuid != me).collect();
+    if !others.is_empty() {
+        sql = sql.sql(" AND o.instance_uuid NOT IN (").bind_all(others).sql(")");
+    }
+    sql = sql
+        .sql(" AND (o.instance_uuid <> ")
+        .bind(me)
+        .sql(" OR o.state = 'STUCK' OR o.update_time < ")
+        .bind(Value::time(now - OWN_GRACE))
+        .sql(")");
+    if let Some((time, uuid)) = after {
+        sql = sql.sql(" AND (o.create_time, o.uuid) > (").bind(Value::time(time)).sql(", ").bind(uuid).sql(")");
+    }
+    let rows = conn.query(sql.sql(format!(" ORDER BY o.create_time, o.uuid LIMIT {PAGE}")))?;
+    rows.iter()
+        .map(|row| {
+            let rest = match row.text(5)? {
+                "STUCK" => Some(Rest { next_time: row.opt_int(6)?, host_is_back: row.bool(7)? }),
+                _ => None,
+            };
+            let uuid = row.id(0)?;
+            let found = Row {
+                uuid,
+                resource: row.opt_id(1)?.unwrap_or_default(),
+                instance: row.opt_id(2)?.unwrap_or_default(),
+                fence: row.int(3)?,
+                update_time: row.int(4)?,
+                rest,
+            };
+            Ok((found, (row.int(8)?, uuid)))
+        })
+        .collect()
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Error, Kind, Result, time};
-use gyre_proto::common::v1::{Operation, OperationState, OperationStepState};
+use gyre_proto::common::v1::{Operation, OperationEventKind as Event, OperationState, OperationStepState};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
 use crate::Inner;
 use crate::context::{Context, Shared};
+use crate::debt::{self, Rest};
 use crate::definition::Retry;
 use crate::engine::{Interrupted, stopping, undoing};
 use crate::metrics;
 use crate::record;
-use crate::registry::{Step, Workflow};
+use crate::registry::{self, Step, Workflow};
 
 /// How an undo is tried again before the operation rests as `STUCK`.
 const UNDO_RETRY: Retry = Retry { attempts: 6, first_ms: 100 };
@@ -24,6 +25,14 @@ const LAST_RETRY: Retry = Retry { attempts: 10, first_ms: 100 };
 const NO_END: Duration = Duration::from_secs(600);
 /// How often a commit that met another change of the same rows is tried again.
 const CONFLICTS: u32 = 20;
+
+type Ran<T> = std::result::Result<T, Interrupted>;
+
+/// A step that failed, and why.
+struct Failed {
+    at: usize,
+    error: Error,
+}
 
 /// One run of an operation.
 pub(crate) struct Run<'a> {
@@ -36,28 +45,59 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Runs it as far as it goes here.
-    pub async fn drive(self) -> std::result::Result<(), Interrupted> {
-        let back = {
+    pub async fn drive(self) -> Ran<()> {
+        let cause = {
             let state = self.shared.state.lock();
-            undoing(&state.operation) && !self.past(&state.operation)
+            let back = undoing(&state.operation) && !self.past(&state.operation);
+            let why = || Error::internal("an operation is undone for no reason");
+            back.then(|| state.operation.error.clone().map_or_else(why, Error::from))
         };
-        let failed = if back {
-            let error = self.shared.state.lock().operation.error.clone();
-            Some(error.map_or_else(|| Error::internal("an operation is undone for no reason"), Error::from))
-        } else {
-            self.forward().await?
-        };
-        if let Some(error) = failed {
-            self.back(error, back).await?;
+        match cause {
+            Some(cause) => self.back(cause).await?,
+            None => {
+                if let Some(failed) = self.forward().await? {
+                    self.turn_back(failed).await?;
+                }
+            }
         }
-        let operation = self.shared.state.lock().operation.clone();
-        if operation.state() == OperationState::Stuck {
+        let (workflow, state) = {
+            let state = self.shared.state.lock();
+            (state.operation.workflow.clone(), state.operation.state())
+        };
+        if state == OperationState::Stuck {
             return Ok(());
         }
         let took = Duration::from_micros(u64::try_from(time::now_micros() - self.began).unwrap_or(0));
-        metrics::ended(&operation.workflow, operation.state().as_str_name(), took);
-        tracing::info!(state = operation.state().as_str_name(), ?took, "operation ended");
+        metrics::ended(&workflow, state.as_str_name(), took);
+        tracing::info!(state = state.as_str_name(), ?took, "operation ended");
         Ok(())
+    }
+
+    /// Ends an operation that was cancelled while it waited for its resource: none of its steps ran, so only what the call wrote
+    /// is taken back, by the undo of the first step. It stays queued until its one commit, since another operation has the
+    /// resource. False where that does not work now.
+    pub async fn end_waiting(self) -> Ran<bool> {
+        if let Some(undo) = &self.workflow.steps[0].undo
+            && self.try_undo(0, undo).await?.is_err()
+        {
+            return Ok(false);
+        }
+        self.shared.prepare(|state| {
+            state.operation.set_state(OperationState::Cancelled);
+            state.operation.error = Some((&cancelled()).into());
+            state.operation.end_time = Some(time::now());
+        });
+        match self.end("end-waiting").await {
+            Ok(()) => {
+                metrics::ended(&self.workflow.definition.name, OperationState::Cancelled.as_str_name(), Duration::ZERO);
+                Ok(true)
+            }
+            Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
+            Err(error) => {
+                tracing::warn!(%error, "a cancelled operation waits on");
+                Ok(false)
+            }
+        }
     }
 
     /// Whether the point of no return was passed.
@@ -74,8 +114,8 @@ impl Run<'_> {
         Context { shared: Arc::clone(&self.shared), step, undoing }
     }
 
-    /// Runs the steps that are not done. Answers why one failed, with its state set so.
-    async fn forward(&self) -> std::result::Result<Option<Error>, Interrupted> {
+    /// Runs the steps that are not done. Answers which one failed.
+    async fn forward(&self) -> Ran<Option<Failed>> {
         let count = self.workflow.steps.len();
         let first = {
             let state = self.shared.state.lock();
@@ -83,37 +123,32 @@ impl Run<'_> {
         };
         for at in first..count {
             if let Err(error) = self.step(at).await? {
-                self.shared.step(at, |step| {
-                    step.set_state(OperationStepState::Failed);
-                    step.end_time = Some(time::now());
-                    step.message = error.message().to_owned();
-                });
-                return Ok(Some(error));
+                return Ok(Some(Failed { at, error }));
             }
         }
-        self.shared.prepare(|operation| {
-            operation.set_state(OperationState::Succeeded);
-            operation.error = None;
-            operation.end_time = Some(time::now());
+        self.shared.prepare(|state| {
+            state.operation.set_state(OperationState::Succeeded);
+            state.operation.error = None;
+            state.operation.end_time = Some(time::now());
         });
         match self.end("end-operation").await {
             Ok(()) => Ok(None),
             Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
             // the rows of the last commit refused: the last step did not do its work
             Err(error) => {
-                self.shared.change(|operation| {
-                    operation.set_state(OperationState::Running);
-                    operation.end_time = None;
+                self.shared.change(|state| {
+                    state.operation.set_state(OperationState::Running);
+                    state.operation.end_time = None;
                 });
                 self.shared.step(count - 1, |step| step.set_state(OperationStepState::Failed));
-                Ok(Some(error))
+                Ok(Some(Failed { at: count - 1, error }))
             }
         }
     }
 
-    async fn step(&self, at: usize) -> std::result::Result<Result<()>, Interrupted> {
+    /// Runs one step, as often as its definition allows.
+    async fn step(&self, at: usize) -> Ran<Result<()>> {
         let named = &self.workflow.definition.steps[at];
-        let step = &self.workflow.steps[at];
         let past = self.workflow.definition.steps[..=at].iter().any(|step| step.point_of_no_return);
         let cancel = &self.shared.live.cancel;
         if !past && cancel.is_cancelled() {
@@ -121,7 +156,12 @@ impl Run<'_> {
         }
         if named.point_of_no_return {
             // from here on a successor must go forward, so it must know
-            self.shared.step(at, |step| step.set_state(OperationStepState::Running));
+            self.shared.change(|state| {
+                if let Some(step) = state.operation.steps.get_mut(at) {
+                    step.set_state(OperationStepState::Running);
+                }
+                state.note(Event::PointOfNoReturn).step.clone_from(&named.step);
+            });
             if let Err(error) = self.commit("point-of-no-return").await {
                 return if error.reason() == "FENCED" { Err(Interrupted(error)) } else { Ok(Err(error)) };
             }
@@ -129,51 +169,68 @@ impl Run<'_> {
         let retry = if past { LAST_RETRY } else { named.retry };
         let mut tried = 0;
         loop {
-            stopping(self.flow)?;
             tried += 1;
-            self.shared.step(at, |step| {
-                step.set_state(OperationStepState::Running);
-                step.attempts += 1;
-                step.percent = 0;
-                step.start_time.get_or_insert_with(time::now);
-            });
-            let left = self.time_left();
-            let work = run_step(step, self.context(at, false), &named.step);
-            let result = if past {
-                tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(&named.step)))
-            } else {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => Err(cancelled()),
-                    result = work => result,
-                    () = tokio::time::sleep(left) => Err(self.too_late()),
-                }
-            };
-            let error = match result {
-                Ok(()) => {
-                    self.shared.step(at, |step| {
-                        step.set_state(OperationStepState::Done);
-                        step.percent = 100;
-                        step.end_time = Some(time::now());
-                    });
-                    return Ok(Ok(()));
-                }
-                Err(error) => error,
-            };
-            if error.reason() == "FENCED" && error.kind() == Kind::Aborted {
-                return Err(Interrupted(error));
-            }
-            let again = (past || error.kind().retryable()) && tried < retry.attempts && error.reason() != "DEADLINE";
+            let Err(error) = self.try_step(at, past).await? else { return Ok(Ok(())) };
+            let again = (past || error.kind().retryable())
+                && tried < retry.attempts
+                && error.reason() != "DEADLINE"
+                && !(past && debt::host_is_away(&error));
             if !again {
                 return Ok(Err(error));
             }
             metrics::retried(&self.workflow.definition.name);
             tracing::debug!(step = named.step, tried, %error, "step is tried again");
-            self.shared.step(at, |step| step.message = format!("tried again: {}", error.message()));
             let wait = error.retry().unwrap_or_else(|| retry.wait(tried)).min(Duration::from_secs(5));
+            self.shared.change(|state| {
+                if let Some(step) = state.operation.steps.get_mut(at) {
+                    step.message = format!("tried again: {}", error.message());
+                }
+                let event = state.note(Event::StepRetried);
+                event.step.clone_from(&named.step);
+                event.attempt = i32::try_from(tried).unwrap_or(i32::MAX);
+                event.message = format!("tried again in {wait:?}");
+            });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = cancel.cancelled(), if !past => return Ok(Err(cancelled())),
+            }
+        }
+    }
+
+    /// One try of a step.
+    async fn try_step(&self, at: usize, past: bool) -> Ran<Result<()>> {
+        stopping(self.flow)?;
+        let named = &self.workflow.definition.steps[at];
+        let attempt = self.shared.attempt(at, Event::StepStarted, |step| {
+            step.set_state(OperationStepState::Running);
+            step.attempts += 1;
+            step.percent = 0;
+            step.start_time.get_or_insert_with(time::now);
+        });
+        let work = run_step(&self.workflow.steps[at], self.context(at, false), &named.step);
+        let result = if past {
+            tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(&named.step)))
+        } else {
+            tokio::select! {
+                biased;
+                () = self.shared.live.cancel.cancelled() => Err(cancelled()),
+                result = work => result,
+                () = tokio::time::sleep(self.time_left()) => Err(self.too_late()),
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.shared.attempted(at, &attempt, Event::StepDone, None, |step| {
+                    step.set_state(OperationStepState::Done);
+                    step.percent = 100;
+                    step.end_time = Some(time::now());
+                });
+                Ok(Ok(()))
+            }
+            Err(error) if error.reason() == "FENCED" && error.kind() == Kind::Aborted => Err(Interrupted(error)),
+            Err(error) => {
+                self.shared.attempted(at, &attempt, Event::StepFailed, Some(&error), |_| ());
+                Ok(Err(error))
             }
         }
     }
@@ -196,122 +253,172 @@ impl Run<'_> {
         )
     }
 
-    /// Undoes what was done, from the step that failed backwards; or lets the operation rest where that is not possible.
-    async fn back(&self, error: Error, resumed: bool) -> std::result::Result<(), Interrupted> {
-        let past = {
-            let state = self.shared.state.lock();
+    /// Goes back from a step that failed; or lets the operation rest where it is past the point of no return.
+    async fn turn_back(&self, failed: Failed) -> Ran<()> {
+        let Failed { at, error } = failed;
+        let past = self.shared.change(|state| {
+            if let Some(step) = state.operation.steps.get_mut(at) {
+                step.set_state(OperationStepState::Failed);
+                step.end_time = Some(time::now());
+                step.message = error.message().to_owned();
+            }
             self.past(&state.operation)
-        };
+        });
         if past {
-            return self.rest(Some(&error)).await;
+            self.shared.change(|state| state.operation.error = Some((&error).into()));
+            return self.rest(at, false, error).await;
         }
-        self.shared.state.lock().pending.clear();
-        if !resumed {
-            tracing::info!(%error, "operation is undone");
-            self.shared.change(|operation| {
-                operation.set_state(OperationState::Undoing);
-                operation.error = Some((&error).into());
-            });
-            // The change of course must be durable first: a successor must not go forward over what is half undone.
-            self.commit("begin-undo").await.map_err(Interrupted)?;
-        }
+        tracing::info!(%error, "operation is undone");
+        self.shared.change(|state| {
+            state.pending.clear();
+            state.operation.set_state(OperationState::Undoing);
+            state.operation.error = Some((&error).into());
+            state.note(Event::UndoBegan).message = error.to_string();
+        });
+        // The change of course must be durable first: a successor must not go forward over what is half undone.
+        self.commit("begin-undo").await.map_err(Interrupted)?;
+        self.back(error).await
+    }
+
+    /// Undoes what was done, from the step that failed backwards.
+    async fn back(&self, cause: Error) -> Ran<()> {
         let last = {
             let state = self.shared.state.lock();
-            state.operation.steps.iter().rposition(|step| {
+            let ran = state.operation.steps.iter().rposition(|step| {
                 matches!(
                     step.state(),
                     OperationStepState::Done | OperationStepState::Running | OperationStepState::Failed
                 )
-            })
+            });
+            ran.unwrap_or(0)
         };
-        for at in (0..=last.unwrap_or(0)).rev() {
+        for at in (0..=last).rev() {
             let undone = self.shared.state.lock().operation.steps.get(at).map(|step| step.state());
             if undone == Some(OperationStepState::Undone) {
                 continue;
             }
             if let Some(undo) = &self.workflow.steps[at].undo
-                && !self.undo(at, undo).await?
+                && let Err(error) = self.undo(at, undo).await?
             {
-                return self.rest(None).await;
+                return self.rest(at, true, error).await;
             }
             self.shared.step(at, |step| step.set_state(OperationStepState::Undone));
         }
-        self.shared.prepare(|operation| {
-            let state =
-                if error.kind() == Kind::Cancelled { OperationState::Cancelled } else { OperationState::Failed };
-            operation.set_state(state);
-            operation.end_time = Some(time::now());
+        self.shared.prepare(|state| {
+            let cancelled = cause.kind() == Kind::Cancelled;
+            let end = if cancelled { OperationState::Cancelled } else { OperationState::Failed };
+            state.operation.set_state(end);
+            state.operation.end_time = Some(time::now());
         });
         match self.end("end-undo").await {
             Ok(()) => Ok(()),
             Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
             Err(error) => {
                 tracing::error!(%error, "the last rows of an undo were refused");
-                self.shared.state.lock().pending.clear();
                 // what they belong to is not undone: the next time begins from there
-                self.shared.change(|operation| {
-                    for step in operation.steps.iter_mut().take(last.unwrap_or(0) + 1) {
+                self.shared.change(|state| {
+                    state.pending.clear();
+                    for step in state.operation.steps.iter_mut().take(last + 1) {
                         step.set_state(OperationStepState::Failed);
                     }
-                    operation.end_time = None;
+                    state.operation.end_time = None;
                 });
-                self.rest(None).await
+                self.rest(last, true, error).await
             }
         }
     }
 
-    async fn undo(&self, at: usize, undo: &crate::registry::Run) -> std::result::Result<bool, Interrupted> {
+    /// Undoes one step, trying again what may pass.
+    async fn undo(&self, at: usize, undo: &registry::Run) -> Ran<Result<()>> {
         let name = &self.workflow.definition.steps[at].step;
-        for tried in 1..=UNDO_RETRY.attempts {
-            stopping(self.flow)?;
-            let span = tracing::info_span!("undo", step = %name);
-            let work = tracing::Instrument::instrument(undo(self.context(at, true)), span);
-            match tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(name))) {
-                Ok(()) => return Ok(true),
-                Err(error) if error.reason() == "FENCED" => return Err(Interrupted(error)),
-                Err(error) => {
-                    tracing::warn!(step = %name, tried, %error, "a step cannot be undone yet");
-                    self.shared.step(at, |step| step.message = format!("not undone yet: {}", error.message()));
-                    if tried < UNDO_RETRY.attempts {
-                        tokio::time::sleep(UNDO_RETRY.wait(tried)).await;
-                    }
-                }
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let Err(error) = self.try_undo(at, undo).await? else { return Ok(Ok(())) };
+            tracing::warn!(step = %name, tried, %error, "a step cannot be undone yet");
+            // a host that is away does not come back within a few tries
+            if tried >= UNDO_RETRY.attempts || debt::host_is_away(&error) {
+                return Ok(Err(error));
             }
+            tokio::time::sleep(UNDO_RETRY.wait(tried)).await;
         }
-        Ok(false)
     }
 
-    /// Lets the operation rest; it is looked after again.
-    async fn rest(&self, error: Option<&Error>) -> std::result::Result<(), Interrupted> {
-        self.shared.change(|operation| {
-            operation.set_state(OperationState::Stuck);
-            if let Some(error) = error {
-                operation.error = Some(error.into());
+    /// One try to undo a step.
+    async fn try_undo(&self, at: usize, undo: &registry::Run) -> Ran<Result<()>> {
+        stopping(self.flow)?;
+        let name = &self.workflow.definition.steps[at].step;
+        let attempt = self.shared.attempt(at, Event::StepUndoStarted, |_| ());
+        let span = tracing::info_span!("undo", step = %name);
+        let work = tracing::Instrument::instrument(undo(self.context(at, true)), span);
+        match tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(name))) {
+            Ok(()) => {
+                self.shared.attempted(at, &attempt, Event::StepUndoDone, None, |_| ());
+                Ok(Ok(()))
             }
+            Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
+            Err(error) => {
+                self.shared.attempted(at, &attempt, Event::StepUndoFailed, Some(&error), |step| {
+                    step.message = format!("not undone yet: {}", error.message());
+                });
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Lets the operation rest, and notes what it owes; it is looked after again.
+    async fn rest(&self, at: usize, undoing: bool, error: Error) -> Ran<()> {
+        let step = self.workflow.definition.steps[at].step.clone();
+        let (uuid, resource) = (self.shared.uuid, self.shared.resource);
+        tracing::error!(operation = %uuid, %resource, step, undoing, %error, "operation is stuck");
+        let operation = self.shared.change(|state| {
+            state.operation.set_state(OperationState::Stuck);
+            let event = state.note(Event::Stuck);
+            event.step.clone_from(&step);
+            event.message = error.to_string();
+            state.operation.clone()
         });
-        tracing::error!(operation = %self.shared.uuid, resource = %self.shared.resource, "operation is stuck");
-        self.commit("rest-operation").await.map_err(Interrupted)
+        let rest = Arc::new(Rest { step, undoing, error });
+        self.commit_with("rest-operation", move |conn, _| debt::owe(conn, &operation, &rest))
+            .await
+            .map_err(Interrupted)?;
+        self.shared.state.lock().owes = true;
+        Ok(())
     }
 
     /// The last commit, after which whoever watches is told how it ended, exactly as it stands in the database.
     async fn end(&self, name: &'static str) -> Result<()> {
         let uuid = self.shared.uuid;
-        let may_be_cancelled = {
-            let state = self.shared.state.lock();
-            state.operation.state() == OperationState::Succeeded && !self.past(&state.operation)
+        let (may_be_cancelled, owes) = {
+            let mut state = self.shared.state.lock();
+            let end = state.operation.state();
+            let event = state.note(Event::Ended);
+            event.message = crate::api::short(end);
+            (end == OperationState::Succeeded && !self.past(&state.operation), state.owes)
         };
         let read = move |conn: &mut Conn| {
             // a cancel that was accepted before this commit is kept
             if may_be_cancelled && record::is_cancelled(conn, uuid)? {
                 return Err(cancelled());
             }
+            if owes {
+                debt::settle(conn, uuid)?;
+            }
             let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
             found.into_iter().next().ok_or_else(|| Error::internal("an operation went away under its own commit"))
         };
-        let operation = self.commit_with(name, move |conn, _| read(conn)).await?;
-        self.shared.state.lock().operation = operation.clone();
-        self.shared.live.now.send_replace(operation);
-        Ok(())
+        match self.commit_with(name, move |conn, _| read(conn)).await {
+            Ok(operation) => {
+                let mut state = self.shared.state.lock();
+                state.operation = operation.clone();
+                self.shared.live.show(operation);
+                Ok(())
+            }
+            Err(error) => {
+                self.shared.state.lock().timeline.pop();
+                Err(error)
+            }
+        }
     }
 
     /// A commit of the engine's own.

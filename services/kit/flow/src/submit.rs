@@ -1,7 +1,6 @@
 //! The way in: a call becomes an operation.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
+use crate::timeline::Timeline;
 use crate::{Flow, Inner, engine, fence};
 
 /// What is asked for.
@@ -84,6 +84,8 @@ impl Flow {
             vars: Map::new(),
             admin: submit.caller.admin,
             cancel: false,
+            timeline: Timeline::default(),
+            owes: false,
         };
         let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
         let change = Change::of(submit.caller, uuid);
@@ -119,8 +121,7 @@ where
                 fence::check(conn, &change.caller)?;
                 rows(conn, &change)?;
                 let mut record = record;
-                let state = record::insert(conn, &record)?;
-                record.operation.set_state(state);
+                record::insert(conn, &mut record)?;
                 wish.remember(conn, Some(uuid), None)?;
                 Ok(Outcome::New(Box::new(record)))
             }
@@ -143,7 +144,7 @@ where
     match outcome {
         Outcome::Before(operation) => {
             let live = gyre_model::parse_uuid(&operation.uuid).and_then(|uuid| flow.live.get(uuid));
-            Ok(live.map_or(*operation, |live| live.now.borrow().clone()))
+            Ok(live.map_or(*operation, |live| live.now().as_ref().clone()))
         }
         Outcome::New(record) => {
             let operation = record.operation.clone();
@@ -152,6 +153,3 @@ where
         }
     }
 }
-
-/// How long an engine waits before it looks again whether a resource is free.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);

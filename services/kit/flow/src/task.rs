@@ -35,6 +35,7 @@ impl Context {
 
     async fn run_named_task(&self, id: String, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
         let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        self.runs_on(host);
         let acting = self.acting();
         let task = Task {
             id,

@@ -1,30 +1,71 @@
-//! Deleting what need not be remembered any longer.
+//! Deleting what need not be remembered any longer: one task in a process, for all services alike.
 
 use std::time::Duration;
 
+use gyre_mesh::Mesh;
+use gyre_mesh::tasks::Tasks;
 use gyre_model::{Result, time};
-use gyre_store::{Sql, Value};
+use gyre_store::{Sql, Store, Value};
 
-use crate::{Inner, request};
+use crate::request;
 
+/// How often it is done.
+const PERIOD: Duration = Duration::from_secs(600);
 /// How long changes stay in the log, in microseconds: 90 days.
 const CHANGES_KEPT: i64 = 90 * 24 * 3600 * 1_000_000;
+/// Most operations deleted in one transaction.
+const BATCH: usize = 1_000;
 
-/// Deletes what need not be remembered any longer: request ids, and operations that ended long ago.
-pub(crate) async fn tidy(flow: &Inner, keep: Duration) -> Result<usize> {
-    let service = flow.service;
+/// Keeps the database from growing for ever: operations that ended longer ago than `keep` are forgotten, with their timelines; so
+/// are old request ids, and old changes. An operation is kept as long as its request id is, whatever `keep` says.
+pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
+    let (mesh, store) = (mesh.clone(), store.clone());
+    tasks.spawn_until_stop("operation-tidy", async move {
+        let mut tick = tokio::time::interval(PERIOD.min(keep.max(Duration::from_secs(1))));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if mesh.may_work()
+                && let Err(error) = tidy(&store, keep).await
+            {
+                tracing::warn!(%error, "cannot tidy up operations");
+            }
+        }
+    });
+}
+
+/// Deletes what need not be remembered any longer. Answers how many operations that were.
+///
+/// # Errors
+/// The database's.
+pub async fn tidy(store: &Store, keep: Duration) -> Result<usize> {
     let now = time::now_micros();
-    let ended = now - i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-    flow.store
-        .write("tidy-operations", move |conn| {
+    let ended = now.saturating_sub(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+    store
+        .write("tidy-requests", move |conn| {
             let requests = Sql::new("DELETE FROM request WHERE time < ").bind(Value::time(now - request::REMEMBERED));
-            let operations = Sql::new("DELETE FROM operation WHERE service = ")
-                .bind(service)
-                .sql(" AND end_time < ")
-                .bind(Value::time(ended));
-            // the log is everybody's, and deleting what is old twice does no harm
             let log = Sql::new("DELETE FROM change_log WHERE time < ").bind(Value::time(now - CHANGES_KEPT));
-            Ok(conn.execute(requests)? + conn.execute(operations)? + conn.execute(log)?)
+            Ok(conn.execute(requests)? + conn.execute(log)?)
         })
-        .await
+        .await?;
+    let mut deleted = 0;
+    loop {
+        let some = store
+            .write("tidy-operations", move |conn| {
+                let old = Sql::new(
+                    "DELETE FROM operation WHERE uuid IN (SELECT o.uuid FROM operation o WHERE o.end_time IS NOT NULL \
+                     AND o.end_time < ",
+                );
+                // a call that is made again must find its operation
+                let asked = " AND NOT EXISTS (SELECT 1 FROM request r \
+                             WHERE r.account_uuid = o.account_uuid AND r.request_id = o.request_id)";
+                let old = old.bind(Value::time(ended)).sql(asked).sql(format!(" LIMIT {BATCH})"));
+                Ok(conn.execute(old)?)
+            })
+            .await?;
+        deleted += some;
+        if some < BATCH {
+            return Ok(deleted);
+        }
+    }
 }

@@ -56,6 +56,10 @@ pub struct ProcessArgs {
     #[arg(long, env = "GYRE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
 
+    /// How long operations that have ended are remembered, with what happened to them.
+    #[arg(long, env = "GYRE_KEEP_OPERATIONS", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
+    pub keep_operations: Duration,
+
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -98,6 +102,7 @@ impl ProcessArgs {
             insecure: false,
             lease_ttl: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
+            keep_operations: Duration::from_secs(7 * 24 * 3600),
             telemetry: TelemetryArgs::default(),
         }
     }
@@ -134,20 +139,24 @@ impl ProcessArgs {
     }
 }
 
-/// Reads "5s", "500ms", "2m", or seconds.
+/// Reads "5s", "500ms", "2m", "36h", "7d", or seconds.
 ///
 /// # Errors
 /// When it is none of these.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no time; write 5s, 500ms or 2m"))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "" | "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(60 * number)),
-        _ => Err(format!("{unit:?} is no unit of time; write 5s, 500ms or 2m")),
-    }
+    let wrong = |what: &str| format!("{what}; write 500ms, 5s, 2m, 36h or 7d");
+    let number: u64 = number.parse().map_err(|_| wrong(&format!("{text:?} is no time")))?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "" | "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        "d" => number.checked_mul(24 * 3600),
+        _ => return Err(wrong(&format!("{unit:?} is no unit of time"))),
+    };
+    seconds.map(Duration::from_secs).ok_or_else(|| wrong(&format!("{text:?} is too long")))
 }
 
 #[cfg(test)]
@@ -183,6 +192,9 @@ mod tests {
         assert_eq!(args.etcd.len(), 2);
         assert_eq!(args.lease_ttl, Duration::from_millis(1500));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(parse_duration("soon").is_err() && parse_duration("5h").is_err());
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
+        assert_eq!(read(&[]).keep_operations, ProcessArgs::embedded().keep_operations);
+        assert!(parse_duration("soon").is_err() && parse_duration("5y").is_err());
+        assert!(parse_duration("999999999999999999d").is_err());
     }
 }

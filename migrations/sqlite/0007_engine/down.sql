@@ -1,0 +1,3 @@
+DROP INDEX operation_by_end;
+DROP TABLE debt;
+ALTER TABLE operation_work DROP COLUMN timeline;

@@ -10,7 +10,6 @@ mod zone;
 use std::sync::Arc;
 
 use gyre_model::{Error, Result, Uuid, parse_uuid};
-use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::host::v1::cluster_service_server::ClusterServiceServer;
 use gyre_proto::host::v1::host_service_server::HostServiceServer;
 use gyre_proto::host::v1::host_task_service_server::HostTaskServiceServer;
@@ -27,12 +26,12 @@ pub(crate) struct Api(Arc<Inner>);
 /// All of them.
 pub(crate) fn routes(inner: &Arc<Inner>) -> Routes {
     let api = Api(Arc::clone(inner));
-    Routes::new(ZoneServiceServer::new(api.clone()))
+    let routes = Routes::new(ZoneServiceServer::new(api.clone()))
         .add_service(ClusterServiceServer::new(api.clone()))
         .add_service(HostServiceServer::new(api.clone()))
         .add_service(PlacementServiceServer::new(api.clone()))
-        .add_service(HostTaskServiceServer::new(api))
-        .add_service(OperationServiceServer::new(inner.flow.api()))
+        .add_service(HostTaskServiceServer::new(api));
+    inner.flow.answer(routes)
 }
 
 /// The UUID in a field.

@@ -73,6 +73,8 @@ impl Service {
         let sessions = Sessions::new(mesh.clone(), store.clone(), Arc::clone(&config));
         let inner = Arc::new(Inner { mesh, store, flow, sessions, config });
         workflows::register(&inner)?;
+        let sessions = inner.sessions.clone();
+        inner.flow.lane_source(move || sessions.lanes());
         inner.flow.start();
         inner.sessions.start();
         Ok(Self { inner })

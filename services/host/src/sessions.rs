@@ -31,6 +31,7 @@ use std::time::Duration;
 use gyre_mesh::Mesh;
 use gyre_mesh::tasks::{Activator, Tasks};
 use gyre_model::{Error, Result, Uuid};
+use gyre_proto::common::v1::Lane;
 use gyre_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -109,6 +110,12 @@ impl Sessions {
     /// The link with a host, where there is one.
     pub fn existing(&self, uuid: Uuid) -> Option<Arc<Link>> {
         self.0.links.lock().all.get(&uuid).cloned()
+    }
+
+    /// The lanes of all hosts, with work.
+    pub fn lanes(&self) -> Vec<Lane> {
+        let links: Vec<_> = self.0.links.lock().all.values().cloned().collect();
+        links.iter().flat_map(|link| link.board.lanes(link.host)).collect()
     }
 
     /// Lets the agent of a host go that is being removed, as far as it answers in time, and opens no other session with it.

@@ -28,7 +28,6 @@ use std::time::Duration;
 use gyre_flow::Flow;
 use gyre_mesh::Mesh;
 use gyre_model::Result;
-use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::identity::v1::account_service_server::AccountServiceServer;
 use gyre_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use gyre_proto::identity::v1::authentication_service_server::AuthenticationServiceServer;
@@ -130,11 +129,11 @@ impl gyre_flow::process::Service for Service {
 
     fn routes(&self) -> Routes {
         let api = api::Api::new(Arc::clone(&self.inner));
-        Routes::new(AccountServiceServer::new(api.clone()))
+        let routes = Routes::new(AccountServiceServer::new(api.clone()))
             .add_service(ApiKeyServiceServer::new(api.clone()))
             .add_service(SessionServiceServer::new(api.clone()))
-            .add_service(AuthenticationServiceServer::new(api))
-            .add_service(OperationServiceServer::new(self.inner.flow.api()))
+            .add_service(AuthenticationServiceServer::new(api));
+        self.inner.flow.answer(routes)
     }
 
     async fn shutdown(&self, limit: Duration) {

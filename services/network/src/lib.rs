@@ -22,7 +22,6 @@ use std::time::Duration;
 use gyre_flow::Flow;
 use gyre_mesh::Mesh;
 use gyre_model::Result;
-use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::network::v1::address_service_server::AddressServiceServer;
 use gyre_proto::network::v1::ip_range_service_server::IpRangeServiceServer;
 use gyre_proto::network::v1::l2_network_service_server::L2NetworkServiceServer;
@@ -67,11 +66,11 @@ impl gyre_flow::process::Service for Service {
 
     fn routes(&self) -> Routes {
         let api = api::Api::new(Arc::clone(&self.inner));
-        Routes::new(L2NetworkServiceServer::new(api.clone()))
+        let routes = Routes::new(L2NetworkServiceServer::new(api.clone()))
             .add_service(L3NetworkServiceServer::new(api.clone()))
             .add_service(IpRangeServiceServer::new(api.clone()))
-            .add_service(AddressServiceServer::new(api))
-            .add_service(OperationServiceServer::new(self.inner.flow.api()))
+            .add_service(AddressServiceServer::new(api));
+        self.inner.flow.answer(routes)
     }
 
     async fn shutdown(&self, limit: Duration) {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use gyre_flow::{Flow, Submit};
 use gyre_model::{Caller, Result, Uuid};
 use gyre_proto::common::v1::Operation;
-use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::storage::v1::image_server_service_server::ImageServerServiceServer;
 use gyre_proto::storage::v1::image_service_server::ImageServiceServer;
 use gyre_proto::storage::v1::primary_storage_service_server::PrimaryStorageServiceServer;
@@ -46,11 +45,11 @@ impl Api {
 
     /// All servers.
     pub(crate) fn routes(&self) -> Routes {
-        Routes::new(PrimaryStorageServiceServer::new(self.clone()))
+        let routes = Routes::new(PrimaryStorageServiceServer::new(self.clone()))
             .add_service(ImageServerServiceServer::new(self.clone()))
             .add_service(ImageServiceServer::new(self.clone()))
-            .add_service(VolumeServiceServer::new(self.clone()))
-            .add_service(OperationServiceServer::new(self.flow.api()))
+            .add_service(VolumeServiceServer::new(self.clone()));
+        self.flow.answer(routes)
     }
 
     async fn get<R: Resource + 'static>(&self, caller: Caller, uuid: &str) -> Result<Response<R>, Status> {

@@ -24,7 +24,6 @@ use gyre_flow::Flow;
 use gyre_mesh::tasks::Activator;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::Result;
-use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::host::v1::host_task_service_client::HostTaskServiceClient;
 use gyre_proto::host::v1::placement_service_client::PlacementServiceClient;
 use gyre_proto::network::v1::address_service_client::AddressServiceClient;
@@ -112,10 +111,10 @@ impl gyre_flow::process::Service for Service {
 
     fn routes(&self) -> Routes {
         let api = api::Api::new(Arc::clone(&self.inner));
-        Routes::new(VmServiceServer::new(api.clone()))
+        let routes = Routes::new(VmServiceServer::new(api.clone()))
             .add_service(InstanceOfferingServiceServer::new(api.clone()))
-            .add_service(MachineReportServiceServer::new(api))
-            .add_service(OperationServiceServer::new(self.inner.flow.api()))
+            .add_service(MachineReportServiceServer::new(api));
+        self.inner.flow.answer(routes)
     }
 
     async fn shutdown(&self, limit: Duration) {

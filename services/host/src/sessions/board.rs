@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use gyre_model::{Error, Uuid};
 use gyre_proto::agent::v1::session_request::Message;
 use gyre_proto::agent::v1::{AcknowledgeOutcomes, SessionRequest, Task, TaskBatch, TaskOutcome, TaskProgress};
+use gyre_proto::common::v1 as proto;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -264,6 +265,38 @@ impl Board {
             }
             done
         });
+    }
+
+    /// The lanes with work, one for each kind.
+    pub fn lanes(&self, host: Uuid) -> Vec<proto::Lane> {
+        let state = self.state.lock();
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let lane = |kind: WorkKind, lane: &Lane| {
+            let running = state.entries.iter().filter_map(|(id, entry)| match &entry.stage {
+                Stage::Running(work) if work.kind == kind => Some((work.serial, id)),
+                Stage::Running(_) | Stage::Waiting(_) | Stage::Done { .. } => None,
+            });
+            let head = running.min().map(|(_, id)| id).or(lane.waiting.front());
+            let oldest = lane.waiting.front().and_then(|id| match &state.entries.get(id)?.stage {
+                Stage::Waiting(work) => Some(work.began.elapsed()),
+                Stage::Running(_) | Stage::Done { .. } => None,
+            });
+            proto::Lane {
+                kind: proto::LaneKind::HostWork.into(),
+                key_uuid: host.to_string(),
+                work: kind.name().to_owned(),
+                width: number(self.widths.of(kind)),
+                running: number(lane.running),
+                waiting: number(lane.waiting.len()),
+                head: head.cloned().unwrap_or_default(),
+                oldest_wait: oldest.map(|time| gyre_proto::Duration {
+                    seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+                    nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
+                }),
+                ..proto::Lane::default()
+            }
+        };
+        state.lanes.iter().map(|(kind, work)| lane(*kind, work)).collect()
     }
 
     /// How many tasks wait and how many run.

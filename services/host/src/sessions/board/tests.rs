@@ -53,6 +53,11 @@ fn lanes_keep_their_width_and_their_order() {
     assert_eq!((sent(&board), board.load()), (vec!["a".into(), "b".into()], (2, 2)));
     board.outcome(done("b"), Instant::now());
     assert_eq!(sent(&board), ["!b", "c"]);
+    let lanes = board.lanes(Uuid::nil());
+    assert_eq!(lanes.len(), 1);
+    assert_eq!((lanes[0].work.as_str(), lanes[0].width, lanes[0].running, lanes[0].waiting), ("stop_machine", 2, 2, 1));
+    assert_eq!(lanes[0].head, "a");
+    assert!(lanes[0].oldest_wait.is_some());
     let other = board.join(task("e"), WorkKind::StartMachine);
     assert_eq!(sent(&board), ["e"], "another kind has a lane of its own");
     drop(other);

@@ -51,8 +51,8 @@ enum Place {
     Here(Arc<Live>),
     /// It has ended.
     Ended,
-    /// In another process, or by another service in this one.
-    There(MeshChannel),
+    /// In another process, or by another service in this one: by this instance, or whichever the owner is.
+    There(MeshChannel, Option<Uuid>),
     /// Nobody has it in hand now; this process is about to, or it rests.
     Nowhere,
 }
@@ -120,14 +120,14 @@ impl OperationApi {
         let view = inner.mesh.view();
         let member = view.members(&operation.service).iter().find(|member| member.uuid == instance);
         if let Some(member) = member {
-            return Place::There(channel_to(&inner.mesh, member));
+            return Place::There(channel_to(&inner.mesh, member), Some(instance));
         }
         let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
         if here && inner.mesh.owns(inner.service, resource) {
             return Place::Nowhere;
         }
         let service = service_named(&operation.service).unwrap_or("vm");
-        Place::There(inner.mesh.channel(service).to_owner_of(resource))
+        Place::There(inner.mesh.channel(service).to_owner_of(resource), None)
     }
 
     async fn wait(&self, caller: Caller, uuid: Uuid, until: Option<Instant>) -> Result<Operation> {
@@ -155,7 +155,7 @@ impl OperationApi {
         let (operation, place) = self.place(caller, uuid).await?;
         match &place {
             Place::Ended => return Err(not_cancellable(&operation)),
-            Place::There(channel) => {
+            Place::There(channel, _) => {
                 let mut request = caller.request(CancelOperationRequest { uuid: uuid.to_string() });
                 request.set_timeout(PATIENCE);
                 match client(channel.clone()).cancel_operation(request).await.map_err(Error::from) {
@@ -177,7 +177,7 @@ impl OperationApi {
                 engine::cancel(self.flow.inner(), uuid, &live);
                 Ok(live.now().as_ref().clone())
             }
-            Place::Ended | Place::There(_) | Place::Nowhere => {
+            Place::Ended | Place::There(..) | Place::Nowhere => {
                 self.flow.wake();
                 Ok(operation)
             }
@@ -192,7 +192,7 @@ impl OperationApi {
                     return Ok(explained(live.now().as_ref().clone(), timeline));
                 }
             }
-            Place::There(channel) => {
+            Place::There(channel, _) => {
                 let mut request = caller.request(ExplainOperationRequest { uuid: uuid.to_string() });
                 request.set_timeout(PATIENCE);
                 // what stands in the database is the second best answer
@@ -218,7 +218,7 @@ impl OperationApi {
             ));
         }
         self.flow.wake();
-        if let Place::There(channel) = place {
+        if let Place::There(channel, _) = place {
             let mut request = caller.request(RetryOperationRequest { uuid: uuid.to_string() });
             request.set_timeout(PATIENCE);
             // it stands in the database, and is found there within seconds: this only wakes whoever looks
@@ -259,7 +259,7 @@ impl OperationService for OperationApi {
         Ok(Response::new(match place {
             Place::Here(live) => live.now().as_ref().clone(),
             Place::Ended | Place::Nowhere => operation,
-            Place::There(channel) => {
+            Place::There(channel, _) => {
                 let mut routed = caller.request(request.into_inner());
                 routed.set_timeout(PATIENCE);
                 // what stands in the database is the second best answer

@@ -129,16 +129,15 @@ impl Shared {
         })
     }
 
-    fn show(&self, state: &mut State) {
-        state.measure();
-        self.live.show(state.operation.clone());
-    }
-
     /// Shows the operation to watchers if it has changed.
     pub fn show_if_stale(&self) {
-        let mut state = self.state.lock();
+        self.show(&mut self.state.lock());
+    }
+
+    fn show(&self, state: &mut State) {
         if self.live.stale() {
-            self.show(&mut state);
+            state.measure();
+            self.live.copy(state.operation.clone());
         }
     }
 
@@ -146,18 +145,14 @@ impl Shared {
     pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state);
-        if self.live.changed() {
-            self.show(&mut state);
-        }
+        self.live.changed();
         result
     }
 
     /// Changes the operation in memory alone: an end is told once it is durable, so that who hears of it can rely on it.
     pub fn prepare<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
-        if self.live.stale() {
-            self.show(&mut state);
-        }
+        self.show(&mut state);
         let result = change(&mut state);
         state.measure();
         result

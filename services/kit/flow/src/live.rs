@@ -1,7 +1,7 @@
 //! Operations that this process works on or has in a lane: what watchers see, and how they are told to stop.
 //!
-//! What watchers see is one shared copy, made only when somebody looks: while nobody does, a step that changes the operation
-//! costs no copy, and the next look makes one.
+//! What watchers see is one shared copy, made when the first of them looks after a change: a step that changes the operation costs no
+//! copy, and several changes between two looks cost one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,15 +66,13 @@ impl Live {
         Arc::clone(&self.seen.borrow().operation)
     }
 
-    /// The operation as it is now and as it will be.
+    /// Tells of changes; what is shown is brought up to date by [`Live::refresh`].
     pub fn watch(&self) -> watch::Receiver<Seen> {
-        // first, so that from here on every change is told
-        let seen = self.seen.subscribe();
-        self.refresh();
-        seen
+        self.seen.subscribe()
     }
 
-    fn refresh(&self) {
+    /// Brings what is shown up to date.
+    pub fn refresh(&self) {
         if self.stale.load(Ordering::Acquire)
             && let Some(shared) = self.shared()
         {
@@ -106,13 +104,12 @@ impl Live {
         *self.running.lock() = Arc::downgrade(shared);
     }
 
-    /// Notes a change: whether the caller must show it.
-    pub fn changed(&self) -> bool {
-        let watched = self.seen.receiver_count() > 0;
-        if !watched {
-            self.stale.store(true, Ordering::Release);
+    /// Notes a change, and wakes those who watch.
+    pub fn changed(&self) {
+        self.stale.store(true, Ordering::Release);
+        if self.seen.receiver_count() > 0 {
+            self.seen.send_modify(|_| ());
         }
-        watched
     }
 
     /// Whether a change was not shown.
@@ -120,10 +117,19 @@ impl Live {
         self.stale.load(Ordering::Acquire)
     }
 
-    /// Shows the operation to watchers.
-    pub fn show(&self, operation: Operation) {
+    /// Makes the copy that is shown. Those who watch were woken when it changed.
+    pub fn copy(&self, operation: Operation) {
         self.stale.store(false, Ordering::Release);
-        self.seen.send_modify(|seen| seen.operation = Arc::new(operation));
+        self.seen.send_if_modified(|seen| {
+            seen.operation = Arc::new(operation);
+            false
+        });
+    }
+
+    /// Shows how the operation ended.
+    pub fn end(&self, operation: Operation) {
+        self.copy(operation);
+        self.seen.send_modify(|_| ());
     }
 }
 

@@ -371,7 +371,8 @@ impl Run<'_> {
         let step = self.workflow.definition.steps[at].step.clone();
         let (uuid, resource) = (self.shared.uuid, self.shared.resource);
         tracing::error!(operation = %uuid, %resource, step, undoing, %error, "operation is stuck");
-        let operation = self.shared.change(|state| {
+        // told once it is durable: who sees it may ask for another try
+        let operation = self.shared.prepare(|state| {
             state.operation.set_state(OperationState::Stuck);
             let event = state.note(Event::Stuck);
             event.step.clone_from(&step);
@@ -382,7 +383,7 @@ impl Run<'_> {
         self.commit_with("rest-operation", move |conn, _| debt::owe(conn, &operation, &rest))
             .await
             .map_err(Interrupted)?;
-        self.shared.state.lock().owes = true;
+        self.shared.change(|state| state.owes = true);
         Ok(())
     }
 
@@ -411,7 +412,7 @@ impl Run<'_> {
             Ok(operation) => {
                 let mut state = self.shared.state.lock();
                 state.operation = operation.clone();
-                self.shared.live.show(operation);
+                self.shared.live.end(operation);
                 Ok(())
             }
             Err(error) => {

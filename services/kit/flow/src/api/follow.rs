@@ -4,8 +4,10 @@
 //! It looks into the database only where no process has the operation in hand. What is shown never goes back: not to a lower
 //! fence, and under one fence not to an earlier state. A passing fault is waited out and not shown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gyre_mesh::member::View;
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::common::v1::{Operation, OperationState, WatchOperationRequest};
 use tokio::sync::watch;
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use super::{OperationApi, Place};
-use crate::live::Seen;
+use crate::live::{Live, Seen};
 use crate::record::ended;
 
 /// The first wait where nobody has the operation in hand, or a fault must pass.
@@ -29,9 +31,9 @@ enum Source {
     /// It is to be found out.
     Unknown,
     /// From this process.
-    Here(watch::Receiver<Seen>),
-    /// From another one.
-    There(Box<Streaming<Operation>>),
+    Here(Arc<Live>, watch::Receiver<Seen>),
+    /// From another one: from this instance, or whichever the owner was.
+    There(Box<Streaming<Operation>>, Option<Uuid>),
     /// No more will come.
     Over,
 }
@@ -43,6 +45,7 @@ pub(super) struct Follower {
     uuid: Uuid,
     source: Source,
     stop: CancellationToken,
+    views: watch::Receiver<Arc<View>>,
     shown: Option<Progress>,
     /// Whether nothing was shown from the present source.
     new_source: bool,
@@ -74,12 +77,14 @@ impl Progress {
 impl Follower {
     pub fn new(api: OperationApi, caller: Caller, uuid: Uuid) -> Self {
         let stop = api.flow.tasks().stopping();
+        let views = api.flow.mesh().views();
         Self {
             api,
             caller,
             uuid,
             source: Source::Unknown,
             stop,
+            views,
             shown: None,
             new_source: true,
             wait: FIRST_WAIT,
@@ -104,26 +109,40 @@ impl Follower {
                         return Some(Err(error));
                     }
                 },
-                Source::Here(seen) => {
+                Source::Here(live, seen) => {
                     if !self.new_source && seen.changed().await.is_err() {
                         self.source = Source::Unknown;
                         continue;
                     }
+                    live.refresh();
                     let now = seen.borrow_and_update().clone();
                     if now.left && !ended(now.operation.state()) {
                         self.source = Source::Unknown;
                     }
                     Some(now.operation.as_ref().clone())
                 }
-                Source::There(stream) => match stream.message().await {
-                    Ok(Some(next)) => Some(next),
-                    // its owner changed or died, or something on the way did: look again who it is
-                    Ok(None) | Err(_) => {
-                        self.source = Source::Unknown;
-                        self.pause().await;
-                        None
+                Source::There(stream, instance) => {
+                    let next = tokio::select! {
+                        next = stream.message() => next,
+                        // who was paused or cut off still holds the stream, and is not in the ring any more
+                        _ = self.views.changed() => {
+                            let view = self.views.borrow_and_update();
+                            if instance.is_none_or(|instance| view.all().all(|member| member.uuid != instance)) {
+                                self.source = Source::Unknown;
+                            }
+                            continue;
+                        }
+                    };
+                    match next {
+                        Ok(Some(next)) => Some(next),
+                        // its owner changed or died, or something on the way did: look again who it is
+                        Ok(None) | Err(_) => {
+                            self.source = Source::Unknown;
+                            self.pause().await;
+                            None
+                        }
                     }
-                },
+                }
             };
             if let Some(operation) = operation.and_then(|operation| self.fresh(operation)) {
                 return Some(Ok(operation));
@@ -133,6 +152,7 @@ impl Follower {
 
     /// Finds out where the operation is worked on. Answers it where only the database has it.
     async fn look(&mut self) -> Result<Option<Operation>> {
+        self.views.mark_unchanged();
         let (operation, place) = match self.api.place(self.caller, self.uuid).await {
             Ok(found) => found,
             Err(error) => return self.bear(error).await,
@@ -141,14 +161,15 @@ impl Follower {
         match place {
             Place::Ended => Ok(Some(operation)),
             Place::Here(live) => {
-                self.found(Source::Here(live.watch()));
+                let seen = live.watch();
+                self.found(Source::Here(live, seen));
                 Ok(None)
             }
-            Place::There(channel) => {
+            Place::There(channel, instance) => {
                 let request = self.caller.request(WatchOperationRequest { uuid: self.uuid.to_string() });
                 match super::client(channel).watch_operation(request).await {
                     Ok(response) => {
-                        self.found(Source::There(Box::new(response.into_inner())));
+                        self.found(Source::There(Box::new(response.into_inner()), instance));
                         Ok(None)
                     }
                     Err(status) => self.bear(status.into()).await,

@@ -13,8 +13,9 @@ use gyre_mesh::serve::{caller, caller_if_any};
 use gyre_model::{Caller, Error, Kind, Uuid};
 use gyre_proto::common::v1::operation_service_server::OperationService;
 use gyre_proto::common::v1::{
-    CancelOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse, Operation,
-    OperationState, WaitOperationRequest, WatchOperationRequest,
+    CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
+    ListOperationsRequest, ListOperationsResponse, Operation, OperationState, RetryOperationRequest,
+    WaitOperationRequest, WatchOperationRequest,
 };
 use gyre_proto::identity::v1::authentication_service_server::AuthenticationService;
 use gyre_proto::identity::v1::session_service_server::SessionService;
@@ -186,6 +187,14 @@ impl OperationService for Fakes {
 
     async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Answer<Operation> {
         Err(Error::new(Kind::FailedPrecondition, "PAST_NO_RETURN", "too late").into())
+    }
+
+    async fn retry_operation(&self, _: Request<RetryOperationRequest>) -> Answer<Operation> {
+        Ok(Response::new(begun(VM)))
+    }
+
+    async fn explain_operation(&self, _: Request<ExplainOperationRequest>) -> Answer<ExplainOperationResponse> {
+        Ok(Response::new(ExplainOperationResponse { operation: Some(ended()), ..Default::default() }))
     }
 }
 

@@ -142,7 +142,7 @@ async fn an_operation_that_was_taken_over_or_turned_back_commands_nothing_any_mo
     };
     let mut first = spawn(folder.path(), &[]).await;
     let mut session = first.open(host, 1).await;
-    let mut reason = async |session: &mut Session, task: Task| {
+    let reason = async |session: &mut Session, task: Task| {
         session.submit(vec![task]).await;
         let outcome = session.outcome().await;
         session.acknowledge(&[&outcome.task_id]).await;

@@ -25,7 +25,7 @@ use gyre_proto::host::v1::{
     ReservePlacementResponse, RunTaskRequest, RunTaskResponse, Zone,
 };
 use gyre_proto::vm::v1::machine_report_service_server::{MachineReportService, MachineReportServiceServer};
-use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse};
+use gyre_proto::vm::v1::{MendMachineRequest, MendMachineResponse, ReportMachinesRequest, ReportMachinesResponse};
 use gyre_query::Change;
 use gyre_store::{Row, Sql, Store, StoreConfig};
 use parking_lot::Mutex;
@@ -46,6 +46,13 @@ impl MachineReportService for Reports {
     ) -> Result<Response<ReportMachinesResponse>, Status> {
         self.0.lock().push(request.into_inner());
         Ok(Response::new(ReportMachinesResponse::default()))
+    }
+
+    async fn mend_machine(
+        &self,
+        _request: Request<MendMachineRequest>,
+    ) -> Result<Response<MendMachineResponse>, Status> {
+        Ok(Response::new(MendMachineResponse::default()))
     }
 }
 

@@ -167,3 +167,36 @@ async fn an_operation_that_was_taken_over_or_turned_back_commands_nothing_any_mo
         assert_eq!(reason(&mut session, task).await, expected, "{id} {fence} {undo}, after a kill");
     }
 }
+
+#[tokio::test]
+async fn thousands_of_tasks_share_their_flushes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let simulator = spawn(folder.path(), &[]).await;
+    let (hosts, each) = (50, 80);
+    let began = std::time::Instant::now();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..hosts {
+        let mut session = simulator.open(Uuid::new_v4(), 1).await;
+        all.spawn(async move {
+            let tasks = (0..each).map(|at| session.task(&format!("{at}"), start(Uuid::new_v4()))).collect();
+            session.submit(tasks).await;
+            for _ in 0..each {
+                let outcome = session.outcome().await;
+                assert!(outcome.error.is_none(), "{outcome:?}");
+                session.acknowledge(&[&outcome.task_id]).await;
+            }
+            session
+        });
+    }
+    let sessions = all.join_all().await;
+    eprintln!("{} machines of {hosts} hosts in {:?}", hosts * each, began.elapsed());
+    let mut simulator = simulator;
+    let host = sessions[0].host;
+    drop(sessions);
+    simulator.child.kill().await.expect("killed");
+    let began = std::time::Instant::now();
+    let simulator = spawn(folder.path(), &[]).await;
+    let session = simulator.open(host, 1).await;
+    assert_eq!(session.hello.machines.len(), each);
+    eprintln!("found again in {:?}", began.elapsed());
+}

@@ -9,8 +9,8 @@
 //! 3. A whole report that has not changed since the last one is not brought, unless there was something that could not be settled, a task
 //!    has ended since (the row may say something new), or it was not compared for [`Config::report_compare`]. So hosts at rest
 //!    cost a message each period, and rows are found to disagree within a period as long as they do.
-//! 4. What cannot be brought is dropped: the next period asks anew. That the host does not answer is told until it arrives, since
-//!    nothing comes after it.
+//! 4. A whole report, and that the host does not answer, are brought until they arrive, or until a later one takes their place. What else
+//!    cannot be brought is dropped: the next period asks anew.
 //!
 //! An agent that cannot be asked (its hello has no stamp) is too old: what it says is brought, and nothing follows from it.
 
@@ -256,7 +256,11 @@ impl Reporter {
                     }
                 }
             };
-            let away = matches!(letter, Letter::Away);
+            let again = match &letter {
+                Letter::Away => Letter::Away,
+                Letter::Whole(whole) => Letter::Whole(Arc::clone(whole)),
+                Letter::Answered(_) | Letter::Changed(_) => Letter::Changed(Vec::new()),
+            };
             match self.bring(shared, link, letter).await {
                 Ok(()) => wait = FIRST_WAIT,
                 Err(error) => {
@@ -264,7 +268,13 @@ impl Reporter {
                     {
                         let mut state = self.state.lock();
                         state.settled = false;
-                        state.letters.away |= away && !state.open;
+                        match again {
+                            Letter::Away => state.letters.away |= !state.open,
+                            Letter::Whole(whole) if !state.letters.away => {
+                                state.letters.whole.get_or_insert(whole);
+                            }
+                            Letter::Whole(_) | Letter::Answered(_) | Letter::Changed(_) => {}
+                        }
                     }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);

@@ -39,7 +39,7 @@ struct Shared {
 
 enum Hosts {
     Real { host: Host, _lock: std::fs::File },
-    Simulated(Simulator),
+    Simulated(Box<Simulator>),
 }
 
 /// As many simulated hosts as controllers name.
@@ -87,7 +87,7 @@ impl Agent {
             hosts: Mutex::default(),
             _lock: lock,
         };
-        let agent = Self(Arc::new(Shared { hosts: Hosts::Simulated(simulator), faults, tracker, stop }));
+        let agent = Self(Arc::new(Shared { hosts: Hosts::Simulated(Box::new(simulator)), faults, tracker, stop }));
         agent.resume(kept).await?;
         Ok(agent)
     }

@@ -174,10 +174,10 @@ async fn thousands_of_tasks_share_their_flushes() {
     let simulator = spawn(folder.path(), &[]).await;
     let (hosts, each) = (50, 80);
     let began = std::time::Instant::now();
-    let mut all = tokio::task::JoinSet::new();
+    let mut all = Vec::new();
     for _ in 0..hosts {
         let mut session = simulator.open(Uuid::new_v4(), 1).await;
-        all.spawn(async move {
+        all.push(async move {
             let tasks = (0..each).map(|at| session.task(&format!("{at}"), start(Uuid::new_v4()))).collect();
             session.submit(tasks).await;
             for _ in 0..each {
@@ -188,7 +188,7 @@ async fn thousands_of_tasks_share_their_flushes() {
             session
         });
     }
-    let sessions = all.join_all().await;
+    let sessions = futures::future::join_all(all).await;
     eprintln!("{} machines of {hosts} hosts in {:?}", hosts * each, began.elapsed());
     let mut simulator = simulator;
     let host = sessions[0].host;

@@ -18,8 +18,8 @@ use crate::drivers::qemu::Qemu;
 use crate::drivers::simulator::{self, Faults, Simulation};
 use crate::drivers::user_net::UserNetwork;
 use crate::failure;
-use crate::host::{Binding, Host, HostParts, Widths};
-use crate::journal::Journal;
+use crate::host::{Binding, Host, HostParts, Run, Widths};
+use crate::journal::{Journal, Kept, Thing};
 use crate::ports::{Fetch, Network, Ports};
 use crate::service::Service;
 
@@ -39,7 +39,18 @@ struct Shared {
 
 enum Hosts {
     Real { host: Host, _lock: std::fs::File },
-    Simulated { simulation: Simulation, fetch: Arc<dyn Fetch>, max_image_bytes: u64, hosts: Mutex<HashMap<Uuid, Host>> },
+    Simulated(Box<Simulator>),
+}
+
+/// As many simulated hosts as controllers name.
+struct Simulator {
+    simulation: Simulation,
+    fetch: Arc<dyn Fetch>,
+    max_image_bytes: u64,
+    run: Run,
+    journal: Journal,
+    hosts: Mutex<HashMap<Uuid, Host>>,
+    _lock: Option<std::fs::File>,
 }
 
 impl Agent {
@@ -50,18 +61,50 @@ impl Agent {
     pub async fn start(config: AgentConfig) -> Result<Self> {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let fetch = Fetcher::new(config.images, config.peers).shared();
-        let (hosts, faults) = match config.mode {
+        let simulation = match config.mode {
             Mode::Real(real) => {
                 let hosts = real_host(real, fetch, config.max_image_bytes, &tracker, &stop).await?;
-                (hosts, None)
+                return Ok(Self(Arc::new(Shared { hosts, faults: None, tracker, stop })));
             }
-            Mode::Simulated(simulation) => {
-                let faults = Arc::new(Faults::new(simulation.delay, &simulation.fault_rates));
-                let hosts = Mutex::default();
-                (Hosts::Simulated { simulation, fetch, max_image_bytes: config.max_image_bytes, hosts }, Some(faults))
+            Mode::Simulated(simulation) => simulation,
+        };
+        let faults = Some(Arc::new(Faults::new(simulation.delay, &simulation.fault_rates)));
+        let run_id: Arc<str> = Uuid::new_v4().to_string().into();
+        let (lock, boot_id, (journal, kept)) = match &simulation.state_dir {
+            None => (None, run_id.clone(), (Journal::none(), HashMap::new())),
+            Some(folder) => {
+                let lock = lock(folder)?;
+                let boot_id = simulator::boot_id(folder, simulation.reboot)?;
+                (Some(lock), boot_id, Journal::open(&folder.join("simulator.journal"))?)
             }
         };
-        Ok(Self(Arc::new(Shared { hosts, faults, tracker, stop })))
+        let simulator = Simulator {
+            simulation,
+            fetch,
+            max_image_bytes: config.max_image_bytes,
+            run: Run { boot_id, run_id },
+            journal,
+            hosts: Mutex::default(),
+            _lock: lock,
+        };
+        let agent = Self(Arc::new(Shared { hosts: Hosts::Simulated(Box::new(simulator)), faults, tracker, stop }));
+        agent.resume(kept).await?;
+        Ok(agent)
+    }
+
+    /// Takes up the simulated hosts that the journal knows.
+    async fn resume(&self, kept: HashMap<Option<Uuid>, Kept>) -> Result<()> {
+        let Hosts::Simulated(simulator) = &self.0.hosts else { return Ok(()) };
+        let count = kept.len();
+        for (uuid, mut kept) in kept.into_iter().filter_map(|(uuid, kept)| Some((uuid?, kept))) {
+            let host = self.simulated_host(uuid, simulator, std::mem::take(&mut kept.things), kept.bound);
+            simulator.hosts.lock().insert(uuid, host.clone());
+            host.resume(kept).await?;
+        }
+        if count > 0 {
+            tracing::info!(hosts = count, "simulated hosts found");
+        }
+        Ok(())
     }
 
     /// The service, for a server's router or to stack a client on.
@@ -76,8 +119,8 @@ impl Agent {
 
     /// Lets a machine of a simulated host end as if its process had died. Answers whether there is such a machine.
     pub async fn crash_machine(&self, host: Uuid, vm: Uuid) -> bool {
-        let Hosts::Simulated { hosts, .. } = &self.0.hosts else { return false };
-        let Some(host) = hosts.lock().get(&host).cloned() else { return false };
+        let Hosts::Simulated(simulator) = &self.0.hosts else { return false };
+        let Some(host) = simulator.hosts.lock().get(&host).cloned() else { return false };
         host.machines().state(vm).is_some() && host.ports().hypervisor.kill(vm).await.is_ok()
     }
 
@@ -92,40 +135,42 @@ impl Agent {
                 }
                 Err(unknown(named))
             }
-            (Hosts::Simulated { simulation, fetch, max_image_bytes, hosts }, Some(named)) => {
-                let mut hosts = hosts.lock();
+            (Hosts::Simulated(simulator), Some(named)) => {
+                let mut hosts = simulator.hosts.lock();
                 if let Some(host) = hosts.get(&named) {
                     return Ok(host.clone());
                 }
                 if !opening {
                     return Err(unknown(Some(named)));
                 }
-                let host = self.simulated_host(named, simulation, fetch.clone(), *max_image_bytes);
+                let host = self.simulated_host(named, simulator, Vec::new(), None);
                 hosts.insert(named, host.clone());
                 Ok(host)
             }
-            (Hosts::Simulated { .. }, None) => {
+            (Hosts::Simulated(_), None) => {
                 Err(Error::invalid("host_uuid", "must be given: this is a simulator of many hosts"))
             }
         }
     }
 
-    fn simulated_host(&self, uuid: Uuid, simulation: &Simulation, fetch: Arc<dyn Fetch>, max_image_bytes: u64) -> Host {
+    fn simulated_host(&self, uuid: Uuid, simulator: &Simulator, things: Vec<Thing>, bound: Option<i64>) -> Host {
         let agent = Arc::downgrade(&self.0);
         let released = move || {
             if let Some(agent) = agent.upgrade()
-                && let Hosts::Simulated { hosts, .. } = &agent.hosts
+                && let Hosts::Simulated(simulator) = &agent.hosts
             {
-                hosts.lock().remove(&uuid);
+                simulator.hosts.lock().remove(&uuid);
             }
         };
+        let journal = simulator.journal.of(uuid);
         Host::new(HostParts {
-            ports: simulator::ports(fetch),
-            facts: simulator::facts(simulation),
-            journal: Journal::none(),
-            binding: Binding::in_memory(),
+            ports: simulator::ports(simulator.fetch.clone(), &journal, &simulator.run.boot_id, things),
+            facts: simulator::facts(&simulator.simulation),
+            run: simulator.run.clone(),
+            binding: Binding::journaled(journal.clone(), uuid, bound),
+            journal,
             widths: Widths::unbounded(),
-            max_image_bytes,
+            max_image_bytes: simulator.max_image_bytes,
             faults: self.0.faults.clone(),
             released: Some(Box::new(released)),
             tracker: self.0.tracker.clone(),
@@ -139,14 +184,14 @@ impl Agent {
 
     /// How many hosts, machines and unfinished tasks there are.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |host: &Host| (host.machines().list().len(), host.tasks_running());
+        let count = |host: &Host| (host.machines().count(), host.tasks_running());
         match &self.0.hosts {
             Hosts::Real { host, .. } => {
                 let (machines, tasks) = count(host);
                 (1, machines, tasks)
             }
-            Hosts::Simulated { hosts, .. } => {
-                let hosts = hosts.lock();
+            Hosts::Simulated(simulator) => {
+                let hosts = simulator.hosts.lock();
                 hosts.values().map(count).fold((hosts.len(), 0, 0), |all, one| (all.0, all.1 + one.0, all.2 + one.1))
             }
         }
@@ -206,10 +251,11 @@ async fn real_host(
     let network = network(real.network)?;
     let qemu = Qemu::new(&real, tracker.clone(), stop.clone()).await?;
     let binding = Binding::open(&real.state_dir.join("host.json"))?;
-    let (journal, kept) = Journal::open(&real.state_dir.join("tasks.journal"))?;
+    let (journal, mut kept) = Journal::open(&real.state_dir.join("tasks.journal"))?;
     let host = Host::new(HostParts {
         ports: Ports { hypervisor: Arc::new(qemu), storage: Arc::new(LocalStorage), network, fetch },
         facts: crate::facts::of_this_machine(),
+        run: Run { boot_id: crate::facts::boot_id().into(), run_id: Uuid::new_v4().to_string().into() },
         journal,
         binding,
         widths: Widths::bounded(real.start_width, real.image_width),
@@ -219,6 +265,6 @@ async fn real_host(
         tracker: tracker.clone(),
         stop: stop.clone(),
     });
-    host.resume(kept).await?;
+    host.resume(kept.remove(&None).unwrap_or_default()).await?;
     Ok(Hosts::Real { host, _lock: lock })
 }

@@ -16,6 +16,11 @@ pub fn of_this_machine() -> HostFacts {
     }
 }
 
+/// The present boot of this machine, as its kernel names it; empty where it does not.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
 fn memory(meminfo: &str) -> i64 {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<i64>().ok());

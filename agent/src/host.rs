@@ -7,10 +7,16 @@
 //! 2. Tasks, outcomes and the session's outbox stand under one lock, so that a task that ends while a session opens is told exactly
 //!    once: it is either among the outcomes that the new session begins with, or pushed to it afterwards.
 //! 3. An outcome is kept until the controller acknowledges it. A task id that is known joins its task; it never runs twice at once.
-//! 4. A host that is removed is let go ([`release`]): the agent then belongs to nobody, and the next controller's host is its own.
-//! 5. The simulator has thousands of these over simulated ports, a real agent has one.
+//! 4. A task must not say less than its operation has said already ([`ledger`]), so that an old owner of an operation commands
+//!    nothing, whoever brings its task.
+//! 5. Whoever asks what machines there are ([`Message::Ask`]) is answered from the table of the moment in which the question is taken:
+//!    the answer is never older than the question. Where nothing changed since the last answer, it says only that.
+//! 6. A host that is removed is let go ([`release`]): the agent then belongs to nobody, and the next controller's host is its own.
+//! 7. The simulator has thousands of these over simulated ports, a real agent has one.
 
 mod binding;
+mod ledger;
+mod line;
 mod outbox;
 mod release;
 mod run;
@@ -20,7 +26,8 @@ use std::sync::{Arc, Weak};
 
 use gyre_model::{Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1::{
-    AgentHello, ControllerHello, HostFacts, SessionRequest, TaskOutcome, TaskProgress, session_request::Message,
+    AgentHello, AskMachines, ControllerHello, HostFacts, MachineReport, ReportStamp, SessionRequest, TaskOutcome,
+    TaskProgress, session_request::Message,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -28,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::binding::Binding;
+use self::ledger::Ledger;
+pub use self::ledger::SAID_KEPT;
 pub use self::outbox::Session;
 pub(crate) use self::outbox::stopping;
 use self::outbox::{Outbox, fenced};
@@ -35,11 +44,27 @@ pub use self::run::Widths;
 use crate::drivers::simulator::Faults;
 use crate::failure;
 use crate::images::Images;
-use crate::journal::{Journal, Kept};
+use crate::journal::{Journal, Kept, KeptTask};
 use crate::lanes::Lanes;
 use crate::machines::Machines;
 use crate::ports::Ports;
 use crate::volumes::Volumes;
+
+/// Most machines in one message.
+const PAGE: usize = 1000;
+/// Most machines in a hello; where there are more, they are to be asked for.
+const HELLO_MACHINES: usize = 4000;
+/// Most tasks in a hello.
+const HELLO_TASKS: usize = 1000;
+
+/// Which run of which boot this is.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The boot of the host.
+    pub boot_id: Arc<str>,
+    /// The run of the agent.
+    pub run_id: Arc<str>,
+}
 
 /// What a host is made with.
 pub struct HostParts {
@@ -47,6 +72,8 @@ pub struct HostParts {
     pub ports: Ports,
     /// What does not change of the host's facts.
     pub facts: HostFacts,
+    /// Which run this is.
+    pub run: Run,
     /// Where tasks are kept.
     pub journal: Journal,
     /// Whom the host belongs to.
@@ -75,6 +102,7 @@ pub struct Host(Arc<Shared>);
 pub(crate) struct Shared {
     ports: Ports,
     facts: HostFacts,
+    run: Run,
     journal: Journal,
     binding: tokio::sync::Mutex<Binding>,
     uuid: RwLock<Option<Uuid>>,
@@ -98,6 +126,7 @@ struct Inner {
     releasing: bool,
     session: Option<Arc<Outbox>>,
     tasks: HashMap<String, Entry>,
+    said: Ledger,
 }
 
 enum Entry {
@@ -108,7 +137,7 @@ enum Entry {
 impl Host {
     /// Makes a host of its parts. Nothing is looked at yet.
     pub fn new(parts: HostParts) -> Self {
-        let HostParts { ports, facts, journal, binding, widths, max_image_bytes, faults, released, tracker, stop } =
+        let HostParts { ports, facts, run, journal, binding, widths, max_image_bytes, faults, released, tracker, stop } =
             parts;
         let images = Images::new(ports.clone(), max_image_bytes, widths.images, tracker.clone());
         let volumes = Volumes::new(ports.clone(), images.clone());
@@ -129,6 +158,7 @@ impl Host {
             Shared {
                 ports,
                 facts,
+                run,
                 journal,
                 binding: tokio::sync::Mutex::new(binding),
                 uuid,
@@ -151,17 +181,19 @@ impl Host {
     ///
     /// # Errors
     /// The host cannot be looked at.
-    pub async fn resume(&self, kept: Vec<Kept>) -> Result<()> {
+    pub async fn resume(&self, kept: Kept) -> Result<()> {
         self.0.machines.find().await?;
         let unfinished: Vec<_> = {
             let mut inner = self.0.inner.lock();
-            kept.into_iter()
-                .filter_map(|kept| match kept.outcome {
+            inner.said = Ledger::new(&kept.said);
+            kept.tasks
+                .into_iter()
+                .filter_map(|KeptTask { task, outcome }| match outcome {
                     Some(outcome) => {
                         inner.tasks.insert(outcome.task_id.clone(), Entry::Done(outcome));
                         None
                     }
-                    None => Some(kept.task),
+                    None => Some(task),
                 })
                 .collect()
         };
@@ -218,16 +250,19 @@ impl Host {
         let uuid = failure::uuid("hello.host_uuid", &hello.host_uuid)?;
         // one admission at a time: the fence is on the disk before anybody acts under it
         let mut binding = self.0.binding.lock().await;
-        binding.admit(uuid, hello.fence)?;
+        binding.admit(uuid, hello.fence).await?;
         let facts = self.facts();
         let outbox = Arc::new(Outbox::new(uuid, hello.fence));
         let old = {
             let mut inner = self.0.inner.lock();
             inner.fence = hello.fence;
             *self.0.uuid.write() = Some(uuid);
-            let machines = self.0.machines.list();
-            let task_ids = inner.tasks.keys().cloned().collect();
-            outbox.hello(AgentHello { facts: Some(facts), machines, task_ids });
+            let (machines, sequence) = self.0.machines.list();
+            let machine_count = i32::try_from(machines.len()).unwrap_or(i32::MAX);
+            let machines = if machines.len() > HELLO_MACHINES { Vec::new() } else { machines };
+            let task_ids = inner.tasks.keys().take(HELLO_TASKS).cloned().collect();
+            let stamp = Some(self.stamp(sequence));
+            outbox.hello(AgentHello { facts: Some(facts), machines, task_ids, stamp, machine_count });
             for entry in inner.tasks.values() {
                 match entry {
                     Entry::Done(outcome) => outbox.outcome(outcome.clone()),
@@ -253,7 +288,7 @@ impl Host {
                 return Err(Error::new(
                     Kind::InvalidArgument,
                     "SESSION_MESSAGE_UNEXPECTED",
-                    "after the hello come tasks, cancellations, acknowledgements and a release",
+                    "after the hello come tasks, cancellations, acknowledgements, questions and a release",
                 ));
             }
             Some(Message::Tasks(batch)) => batch.tasks.into_iter().for_each(|task| self.submit(outbox, task)),
@@ -275,10 +310,42 @@ impl Host {
                 drop(inner);
                 self.0.journal.forget(known);
             }
+            Some(Message::Ask(ask)) => self.answer(outbox, ask),
             // after it nothing is to be said in this session
             Some(Message::Release(_)) => return Err(self.release(outbox).await),
         }
         Ok(())
+    }
+
+    fn stamp(&self, sequence: i64) -> ReportStamp {
+        let Run { boot_id, run_id } = &self.0.run;
+        ReportStamp { boot_id: boot_id.to_string(), run_id: run_id.to_string(), sequence }
+    }
+
+    /// Answers what machines there are, now.
+    fn answer(&self, outbox: &Outbox, ask: AskMachines) {
+        let (machines, sequence) = if ask.vm_uuids.is_empty() {
+            self.0.machines.list()
+        } else {
+            let some = ask.vm_uuids.iter().filter_map(|vm| gyre_model::parse_uuid(vm));
+            self.0.machines.some(some)
+        };
+        let stamp = self.stamp(sequence);
+        let unchanged = ask.vm_uuids.is_empty() && ask.known.as_ref() == Some(&stamp);
+        let report = |machines: &[_], last| MachineReport {
+            serial: ask.serial,
+            stamp: Some(stamp.clone()),
+            unchanged,
+            machines: machines.to_vec(),
+            last,
+        };
+        if unchanged || machines.is_empty() {
+            return outbox.report(report(&[], true));
+        }
+        let last = machines.len().div_ceil(PAGE) - 1;
+        for (at, page) in machines.chunks(PAGE).enumerate() {
+            outbox.report(report(page, at == last));
+        }
     }
 
     /// The session is over, if it still is the one.

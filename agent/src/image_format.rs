@@ -6,6 +6,7 @@
 //! are looked at; each refusal has a reason of its own. No other code may open an image that did not pass.
 
 use gyre_model::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
 
 /// How many bytes of a file's beginning are looked at.
 pub const HEAD: usize = 4096;
@@ -51,7 +52,7 @@ impl Format {
 }
 
 /// What is looked at of a file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Probe {
     /// Its first bytes, up to `HEAD`.
     pub head: Vec<u8>,

@@ -39,7 +39,22 @@ struct Shared {
     ports: Ports,
     tracker: TaskTracker,
     tell: Tell,
-    table: Mutex<HashMap<Uuid, Machine>>,
+    table: Mutex<Table>,
+}
+
+/// The machines, and how often any of them changed.
+#[derive(Default)]
+struct Table {
+    machines: HashMap<Uuid, Machine>,
+    sequence: i64,
+}
+
+impl Table {
+    /// The machines, to be changed.
+    fn change(&mut self) -> &mut HashMap<Uuid, Machine> {
+        self.sequence += 1;
+        &mut self.machines
+    }
 }
 
 struct Machine {
@@ -49,7 +64,13 @@ struct Machine {
 }
 
 fn facts(vm: Uuid, state: MachineState) -> MachineFacts {
-    MachineFacts { vm_uuid: vm.hyphenated().to_string(), state: state.into() }
+    MachineFacts { vm_uuid: vm.hyphenated().to_string(), state: state.into(), at_work: false }
+}
+
+impl Machine {
+    fn facts(&self, vm: Uuid) -> MachineFacts {
+        MachineFacts { at_work: self.at_work, ..facts(vm, self.state) }
+    }
 }
 
 /// A task is at a machine. See rule 2.
@@ -68,7 +89,7 @@ impl AtWork<'_> {
 
     fn end(&self) -> Option<MachineState> {
         let mut table = self.machines.0.table.lock();
-        let machine = table.get_mut(&self.vm)?;
+        let machine = table.change().get_mut(&self.vm)?;
         machine.at_work = false;
         Some(machine.state)
     }
@@ -111,20 +132,34 @@ impl Machines {
         for machine in found {
             if let Some(vm) = gyre_model::parse_uuid(&machine.spec.vm_uuid) {
                 tracing::info!(%vm, state = machine.state.as_str_name(), "machine found");
-                table.insert(vm, Machine { spec: Arc::new(machine.spec), state: machine.state, at_work: false });
+                table
+                    .change()
+                    .insert(vm, Machine { spec: Arc::new(machine.spec), state: machine.state, at_work: false });
             }
         }
         Ok(())
     }
 
-    /// Every machine, and what it is doing.
-    pub fn list(&self) -> Vec<MachineFacts> {
-        self.0.table.lock().iter().map(|(vm, machine)| facts(*vm, machine.state)).collect()
+    /// Every machine, and what it is doing; and a number that grows with every change of that.
+    pub fn list(&self) -> (Vec<MachineFacts>, i64) {
+        let table = self.0.table.lock();
+        (table.machines.iter().map(|(vm, machine)| machine.facts(*vm)).collect(), table.sequence)
+    }
+
+    /// The same of some of them, as far as they are known.
+    pub fn some(&self, vms: impl Iterator<Item = Uuid>) -> (Vec<MachineFacts>, i64) {
+        let table = self.0.table.lock();
+        (vms.filter_map(|vm| Some(table.machines.get(&vm)?.facts(vm))).collect(), table.sequence)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.table.lock().machines.len()
     }
 
     /// What a machine is doing; nothing when it is not known.
     pub fn state(&self, vm: Uuid) -> Option<MachineState> {
-        self.0.table.lock().get(&vm).map(|machine| machine.state)
+        self.0.table.lock().machines.get(&vm).map(|machine| machine.state)
     }
 
     fn happened(&self, vm: Uuid, event: MachineEvent) {
@@ -134,10 +169,10 @@ impl Machines {
             MachineEvent::Resumed => MachineState::Running,
         };
         let mut table = self.0.table.lock();
-        let Some(machine) = table.get_mut(&vm) else { return };
-        if machine.state == state {
+        if table.machines.get(&vm).is_none_or(|machine| machine.state == state) {
             return;
         }
+        let Some(machine) = table.change().get_mut(&vm) else { return };
         machine.state = state;
         if machine.at_work {
             return;
@@ -153,14 +188,14 @@ impl Machines {
     }
 
     fn at_work(&self, vm: Uuid) -> AtWork<'_> {
-        if let Some(machine) = self.0.table.lock().get_mut(&vm) {
+        if let Some(machine) = self.0.table.lock().change().get_mut(&vm) {
             machine.at_work = true;
         }
         AtWork { machines: self, vm, told: false }
     }
 
     fn set_state(&self, vm: Uuid, state: MachineState) {
-        if let Some(machine) = self.0.table.lock().get_mut(&vm) {
+        if let Some(machine) = self.0.table.lock().change().get_mut(&vm) {
             machine.state = state;
         }
     }
@@ -192,7 +227,7 @@ impl Machines {
         let spec = Arc::new(spec);
         // running already while it is launched, so that a guest that ends at once is seen to end
         let machine = Machine { spec: spec.clone(), state: MachineState::Running, at_work: true };
-        let known = self.0.table.lock().insert(vm, machine).is_some();
+        let known = self.0.table.lock().change().insert(vm, machine).is_some();
         let at_work = AtWork { machines: self, vm, told: false };
         let (machines, progress) = (self.clone(), progress.clone());
         let launch = self.0.tracker.spawn(async move {
@@ -203,7 +238,7 @@ impl Machines {
                 if !known {
                     // it never was: no files, no memory of it
                     let _ = machines.0.ports.hypervisor.remove(vm).await;
-                    machines.0.table.lock().remove(&vm);
+                    machines.0.table.lock().change().remove(&vm);
                 }
             }
             result
@@ -249,7 +284,7 @@ impl Machines {
             }
             self.set_state(vm, MachineState::Stopped);
         }
-        let nics = self.0.table.lock().get(&vm).map(|machine| machine.spec.clone());
+        let nics = self.0.table.lock().machines.get(&vm).map(|machine| machine.spec.clone());
         if let Some(spec) = nics {
             self.unplug(&spec.nics).await;
         }
@@ -300,7 +335,10 @@ impl Machines {
         let vm = check(&spec)?;
         let same = {
             let table = self.0.table.lock();
-            table.get(&vm).is_some_and(|machine| machine.state == MachineState::Running && *machine.spec == spec)
+            table
+                .machines
+                .get(&vm)
+                .is_some_and(|machine| machine.state == MachineState::Running && *machine.spec == spec)
         };
         if force && same {
             self.0.ports.hypervisor.reset(vm).await?;
@@ -322,7 +360,7 @@ impl Machines {
         // also one that is not in the table, since what it is like could not be read
         self.0.ports.hypervisor.kill(vm).await?;
         self.0.ports.hypervisor.remove(vm).await?;
-        self.0.table.lock().remove(&vm);
+        self.0.table.lock().change().remove(&vm);
         at_work.done();
         Ok(())
     }

@@ -24,9 +24,10 @@ struct Args {
     #[command(flatten)]
     process: ProcessArgs,
 
-    /// Folder of the agent's journal and its machines' files.
-    #[arg(long, env = "GYRE_AGENT_STATE_DIR", value_name = "FOLDER", default_value = "/var/lib/gyre/agent")]
-    state_dir: PathBuf,
+    /// Folder of the agent's journal and its machines' files; /var/lib/gyre/agent where it is not given. Simulated hosts live as long as
+    /// the process where it is not given.
+    #[arg(long, env = "GYRE_AGENT_STATE_DIR", value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
 
     /// How machines reach the network: bridge (needs CAP_NET_ADMIN), user (QEMU's own), or auto: bridge where that may be.
     #[arg(long, env = "GYRE_AGENT_NETWORK", value_name = "auto|bridge|user", default_value = "auto")]
@@ -64,7 +65,7 @@ struct Args {
     #[arg(long, env = "GYRE_AGENT_IMAGE_WIDTH", value_name = "COUNT", default_value_t = 2)]
     image_width: usize,
 
-    /// Simulate hosts: as many as controllers name, without files, without QEMU.
+    /// Simulate hosts: as many as controllers name, without QEMU; with --state-dir they outlive the process.
     #[arg(long, env = "GYRE_AGENT_SIMULATE")]
     simulate: bool,
 
@@ -79,6 +80,10 @@ struct Args {
     /// How long simulated tasks take, in milliseconds: 20, or 20-50.
     #[arg(long, value_name = "MS", default_value = "0", requires = "simulate")]
     sim_delay_ms: Delay,
+
+    /// The simulated hosts have been rebooted since the last start: their machines are off.
+    #[arg(long, requires = "simulate", requires = "state_dir")]
+    reboot: bool,
 
     /// Lets simulated tasks of a kind fail by chance, such as start_machine=0.01; may be repeated.
     #[arg(long, env = "GYRE_AGENT_SIM_FAULT", value_name = "KIND=CHANCE", value_delimiter = ',', value_parser = parse_fault, requires = "simulate")]
@@ -108,10 +113,12 @@ impl Args {
                 memory_bytes: self.sim_memory.saturating_mul(1 << 20),
                 delay: self.sim_delay_ms,
                 fault_rates: self.sim_fault.clone(),
+                state_dir: self.state_dir.clone(),
+                reboot: self.reboot,
             })
         } else {
             Mode::Real(RealHost {
-                state_dir: self.state_dir.clone(),
+                state_dir: self.state_dir.clone().unwrap_or_else(|| "/var/lib/gyre/agent".into()),
                 network: self.network,
                 accelerator: self.accel,
                 qemu: self.qemu.clone(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use gyre_model::{Result, Uuid};
 use gyre_proto::agent::v1::{HostFacts, ImageSource, MachineNic, MachineSpec, MachineState};
+use serde::{Deserialize, Serialize};
 
 use crate::image_format::{Format, Probe};
 use crate::progress::Progress;
@@ -117,7 +118,7 @@ pub trait Network: Send + Sync {
 }
 
 /// Where an image's file stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
     /// Uploaded to an image server, not yet checked.
     Uploaded,
@@ -128,7 +129,7 @@ pub enum Stage {
 }
 
 /// What a look at a whole image file found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Examined {
     /// Its beginning, its end and its length.
     pub probe: Probe,

@@ -40,6 +40,8 @@ impl TestNode {
     pub async fn start(folder: &Path, hosts: Hosts) -> Result<Self> {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = NodeConfig::embedded(&folder.join("gyre.db"), listen);
+        // what a host says is looked at soon
+        config.services.host.report_period = std::time::Duration::from_secs(1);
         let admin_file = folder.join("admin.json");
         config.admin_file = Some(admin_file.clone());
         config.agent = Some(match hosts {

@@ -1,5 +1,6 @@
 //! Whom the agent belongs to: the host's UUID, taken from the first session, and the highest fence ever seen. Both are on the disk
-//! before anybody acts under them, and stay until the host is let go.
+//! before anybody acts under them, and stay until the host is let go. A real agent has a file for them, simulated hosts the journal
+//! that they share.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::outbox::fenced;
 use super::release::released;
 use crate::failure;
-use crate::journal::replace;
+use crate::journal::{Journal, replace};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Kept {
@@ -17,9 +18,16 @@ struct Kept {
     fence: i64,
 }
 
+/// Where it is kept.
+enum Home {
+    File(PathBuf),
+    /// Of a simulated host; it may keep nothing.
+    Journal(Journal),
+}
+
 /// Whom an agent belongs to.
 pub struct Binding {
-    path: Option<PathBuf>,
+    home: Home,
     host: Option<Uuid>,
     fence: i64,
     /// A simulated host that was let go is over: its agent makes another.
@@ -27,9 +35,10 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Kept in memory only: a simulated host.
-    pub fn in_memory() -> Self {
-        Self { path: None, host: None, fence: 0, over: false }
+    /// Kept in a journal: a simulated host, with the highest fence that the journal knows of it.
+    pub fn journaled(journal: Journal, host: Uuid, fence: Option<i64>) -> Self {
+        let bound = fence.is_some().then_some(host);
+        Self { home: Home::Journal(journal), host: bound, fence: fence.unwrap_or(0), over: false }
     }
 
     /// Kept in a file.
@@ -48,7 +57,7 @@ impl Binding {
             Err(error) => return Err(failure::io("read", path, &error)),
         };
         let host = kept.host_uuid.as_deref().and_then(gyre_model::parse_uuid);
-        Ok(Self { path: Some(path.to_owned()), host, fence: kept.fence, over: false })
+        Ok(Self { home: Home::File(path.to_owned()), host, fence: kept.fence, over: false })
     }
 
     /// The host, where a session said it already.
@@ -62,14 +71,17 @@ impl Binding {
     }
 
     /// Admits a controller, or refuses it.
-    pub(super) fn admit(&mut self, host: Uuid, fence: i64) -> Result<()> {
+    pub(super) async fn admit(&mut self, host: Uuid, fence: i64) -> Result<()> {
         if self.over {
             return Err(released(host));
         }
         if let Some(bound) = self.host
             && bound != host
         {
-            let file = self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            let file = match &self.home {
+                Home::File(path) => path.display().to_string(),
+                Home::Journal(_) => String::new(),
+            };
             return Err(Error::new(
                 Kind::FailedPrecondition,
                 "AGENT_BELONGS_TO_ANOTHER_HOST",
@@ -85,9 +97,12 @@ impl Binding {
             return Err(fenced(fence, self.fence));
         }
         if self.host != Some(host) || fence != self.fence {
-            if let Some(path) = &self.path {
-                let kept = Kept { host_uuid: Some(host.hyphenated().to_string()), fence };
-                replace(path, &serde_json::to_vec(&kept).map_err(Error::internal)?)?;
+            match &self.home {
+                Home::File(path) => {
+                    let kept = Kept { host_uuid: Some(host.hyphenated().to_string()), fence };
+                    replace(path, &serde_json::to_vec(&kept).map_err(Error::internal)?)?;
+                }
+                Home::Journal(journal) => journal.bound(fence).await?,
             }
             self.host = Some(host);
             self.fence = fence;
@@ -96,10 +111,13 @@ impl Binding {
     }
 
     /// Forgets the host and the fence: the agent belongs to nobody.
-    pub(super) fn release(&mut self) -> Result<()> {
-        match &self.path {
-            Some(path) => replace(path, &serde_json::to_vec(&Kept::default()).map_err(Error::internal)?)?,
-            None => self.over = true,
+    pub(super) async fn release(&mut self) -> Result<()> {
+        match &self.home {
+            Home::File(path) => replace(path, &serde_json::to_vec(&Kept::default()).map_err(Error::internal)?)?,
+            Home::Journal(journal) => {
+                journal.released().await?;
+                self.over = true;
+            }
         }
         self.host = None;
         self.fence = 0;

@@ -13,7 +13,7 @@ use futures::stream::{BoxStream, StreamExt};
 use gyre_model::{Error, Kind, Uuid};
 use gyre_proto::agent::v1::session_response::Message;
 use gyre_proto::agent::v1::{
-    AgentHello, Heartbeat, MachineFacts, SessionRequest, SessionResponse, TaskOutcome, TaskProgress,
+    AgentHello, Heartbeat, MachineFacts, MachineReport, SessionRequest, SessionResponse, TaskOutcome, TaskProgress,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -51,6 +51,8 @@ struct Letters {
     outcomes: VecDeque<TaskOutcome>,
     progress: HashMap<String, TaskProgress>,
     machines: HashMap<String, MachineFacts>,
+    /// Answers, in order.
+    reports: VecDeque<MachineReport>,
     /// `Some` when the session is over; an error says why.
     closed: Option<Option<Error>>,
 }
@@ -98,6 +100,11 @@ impl Outbox {
         self.put(|letters| drop(letters.machines.insert(facts.vm_uuid.clone(), facts)));
     }
 
+    /// A part of an answer.
+    pub(super) fn report(&self, report: MachineReport) {
+        self.put(|letters| letters.reports.push_back(report));
+    }
+
     /// Ends the session. The first reason stands.
     pub(super) fn close(&self, reason: Option<Error>) {
         self.put(|letters| {
@@ -117,6 +124,8 @@ impl Outbox {
         } else if let Some(vm) = letters.machines.keys().next().cloned() {
             let Some(facts) = letters.machines.remove(&vm) else { return Next::Nothing };
             Message::Machine(facts)
+        } else if let Some(report) = letters.reports.pop_front() {
+            Message::Report(report)
         } else if let Some(task) = letters.progress.keys().next().cloned() {
             let Some(progress) = letters.progress.remove(&task) else { return Next::Nothing };
             Message::Progress(progress)

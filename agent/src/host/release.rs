@@ -63,9 +63,10 @@ impl Host {
         self.no_machines(host)?;
         let known = self.0.inner.lock().tasks.keys().cloned().collect();
         self.0.journal.forgotten(known).await?;
-        binding.release()?;
+        binding.release().await?;
         let mut inner = self.0.inner.lock();
         inner.tasks.clear();
+        inner.said.clear();
         inner.fence = 0;
         *self.0.uuid.write() = None;
         drop(inner);
@@ -76,7 +77,7 @@ impl Host {
     }
 
     fn no_machines(&self, host: Uuid) -> Result<()> {
-        let machines = self.machines().list().len();
+        let machines = self.machines().count();
         if machines == 0 {
             return Ok(());
         }

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use gyre_mesh::telemetry::propagate;
+use gyre_model::time::now_micros;
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::agent::v1::{Task, TaskOutcome, TaskProgress, task_outcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 
+use super::line::Line;
 use super::outbox::{Outbox, fenced, stopping};
 use super::{Entry, Host};
 use crate::failure;
+use crate::journal::Said;
 use crate::lanes::Place;
 use crate::metrics;
 use crate::progress::Progress;
@@ -62,25 +65,29 @@ impl Host {
     /// Takes a task from a session: refuses it, joins the one that runs, answers the outcome that is kept, or begins it.
     pub(super) fn submit(&self, outbox: &Arc<Outbox>, task: Task) {
         let refusal = {
-            let inner = self.0.inner.lock();
-            match inner.tasks.get(&task.id) {
-                _ if task.fence < inner.fence => Some(fenced(task.fence, inner.fence)),
-                Some(Entry::Running { progress, .. }) => {
-                    if let Some(progress) = progress {
-                        outbox.progress(progress.clone());
+            let mut inner = self.0.inner.lock();
+            let fenced = (task.fence < inner.fence).then(|| fenced(task.fence, inner.fence));
+            let refusal = fenced.or_else(|| inner.said.refusal(&task));
+            match (refusal, inner.tasks.get(&task.id)) {
+                (Some(refusal), _) => Some(refusal),
+                (None, Some(entry)) => {
+                    match entry {
+                        Entry::Running { progress: Some(progress), .. } => outbox.progress(progress.clone()),
+                        Entry::Running { progress: None, .. } => {}
+                        Entry::Done(outcome) => outbox.outcome(outcome.clone()),
+                    }
+                    // whoever joins may have the operation by a higher fence
+                    if let Some(said) = inner.said.note(&task, now_micros()) {
+                        self.0.journal.said(said);
                     }
                     return;
                 }
-                Some(Entry::Done(outcome)) => {
-                    outbox.outcome(outcome.clone());
-                    return;
-                }
-                None => self.refusal(&task),
+                (None, None) => self.refusal(&task),
             }
         };
         match refusal {
             Some(error) => {
-                tracing::warn!(task = task.id, %error, "task refused");
+                Line::of(&task).refused(self.uuid().unwrap_or_default(), &error);
                 outbox.outcome(outcome(task.id, Err(error)));
             }
             None => self.begin(task, Some(outbox)),
@@ -124,7 +131,7 @@ impl Host {
         let Some(work) = &task.work else { return };
         let kind = WorkKind::of(work);
         let cancel = CancellationToken::new();
-        let place = {
+        let (place, said) = {
             let mut inner = self.0.inner.lock();
             if inner.tasks.contains_key(&task.id) {
                 // an older session, about to be cut, brought it a moment ago
@@ -135,21 +142,30 @@ impl Host {
                 return;
             }
             inner.tasks.insert(task.id.clone(), Entry::Running { cancel: cancel.clone(), progress: None });
-            self.0.lanes.enter(work::lane(work))
+            let said = session.and_then(|_| inner.said.note(&task, now_micros()));
+            (self.0.lanes.enter(work::lane(work)), said)
         };
         metrics::task_began(kind);
         let host_uuid = self.uuid().unwrap_or_default();
         let span = tracing::info_span!("task", trace_id = Empty, task = task.id, kind = kind.name(), host = %host_uuid);
         let (host, trace) = (self.clone(), task.trace_parent.clone());
         let kept = session.is_none();
-        let run = async move { host.run(task, kind, place, cancel, kept).await };
+        let run = async move { host.run(task, kind, place, cancel, kept, said).await };
         self.0.tracker.spawn(async move { propagate::in_trace(&trace, span, run).await });
     }
 
-    async fn run(self, task: Task, kind: WorkKind, place: Place, cancel: CancellationToken, kept: bool) {
-        let id = task.id.clone();
+    async fn run(
+        self,
+        task: Task,
+        kind: WorkKind,
+        place: Place,
+        cancel: CancellationToken,
+        kept: bool,
+        said: Option<Said>,
+    ) {
+        let (id, line) = (task.id.clone(), Line::of(&task));
         let began = std::time::Instant::now();
-        let accepted = if kept { Ok(()) } else { self.0.journal.accepted(&task).await };
+        let accepted = if kept { Ok(()) } else { self.0.journal.accepted(&task, said).await };
         let result = match accepted {
             Ok(()) => tokio::select! {
                 biased;
@@ -160,12 +176,7 @@ impl Host {
             Err(error) => Err(error),
         };
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match &result {
-            Err(error) => tracing::warn!(%error, millis, "task failed"),
-            // simulated ones come by the thousand
-            Ok(_) if self.0.faults.is_some() => tracing::debug!(millis, "task done"),
-            Ok(_) => tracing::info!(millis, "task done"),
-        }
+        line.ended(self.uuid().unwrap_or_default(), self.0.journal.keeps(), millis, result.as_ref().err());
         metrics::task_ended(kind, result.as_ref().err(), began.elapsed());
         let outcome = outcome(id, result);
         // an outcome that cannot be kept is still told; after a crash the task would run again, which is harmless
@@ -206,6 +217,15 @@ impl Host {
         let work = async {
             place.turn().await;
             let _permit = self.0.widths.permit(kind).await;
+            if self.0.inner.lock().said.overtaken(&task) {
+                return Err(Error::new(
+                    Kind::Aborted,
+                    "FENCED",
+                    "the operation was turned back while the task waited for its turn: it was not begun",
+                )
+                .with("operation_uuid", task.operation_uuid.clone()));
+            }
+            Line::of(&task).starts(self.uuid().unwrap_or_default(), self.0.journal.keeps());
             let Some(work) = task.work else { return Ok(None) };
             match AssertUnwindSafe(self.execute(work, kind, &progress)).catch_unwind().await {
                 Ok(result) => result,

@@ -12,8 +12,8 @@ use gyre_proto::agent::v1::session_request::Message as Down;
 use gyre_proto::agent::v1::session_response::Message as Up;
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{
-    AcknowledgeOutcomes, AgentHello, ControllerHello, MachineFacts, SessionRequest, SessionResponse, Task, TaskBatch,
-    TaskOutcome, TaskProgress, task_outcome,
+    AcknowledgeOutcomes, AgentHello, AskMachines, ControllerHello, MachineFacts, MachineReport, SessionRequest,
+    SessionResponse, Task, TaskBatch, TaskOutcome, TaskProgress, task_outcome,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
@@ -98,7 +98,7 @@ impl Session {
                 Up::Outcome(outcome) => return outcome,
                 Up::Progress(progress) => self.progress.push(progress),
                 Up::Machine(machine) => self.machines.push(machine),
-                Up::Heartbeat(_) => {}
+                Up::Heartbeat(_) | Up::Report(_) => {}
                 Up::Hello(_) => panic!("a second hello"),
             }
         }
@@ -113,6 +113,20 @@ impl Session {
                 other => panic!("a machine's change is waited for, got {other:?}"),
             }
         }
+    }
+
+    /// Asks what machines there are (some, or all), and answers all parts of the answer.
+    pub async fn ask(&mut self, ask: AskMachines) -> Vec<MachineReport> {
+        self.send(Down::Ask(ask)).await;
+        let mut parts: Vec<MachineReport> = Vec::new();
+        while parts.last().is_none_or(|part| !part.last) {
+            match self.next().await.expect("the session goes on").expect("the session goes on") {
+                Up::Report(part) => parts.push(part),
+                Up::Heartbeat(_) | Up::Progress(_) | Up::Machine(_) => {}
+                other => panic!("an answer is waited for, got {other:?}"),
+            }
+        }
+        parts
     }
 
     /// Runs one task to its end and acknowledges it.

@@ -8,4 +8,5 @@ mod network;
 mod release;
 mod session;
 mod simulator;
+mod simulator_process;
 mod tls;

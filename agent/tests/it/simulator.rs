@@ -7,8 +7,8 @@ use gyre_agent::{Agent, AgentConfig, Simulation};
 use gyre_model::Uuid;
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{
-    CreateVolume, FinishUpload, ImageSource, ImportImage, MachineDisk, MachineNic, MachineSpec, MachineState,
-    ReadConsoleRequest, StartMachine, StopMachine, WriteConsoleRequest, WriteImageRequest, task_outcome,
+    AskMachines, CreateVolume, FinishUpload, ImageSource, ImportImage, MachineDisk, MachineNic, MachineSpec,
+    MachineState, ReadConsoleRequest, StartMachine, StopMachine, WriteConsoleRequest, WriteImageRequest, task_outcome,
 };
 
 use crate::common::{client, open};
@@ -141,6 +141,29 @@ async fn images_can_be_made_up_and_volumes_stand_on_them() {
     let mut third = open(&agent, Uuid::new_v4(), 1).await.expect("admitted");
     let here = third.host;
     third.run(volume(here, 2 << 30)).await.expect("an image from before this simulator started");
+}
+
+#[tokio::test]
+async fn a_question_is_answered_with_what_is_so_when_it_comes() {
+    let (agent, host) = (simulator().await, Uuid::new_v4());
+    let mut session = open(&agent, host, 1).await.expect("admitted");
+    let vms: Vec<_> = (0..2500).map(|_| Uuid::new_v4()).collect();
+    let tasks: Vec<_> = vms.iter().map(|vm| session.task(&vm.to_string(), machine(*vm, "m"))).collect();
+    session.submit(tasks).await;
+    for _ in &vms {
+        assert!(session.outcome().await.error.is_none());
+    }
+    let all = session.ask(AskMachines { serial: 1, ..AskMachines::default() }).await;
+    assert_eq!(all.iter().map(|part| part.machines.len()).collect::<Vec<_>>(), [1000, 1000, 500]);
+    let known = all[2].stamp.clone();
+    let same = session.ask(AskMachines { serial: 2, known: known.clone(), ..AskMachines::default() }).await;
+    assert!(same.len() == 1 && same[0].unchanged && same[0].machines.is_empty());
+    assert!(agent.crash_machine(host, vms[7]).await);
+    let some = vec![vms[7].to_string(), Uuid::new_v4().to_string()];
+    let some = session.ask(AskMachines { serial: 3, vm_uuids: some, known: known.clone() }).await;
+    assert_eq!(some[0].machines.iter().map(|machine| machine.state()).collect::<Vec<_>>(), [MachineState::Stopped]);
+    let changed = session.ask(AskMachines { serial: 4, known, ..AskMachines::default() }).await;
+    assert_eq!(changed.len(), 3);
 }
 
 #[tokio::test]

@@ -25,6 +25,10 @@ pub struct Config {
     pub task_patience: Duration,
     /// How long outcomes of tasks are kept for callers whose stream broke.
     pub outcome_keep: Duration,
+    /// How often each agent is asked what machines there are. Shorter: what went wrong is found earlier; longer: fewer messages.
+    pub report_period: Duration,
+    /// How often that is compared with the rows although nothing has changed on the host.
+    pub report_compare: Duration,
     /// How many tasks run on one host at once.
     pub widths: Widths,
 }
@@ -51,6 +55,8 @@ impl Default for Config {
             scan_period: Duration::from_secs(2),
             task_patience: Duration::from_secs(60),
             outcome_keep: Duration::from_secs(600),
+            report_period: Duration::from_secs(10),
+            report_compare: Duration::from_secs(60),
             widths: Widths::default(),
         }
     }

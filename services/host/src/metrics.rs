@@ -37,6 +37,7 @@ struct Own {
     task_seconds: Family<KindLabel, Histogram, fn() -> Histogram>,
     placements: Family<ResultLabel, Counter>,
     placement_seconds: Histogram,
+    reports: Family<ResultLabel, Counter>,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -49,6 +50,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         task_seconds: Family::new_with_constructor(metrics::seconds),
         placements: Family::default(),
         placement_seconds: metrics::seconds(),
+        reports: Family::default(),
     };
     metrics::registry(|all| {
         all.register("gyre_hosts_owned", "Hosts whose sessions this process looks after", own.owned.clone());
@@ -58,6 +60,8 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_host_tasks", "Tasks on hosts, by kind and stage (waiting or running)", own.tasks.clone());
         all.register("gyre_host_task_seconds", "How long tasks took, waiting included", own.task_seconds.clone());
         all.register("gyre_placements", "Placements asked for, by result", own.placements.clone());
+        let text = "Whole reports of hosts, by what came of them: changed, unchanged (dropped), or compared all the same";
+        all.register("gyre_host_reports", text, own.reports.clone());
         all.register("gyre_placement_seconds", "How long placing took", own.placement_seconds.clone());
     });
     own
@@ -103,6 +107,10 @@ pub(crate) fn task_running(kind: WorkKind) -> Counted {
 
 pub(crate) fn task_ended(kind: WorkKind, took: Duration) {
     OWN.task_seconds.get_or_create(&KindLabel { kind: kind.name() }).observe(took.as_secs_f64());
+}
+
+pub(crate) fn report(result: &'static str) {
+    OWN.reports.get_or_create(&ResultLabel { result }).inc();
 }
 
 pub(crate) fn placed(result: &'static str, took: Duration) {

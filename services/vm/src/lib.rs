@@ -4,7 +4,7 @@
 //! - A machine's record is owned by the owner of its UUID; all work on it meets in that instance's lane ([`gyre_flow`]).
 //! - What a machine is (its row), what is being done to it (its operation) and what the host says (reports) are three things.
 //!   The state in the row moves by the table in [`state`] only; an operation moves it at its begin and at its end, a report
-//!   moves it only while no operation is under way.
+//!   moves it only while no operation is under way, by the rules in [`rules`].
 //! - A machine that is off holds no processors and no memory of a host; it keeps its root volume, which on local storage ties it
 //!   to its host, and its addresses.
 //! - The service makes nothing itself: room comes from `host`, the root volume from `storage`, addresses from `network`, and the
@@ -12,7 +12,10 @@
 //!   which are chosen before the operation is durable.
 
 mod api;
+mod look;
+mod metrics;
 mod reconcile;
+pub mod rules;
 pub mod state;
 mod store;
 mod workflows;

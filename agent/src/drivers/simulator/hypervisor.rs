@@ -1,21 +1,27 @@
 //! Simulated machines: a state, and a console that says hello.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::StreamExt;
 use gyre_model::{Result, Uuid};
-use gyre_proto::agent::v1::{HostFacts, MachineSpec};
+use gyre_proto::agent::v1::{HostFacts, MachineSpec, MachineState};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::failure;
+use crate::journal::{Journal, Thing};
 use crate::ports::{ConsoleStream, FoundMachine, Hypervisor, MachineEvent, Observer, PluggedNic};
 
 /// What a console keeps of what was typed.
 const MOST_TYPED: usize = 64 << 10;
+
+/// What the journal keeps of machines: what each is like, and in which boot those that run were started.
+pub(super) const KINDS: [&str; 2] = [MACHINE, RUNNING];
+const MACHINE: &str = "machine";
+const RUNNING: &str = "running";
 
 #[derive(Default)]
 struct Sim {
@@ -24,10 +30,13 @@ struct Sim {
     typed: Option<Box<watch::Sender<Vec<u8>>>>,
 }
 
-#[derive(Default)]
 pub(super) struct SimHypervisor {
     observer: OnceLock<Observer>,
     machines: Mutex<HashMap<Uuid, Sim>>,
+    /// From before this process; until they are found.
+    kept: Mutex<Vec<FoundMachine>>,
+    journal: Journal,
+    boot_id: Arc<str>,
 }
 
 fn greeting(name: &str) -> String {
@@ -35,8 +44,39 @@ fn greeting(name: &str) -> String {
 }
 
 impl SimHypervisor {
+    /// With the machines that the journal kept. Those of an earlier boot are off.
+    pub(super) fn new(journal: Journal, boot_id: Arc<str>, kept: Vec<Thing>) -> Self {
+        let mut found = Vec::new();
+        let mut running = HashSet::new();
+        for thing in kept {
+            match thing.kind.as_str() {
+                RUNNING if thing.value.as_str() == Some(&boot_id) => {
+                    running.insert(thing.id);
+                }
+                MACHINE => match serde_json::from_value::<MachineSpec>(thing.value) {
+                    Ok(spec) => found.push(spec),
+                    Err(error) => tracing::warn!(vm = thing.id, %error, "a simulated machine cannot be read"),
+                },
+                _ => {}
+            }
+        }
+        let (mut machines, mut kept) = (HashMap::new(), Vec::new());
+        for spec in found {
+            let Some(vm) = gyre_model::parse_uuid(&spec.vm_uuid) else { continue };
+            let running = running.contains(&vm.to_string());
+            machines.insert(vm, Sim { name: spec.name.as_str().into(), running, typed: None });
+            let state = if running { MachineState::Running } else { MachineState::Stopped };
+            kept.push(FoundMachine { spec, state });
+        }
+        Self { observer: OnceLock::new(), machines: Mutex::new(machines), kept: Mutex::new(kept), journal, boot_id }
+    }
+
     fn end(&self, vm: Uuid) -> bool {
-        self.machines.lock().get_mut(&vm).is_some_and(|machine| std::mem::take(&mut machine.running))
+        let ran = self.machines.lock().get_mut(&vm).is_some_and(|machine| std::mem::take(&mut machine.running));
+        if ran {
+            self.journal.discard(RUNNING, vm.to_string());
+        }
+        ran
     }
 }
 
@@ -53,13 +93,15 @@ impl Hypervisor for SimHypervisor {
     }
 
     async fn find(&self) -> Result<Vec<FoundMachine>> {
-        Ok(Vec::new())
+        Ok(std::mem::take(&mut *self.kept.lock()))
     }
 
     async fn launch(&self, spec: &MachineSpec, _nics: &[PluggedNic]) -> Result<()> {
         let vm = failure::uuid("machine.vm_uuid", &spec.vm_uuid)?;
         let sim = Sim { name: spec.name.as_str().into(), running: true, typed: None };
         self.machines.lock().insert(vm, sim);
+        self.journal.keep(MACHINE, vm.to_string(), spec);
+        self.journal.keep(RUNNING, vm.to_string(), &*self.boot_id);
         Ok(())
     }
 
@@ -94,7 +136,10 @@ impl Hypervisor for SimHypervisor {
     }
 
     async fn remove(&self, vm: Uuid) -> Result<()> {
-        self.machines.lock().remove(&vm);
+        if self.machines.lock().remove(&vm).is_some() {
+            self.journal.discard(RUNNING, vm.to_string());
+            self.journal.discard(MACHINE, vm.to_string());
+        }
         Ok(())
     }
 

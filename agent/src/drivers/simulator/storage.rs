@@ -10,10 +10,12 @@ use futures::stream::StreamExt;
 use gyre_model::{Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1::ImageSource;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::drivers::local::hex;
 use crate::failure;
 use crate::image_format::{Format, Probe};
+use crate::journal::{Journal, Thing};
 use crate::ports::{Examined, Fetch, Fetched, ImageBytes, ImageWriter, Stage, Storage};
 use crate::progress::Progress;
 use crate::qcow2;
@@ -30,8 +32,75 @@ struct World {
     volumes: HashMap<PathBuf, u64>,
 }
 
-#[derive(Default, Clone)]
-pub(super) struct SimStorage(Arc<Mutex<World>>);
+#[derive(Clone)]
+pub(super) struct SimStorage {
+    world: Arc<Mutex<World>>,
+    journal: Journal,
+}
+
+/// A cached image, of which nothing but its being there is known, as the journal keeps it.
+#[derive(Serialize, Deserialize)]
+struct KeptCached {
+    folder: PathBuf,
+    #[serde(with = "crate::journal::id")]
+    image: Uuid,
+}
+
+/// An image as the journal keeps it.
+#[derive(Serialize, Deserialize)]
+struct KeptImage {
+    folder: PathBuf,
+    #[serde(with = "crate::journal::id")]
+    image: Uuid,
+    stage: Stage,
+    examined: Examined,
+}
+
+const IMAGE: &str = "image";
+const CACHED: &str = "cached";
+const VOLUME: &str = "volume";
+
+fn image_id((folder, image, stage): &(PathBuf, Uuid, Stage)) -> String {
+    format!("{image} {stage:?} {}", folder.display())
+}
+
+impl SimStorage {
+    /// With what the journal kept.
+    pub(super) fn new(journal: Journal, kept: Vec<Thing>) -> Self {
+        let mut world = World::default();
+        for Thing { kind, id, value } in kept {
+            let read = match kind.as_str() {
+                IMAGE => serde_json::from_value(value).map(|KeptImage { folder, image, stage, examined }| {
+                    world.images.insert((folder, image, stage), Arc::new(examined));
+                }),
+                CACHED => serde_json::from_value(value).map(|KeptCached { folder, image }| {
+                    world.cached.insert((folder, image));
+                }),
+                VOLUME => serde_json::from_value(value).map(|size| {
+                    world.volumes.insert(PathBuf::from(&id), size);
+                }),
+                _ => Ok(()),
+            };
+            if let Err(error) = read {
+                tracing::warn!(kind, id, %error, "something on a simulated disk cannot be read");
+            }
+        }
+        Self { world: Arc::new(Mutex::new(world)), journal }
+    }
+
+    fn put(&self, key: (PathBuf, Uuid, Stage), examined: Arc<Examined>) {
+        let (folder, image, stage) = key.clone();
+        let kept = KeptImage { folder, image, stage, examined: (*examined).clone() };
+        self.world.lock().images.insert(key.clone(), examined);
+        self.journal.keep(IMAGE, image_id(&key), kept);
+    }
+
+    fn take(&self, key: &(PathBuf, Uuid, Stage)) -> Option<Arc<Examined>> {
+        let taken = self.world.lock().images.remove(key)?;
+        self.journal.discard(IMAGE, image_id(key));
+        Some(taken)
+    }
+}
 
 struct SimWriter {
     world: SimStorage,
@@ -60,7 +129,7 @@ impl ImageWriter for SimWriter {
 
     async fn keep(self: Box<Self>) -> Result<()> {
         if let Some(sealed) = self.sealed {
-            self.world.0.lock().images.insert(self.key, sealed);
+            self.world.put(self.key, sealed);
         }
         Ok(())
     }
@@ -69,7 +138,7 @@ impl ImageWriter for SimWriter {
 #[async_trait]
 impl Storage for SimStorage {
     async fn prepare(&self, _folder: &Path) -> Result<(u64, u64)> {
-        let used: u64 = self.0.lock().images.values().map(|image| image.probe.length).sum();
+        let used: u64 = self.world.lock().images.values().map(|image| image.probe.length).sum();
         Ok((TOTAL_BYTES, TOTAL_BYTES.saturating_sub(used)))
     }
 
@@ -90,11 +159,11 @@ impl Storage for SimStorage {
         stage: Stage,
         _progress: &Progress,
     ) -> Result<Option<Examined>> {
-        Ok(self.0.lock().images.get(&(folder.to_owned(), image, stage)).map(|examined| (**examined).clone()))
+        Ok(self.world.lock().images.get(&(folder.to_owned(), image, stage)).map(|examined| (**examined).clone()))
     }
 
     async fn image_read(&self, folder: &Path, image: Uuid, stage: Stage) -> Result<Option<ImageBytes>> {
-        if !self.0.lock().images.contains_key(&(folder.to_owned(), image, stage)) {
+        if !self.world.lock().images.contains_key(&(folder.to_owned(), image, stage)) {
             return Ok(None);
         }
         Err(failure::precondition(
@@ -104,7 +173,7 @@ impl Storage for SimStorage {
     }
 
     async fn image_probe(&self, folder: &Path, image: Uuid, stage: Stage) -> Result<Option<Probe>> {
-        let world = self.0.lock();
+        let world = self.world.lock();
         let known = world.images.get(&(folder.to_owned(), image, stage)).map(|examined| examined.probe.clone());
         // a cached image has no bytes here; an empty probe says so
         Ok(known.or_else(|| {
@@ -114,37 +183,40 @@ impl Storage for SimStorage {
     }
 
     async fn upload_keep(&self, folder: &Path, image: Uuid) -> Result<()> {
-        let mut world = self.0.lock();
-        if let Some(examined) = world.images.remove(&(folder.to_owned(), image, Stage::Uploaded)) {
-            world.images.insert((folder.to_owned(), image, Stage::Kept), examined);
+        if let Some(examined) = self.take(&(folder.to_owned(), image, Stage::Uploaded)) {
+            self.put((folder.to_owned(), image, Stage::Kept), examined);
         }
         Ok(())
     }
 
     async fn upload_delete(&self, folder: &Path, image: Uuid) -> Result<()> {
-        self.0.lock().images.remove(&(folder.to_owned(), image, Stage::Uploaded));
+        self.take(&(folder.to_owned(), image, Stage::Uploaded));
         Ok(())
     }
 
     async fn image_delete(&self, folder: &Path, image: Uuid) -> Result<()> {
-        let mut world = self.0.lock();
         for stage in [Stage::Kept, Stage::Uploaded] {
-            world.images.remove(&(folder.to_owned(), image, stage));
+            self.take(&(folder.to_owned(), image, stage));
         }
         Ok(())
     }
 
     async fn cache_shortcut(&self, folder: &Path, image: Uuid, source: &ImageSource, same_host: bool) -> Result<bool> {
-        let mut world = self.0.lock();
-        let kept = world.images.get(&(PathBuf::from(&source.folder), image, Stage::Kept)).cloned();
+        let kept = self.world.lock().images.get(&(PathBuf::from(&source.folder), image, Stage::Kept)).cloned();
         match kept {
             Some(kept) if same_host => {
-                world.images.insert((folder.to_owned(), image, Stage::Cached), kept);
+                let key = (folder.to_owned(), image, Stage::Cached);
+                if !self.world.lock().images.contains_key(&key) {
+                    self.put(key, kept);
+                }
             }
             // Nothing is moved between hosts: what the image is like does not matter here. And one that this process does not know
             // was there before it started.
             _ => {
-                world.cached.insert((folder.to_owned(), image));
+                if self.world.lock().cached.insert((folder.to_owned(), image)) {
+                    let id = format!("{image} {}", folder.display());
+                    self.journal.keep(CACHED, id, KeptCached { folder: folder.to_owned(), image });
+                }
             }
         }
         Ok(true)
@@ -159,13 +231,19 @@ impl Storage for SimStorage {
     ) -> Result<PathBuf> {
         qcow2::check_size(size)?;
         let path = folder.join(format!("{volume}.qcow2"));
-        let mut world = self.0.lock();
-        let there = *world.volumes.entry(path.clone()).or_insert(size);
-        if there == size { Ok(path) } else { Err(crate::drivers::local::volume_differs(&path)) }
+        let there = *self.world.lock().volumes.entry(path.clone()).or_insert(size);
+        if there != size {
+            return Err(crate::drivers::local::volume_differs(&path));
+        }
+        self.journal.keep(VOLUME, path.display().to_string(), size);
+        Ok(path)
     }
 
     async fn volume_delete(&self, folder: &Path, volume: Uuid) -> Result<()> {
-        self.0.lock().volumes.remove(&folder.join(format!("{volume}.qcow2")));
+        let path = folder.join(format!("{volume}.qcow2"));
+        if self.world.lock().volumes.remove(&path).is_some() {
+            self.journal.discard(VOLUME, path.display().to_string());
+        }
         Ok(())
     }
 }

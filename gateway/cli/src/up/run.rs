@@ -153,7 +153,8 @@ async fn serve(args: UpArgs) -> Result<()> {
 
 fn agent(args: &UpArgs, folders: &Folders, simulated: bool) -> Result<AgentConfig> {
     if simulated {
-        return Ok(AgentConfig::simulated(Simulation::default()));
+        let state_dir = Some(folders.at("simulator"));
+        return Ok(AgentConfig::simulated(Simulation { state_dir, ..Simulation::default() }));
     }
     let mut config = AgentConfig::real(folders.at("agent"));
     if let Mode::Real(real) = &mut config.mode {

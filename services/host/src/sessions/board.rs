@@ -95,6 +95,11 @@ impl Board {
         Self { widths, outcome_keep, state: Mutex::new(state), changed: Notify::new() }
     }
 
+    /// There is something to be sent that is no task.
+    pub fn poke(&self) {
+        self.changed.notify_one();
+    }
+
     /// Waits until there may be something to send.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -106,6 +111,16 @@ impl Board {
         let state = &mut *state;
         if let Some(entry) = state.entries.get_mut(&task.id) {
             let news = entry.news.subscribe();
+            // who has its operation by a higher fence says so to the agent too, which joins the task
+            if let Stage::Running(work) | Stage::Waiting(work) = &mut entry.stage
+                && task.operation_fence > work.task.operation_fence
+            {
+                work.task.operation_fence = task.operation_fence;
+                if matches!(entry.stage, Stage::Running(_)) {
+                    state.send.push_back(task.id.clone());
+                    self.changed.notify_one();
+                }
+            }
             if let Stage::Done { handed: handed @ false } = &mut entry.stage {
                 *handed = true;
                 let failed = entry.failed();
@@ -144,7 +159,10 @@ impl Board {
         let mut state = self.state.lock();
         let state = &mut *state;
         let id = outcome.task_id.clone();
-        let not_taken = outcome.error.as_ref().is_some_and(|error| NOT_TAKEN.contains(&error.reason.as_str()));
+        let not_taken = outcome.error.as_ref().is_some_and(|error| {
+            // one that was refused for its operation's sake would be refused again
+            NOT_TAKEN.contains(&error.reason.as_str()) && !error.metadata.contains_key("operation_uuid")
+        });
         match state.entries.get_mut(&id) {
             Some(Entry { stage: Stage::Done { handed }, .. }) => {
                 if *handed {

@@ -6,7 +6,7 @@ use gyre_model::{Error, Kind, Result};
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
 use gyre_proto::agent::v1::session_request::Message as Request;
 use gyre_proto::agent::v1::session_response::Message as Response;
-use gyre_proto::agent::v1::{AgentHello, ControllerHello, MachineFacts, SessionRequest, SessionResponse};
+use gyre_proto::agent::v1::{AgentHello, ControllerHello, SessionRequest, SessionResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -29,15 +29,14 @@ pub(super) struct Streams {
 /// An open session.
 pub(super) struct Connected {
     pub fence: i64,
-    pub machines: Vec<MachineFacts>,
+    pub hello: AgentHello,
     pub session: Streams,
 }
 
 /// Opens a session. Nothing where the host's row is gone.
 pub(super) async fn open(shared: &Shared, link: &Arc<Link>) -> Result<Option<Connected>> {
     let (fence, hello, session) = greet(shared, link).await?;
-    let AgentHello { facts, machines, .. } = hello;
-    let facts = facts.unwrap_or_default();
+    let facts = hello.facts.clone().unwrap_or_default();
     let (uuid, seen) = (link.host, facts.clone());
     // mostly nothing has changed: a read tells so without a place in the writer's queue
     let mut written = shared.store.read("host-facts-same", move |conn| host::facts_same(conn, uuid, &seen)).await?;
@@ -46,7 +45,7 @@ pub(super) async fn open(shared: &Shared, link: &Arc<Link>) -> Result<Option<Con
             shared.store.write("host-facts", move |conn| host::write_connected(conn, uuid, fence, &facts)).await?;
     }
     match written {
-        Written::Changed | Written::Same => Ok(Some(Connected { fence, machines, session })),
+        Written::Changed | Written::Same => Ok(Some(Connected { fence, hello, session })),
         Written::Gone => {
             // this very session may have bound the agent
             release(shared, link, session, fence).await;

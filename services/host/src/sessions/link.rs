@@ -156,6 +156,16 @@ impl Link {
         Ok(fence)
     }
 
+    /// The fence taken last.
+    pub fn fence(&self) -> i64 {
+        self.fence.load(Ordering::Relaxed)
+    }
+
+    /// There is something to be sent.
+    pub fn poke(&self) {
+        self.board.poke();
+    }
+
     /// An agent has seen the fence.
     pub fn fence_used(&self) {
         self.unused.store(0, Ordering::Relaxed);
@@ -266,7 +276,7 @@ impl<'a> Keeper<'a> {
         let fence = connected.fence;
         tracing::info!(fence, name = %self.link.name(), "session open");
         self.declare_at = None;
-        self.link.reporter.complete(self.shared, self.link, connected.machines);
+        self.link.reporter.opened(self.shared, self.link, connected.hello);
         self.link.board.session_up();
         // a wish that came before this session is fulfilled by it
         let _ = self.link.renewed().now_or_never();
@@ -279,6 +289,7 @@ impl<'a> Keeper<'a> {
         let began = Instant::now();
         let ended = session::work(self.shared, self.link, connected.session, fence).await;
         tracing::info!(fence, why = %ended.why, "session over");
+        self.link.reporter.closed();
         self.link.board.session_down(Instant::now());
         self.alive = ended.alive;
         self.declare_at = Some(ended.alive + self.shared.config.grace());
@@ -312,7 +323,7 @@ impl<'a> Keeper<'a> {
         let failed = link.status.borrow().failed.as_ref().map(|error| error.message().to_owned());
         let silent = format!("no sign of life for {:.1} s", self.alive.elapsed().as_secs_f64());
         let why = failed.map_or_else(|| silent.clone(), |failed| format!("{silent}; {failed}"));
-        let (uuid, fence, reason) = (link.host, link.fence.load(Ordering::Relaxed), why.clone());
+        let (uuid, fence, reason) = (link.host, link.fence(), why.clone());
         let written = shared
             .store
             .write("host-disconnected", move |conn| host::write_disconnected(conn, uuid, fence, &reason))

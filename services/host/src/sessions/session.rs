@@ -53,7 +53,7 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
             permit = requests.reserve(), if more => match permit {
                 // an instance in doubt of its lease starts nothing; the tick looks again
                 Ok(_) if !shared.mesh.may_work() => more = false,
-                Ok(permit) => match link.board.next_message(link.host, fence) {
+                Ok(permit) => match link.reporter.next_question().or_else(|| link.board.next_message(link.host, fence)) {
                     Some(message) => permit.send(message),
                     None => more = false,
                 },
@@ -64,6 +64,7 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
                     break (format!("no heartbeat for {:.1} s", alive.elapsed().as_secs_f64()), false);
                 }
                 link.board.sweep(Instant::now());
+                link.reporter.tick(&shared.config, Instant::now());
                 more = true;
             }
             () = link.renewed() => break ("opened anew on request".to_owned(), true),
@@ -78,7 +79,11 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
 fn take(shared: &Arc<Shared>, link: &Arc<Link>, message: Option<Message>, now: Instant) {
     match message {
         Some(Message::Progress(progress)) => link.board.progress(progress),
-        Some(Message::Outcome(outcome)) => link.board.outcome(outcome, now),
+        Some(Message::Outcome(outcome)) => {
+            link.reporter.task_ended();
+            link.board.outcome(outcome, now);
+        }
+        Some(Message::Report(report)) => link.reporter.answered(shared, link, report),
         Some(Message::Machine(facts)) => link.reporter.machine(shared, link, facts),
         // a heartbeat has said all by coming; a second hello says nothing new
         Some(Message::Heartbeat(_) | Message::Hello(_)) | None => {}

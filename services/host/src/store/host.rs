@@ -164,3 +164,28 @@ pub(crate) fn write_disconnected(conn: &mut Conn, uuid: Uuid, fence: i64, reason
         Ok(true)
     })
 }
+
+fn say_unknown(host: &mut Host, named: &[String], count: usize) -> bool {
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    let other = host.unknown_vm_count != count || host.unknown_vm_uuids != named;
+    host.unknown_vm_count = count;
+    host.unknown_vm_uuids = named.to_vec();
+    other
+}
+
+/// Whether the row says already which machines are not known.
+pub(crate) fn unknown_same(conn: &mut Conn, uuid: Uuid, named: &[String], count: usize) -> Result<bool> {
+    let host = gyre_query::find::<Host>(conn, &Caller::system(), uuid)?;
+    Ok(host.is_none_or(|mut host| !say_unknown(&mut host, named, count)))
+}
+
+/// Writes which machines on a host are not known.
+pub(crate) fn write_unknown(
+    conn: &mut Conn,
+    uuid: Uuid,
+    fence: i64,
+    named: &[String],
+    count: usize,
+) -> Result<Written> {
+    write(conn, uuid, fence, |_, host| Ok(say_unknown(host, named, count)))
+}

@@ -173,3 +173,50 @@ async fn after_shutdown_no_session_is_left() {
     let refused = world.hosts().reconnect_host(request).await.map_err(gyre_model::Error::from);
     assert_eq!(reason(refused), "SHUTTING_DOWN");
 }
+
+#[tokio::test]
+async fn agents_are_asked_about_machines_that_rows_disagree_about_and_what_agrees_is_brought_no_more() {
+    let world = World::with(Config { report_period: Duration::from_millis(100), ..config() }).await;
+    let _agent = world.agent("a:1").await;
+    let host = world.host("h", "a:1").await;
+    let (vm, other) = (uuid(), uuid());
+    world.run(&host.uuid, "start", start(&vm)).await.unwrap();
+    world.reports.disagree(&vm, 7);
+    world.reports.disagree(&other, 0);
+    world.reports.knows_not(std::slice::from_ref(&vm));
+    let asked = |from: usize| {
+        let answers = world.reports.of(&host.uuid).into_iter().skip(from).filter(|report| !report.seen.is_empty());
+        answers.map(|report| (report.seen.len(), report.machines.len(), report.seen[0].generation)).collect::<Vec<_>>()
+    };
+    // the machine is there, the other is not known to the host; found again each period, although nothing changes
+    eventually("the agent was asked three times", || async {
+        let asked = asked(0);
+        so(asked.len() >= 3 && asked.iter().all(|one| *one == (2, 1, 7)), &asked)
+    })
+    .await;
+    eventually("the unknown machine is listed", || async {
+        let host = world.get(&host.uuid).await.unwrap();
+        so(host.unknown_vm_uuids == [vm.clone()] && host.unknown_vm_count == 1, &host)
+    })
+    .await;
+    let count = || world.reports.of(&host.uuid).len();
+    let unchanged = || {
+        let text = gyre_mesh::telemetry::metrics::encode();
+        let line = text.lines().find(|line| line.starts_with("gyre_host_reports_total{result=\"unchanged\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = unchanged();
+    world.reports.agree();
+    world.reports.knows_not(&[]);
+    eventually("the disagreement is over", || async { so(unchanged() >= before + 2, count()) }).await;
+    let (told, before) = (count(), unchanged());
+    eventually("some more periods have gone by", || async { so(unchanged() >= before + 5, unchanged()) }).await;
+    assert_eq!(count(), told, "nothing was brought meanwhile");
+    // which is noticed with the next whole report: a task makes one
+    world.run(&host.uuid, "again", start(&vm)).await.unwrap();
+    eventually("no machine is unknown", || async {
+        let host = world.get(&host.uuid).await.unwrap();
+        so(host.unknown_vm_count == 0, &host)
+    })
+    .await;
+}

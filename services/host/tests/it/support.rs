@@ -25,7 +25,9 @@ use gyre_proto::host::v1::{
     ReservePlacementResponse, RunTaskRequest, RunTaskResponse, Zone,
 };
 use gyre_proto::vm::v1::machine_report_service_server::{MachineReportService, MachineReportServiceServer};
-use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse};
+use gyre_proto::vm::v1::{
+    MendMachineRequest, MendMachineResponse, ReportMachinesRequest, ReportMachinesResponse, SeenMachine,
+};
 use gyre_query::Change;
 use gyre_store::{Row, Sql, Store, StoreConfig};
 use parking_lot::Mutex;
@@ -36,7 +38,13 @@ pub const GIB: i64 = 1 << 30;
 
 /// The machines' service, as far as hosts know it.
 #[derive(Clone, Default)]
-pub struct Reports(Arc<Mutex<Vec<ReportMachinesRequest>>>);
+pub struct Reports {
+    all: Arc<Mutex<Vec<ReportMachinesRequest>>>,
+    /// Machines about which it disagrees with what hosts say.
+    disagrees: Arc<Mutex<Vec<SeenMachine>>>,
+    /// Machines that it does not know.
+    unknown: Arc<Mutex<Vec<String>>>,
+}
 
 #[tonic::async_trait]
 impl MachineReportService for Reports {
@@ -44,14 +52,39 @@ impl MachineReportService for Reports {
         &self,
         request: Request<ReportMachinesRequest>,
     ) -> Result<Response<ReportMachinesResponse>, Status> {
-        self.0.lock().push(request.into_inner());
-        Ok(Response::new(ReportMachinesResponse::default()))
+        let request = request.into_inner();
+        let mut answer = ReportMachinesResponse::default();
+        if request.seen.is_empty() && request.connected {
+            answer.ask = self.disagrees.lock().clone();
+            answer.unknown_vm_uuids = self.unknown.lock().clone();
+        }
+        self.all.lock().push(request);
+        Ok(Response::new(answer))
+    }
+
+    async fn mend_machine(
+        &self,
+        _request: Request<MendMachineRequest>,
+    ) -> Result<Response<MendMachineResponse>, Status> {
+        Ok(Response::new(MendMachineResponse::default()))
     }
 }
 
 impl Reports {
+    pub fn disagree(&self, vm_uuid: &str, generation: i64) {
+        self.disagrees.lock().push(SeenMachine { vm_uuid: vm_uuid.to_owned(), generation });
+    }
+
+    pub fn agree(&self) {
+        self.disagrees.lock().clear();
+    }
+
+    pub fn knows_not(&self, unknown: &[String]) {
+        *self.unknown.lock() = unknown.to_vec();
+    }
+
     pub fn of(&self, host: &str) -> Vec<ReportMachinesRequest> {
-        self.0.lock().iter().filter(|report| report.host_uuid == host).cloned().collect()
+        self.all.lock().iter().filter(|report| report.host_uuid == host).cloned().collect()
     }
 }
 

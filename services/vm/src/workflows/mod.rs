@@ -2,6 +2,7 @@
 
 mod bin;
 mod create;
+mod mend;
 mod power;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) const DEFINITIONS: &[&str] = &[
     include_str!("recover-vm.yaml"),
     include_str!("expunge-vm.yaml"),
     include_str!("settle-vm.yaml"),
+    include_str!("stop-again-vm.yaml"),
+    include_str!("sweep-vm.yaml"),
 ];
 
 /// The steps.
@@ -48,6 +51,8 @@ pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
         .without_undo("release-addresses", inner, create::release_addresses)
         .without_undo("forget", inner, bin::forget)
         .without_undo("settle", inner, power::settle)
+        .without_undo("stop-again", inner, mend::stop_again)
+        .without_undo("sweep", inner, mend::sweep)
 }
 
 /// The machine that an operation works on.

@@ -136,3 +136,30 @@ fn when_nothing_more_will_be_heard_those_who_wait_are_told() {
     let _again = board.join(task("a"), KIND);
     assert_eq!(sent(&board), ["a"]);
 }
+
+#[test]
+fn a_task_that_its_operation_may_not_send_any_more_is_told_and_not_sent_again() {
+    let board = board(2);
+    let refused = board.join(task("a"), KIND);
+    let session = board.join(task("b"), KIND);
+    assert_eq!(sent(&board), ["a", "b"]);
+    let error = Error::new(Kind::Aborted, "FENCED", "on purpose").with("operation_uuid", "o");
+    board.outcome(TaskOutcome { error: Some((&error).into()), ..done("a") }, Instant::now());
+    assert!(ended(&refused));
+    board.outcome(failed("b", "FENCED"), Instant::now());
+    assert!(!ended(&session), "the session was cut: the next one brings it");
+    board.session_up();
+    assert_eq!(sent(&board), ["!a", "b"]);
+}
+
+#[test]
+fn who_has_the_operation_by_a_higher_fence_tells_the_agent() {
+    let board = board(2);
+    let _first = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    let fenced = |operation_fence| Task { operation_fence, ..task("a") };
+    let _second = board.join(fenced(2), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    let _third = board.join(fenced(1), KIND);
+    assert!(sent(&board).is_empty());
+}

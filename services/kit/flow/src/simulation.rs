@@ -65,6 +65,7 @@ fn check(test: &str, seeds: impl Iterator<Item = u64>, run: impl Fn(u64, bool) -
         return;
     }
     let (mut count, mut events, mut taken) = (0, 0, 0);
+    let mut ends = std::collections::BTreeMap::new();
     for seed in seeds {
         let world = run(seed, false);
         if let Some(violation) = world.violation {
@@ -76,8 +77,11 @@ fn check(test: &str, seeds: impl Iterator<Item = u64>, run: impl Fn(u64, bool) -
         count += 1;
         events += world.events;
         taken += world.taken;
+        for row in world.database.memory.rows.values() {
+            *ends.entry(row.state.as_str_name()).or_insert(0) += 1;
+        }
     }
-    println!("{count} seeds, {events} events, {taken} operations taken over");
+    println!("{count} seeds, {events} events, {taken} operations taken over; ended: {ends:?}");
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn whatever_is_broken_on_purpose_is_found() {
         Broken::AgentForgets,
         Broken::ShortUndo,
     ] {
-        let found = (0..SOON).find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
+        let found = (0..number("GYRE_SIM_SOON").unwrap_or(SOON)).find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
         let (seed, violation) = found.unwrap_or_else(|| panic!("{broken:?} is not found in {SOON} seeds"));
         println!("{broken:?}: seed {seed}: {violation}");
     }

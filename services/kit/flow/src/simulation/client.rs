@@ -1,8 +1,10 @@
 //! Clients: each has one wish with its request id, tries until it is answered, and may cancel or ask again.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use gyre_mesh::channel::patience::Patience;
+use gyre_mesh::member::View;
 use gyre_model::Uuid;
 
 use super::process;
@@ -33,7 +35,7 @@ impl Client {
         Self {
             request: format!("wish {number}"),
             // few resources, so that there are lanes
-            resource: Uuid::from_u128(2 << 64 | (random.below(4) + 1) as u128),
+            resource: Uuid::from_u128(2 << 64 | (random.below(3) + 1) as u128),
             done: false,
             cancels: random.percent(30),
             again: random.percent(20),
@@ -61,6 +63,15 @@ pub(super) fn handle(world: &mut World, number: usize, input: Input) {
     }
 }
 
+impl World {
+    /// What a client's gateway sees: what some process does that is there.
+    fn gateway(&self, number: usize) -> Arc<View> {
+        let count = self.processes.len();
+        let there = (0..count).map(|at| &self.processes[(number + at) % count]).find(|process| process.alive);
+        there.map(|process| Arc::clone(&process.view)).unwrap_or_default()
+    }
+}
+
 fn attempt(world: &mut World, number: usize, try_: u32) {
     let instant = world.instant();
     let client = &mut world.clients[number];
@@ -70,9 +81,7 @@ fn attempt(world: &mut World, number: usize, try_: u32) {
     client.try_ = try_;
     client.patience.get_or_insert_with(|| Patience::new(instant));
     let (request, resource) = (client.request.clone(), client.resource);
-    // a gateway's view: that of some process
-    let slot = number % world.processes.len();
-    let view = world.processes[slot].view.clone();
+    let view = world.gateway(number);
     if let Some(who) = view.owner("vm", resource).and_then(|owner| world.life_of(owner.uuid)) {
         let call = process::Input::Submit { client: number, try_, request, resource, epoch: view.epoch(), until: None };
         world.to_process(Place::Client, who, call);
@@ -82,7 +91,7 @@ fn attempt(world: &mut World, number: usize, try_: u32) {
 
 fn again(world: &mut World, number: usize, newer: Option<i64>) {
     let (now, instant) = (world.now, world.instant());
-    let seen = world.processes[number % world.processes.len()].view.epoch();
+    let seen = world.gateway(number).epoch();
     let client = &mut world.clients[number];
     client.try_ += 1;
     let try_ = client.try_;

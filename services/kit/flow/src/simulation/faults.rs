@@ -45,7 +45,7 @@ pub(super) fn plan(random: &mut Random, slots: usize, agents: usize) -> Vec<(Tim
             },
             9 => Fault::Down([Place::Etcd, Place::Database, Place::Agent(agent)][random.below(3)]),
             10 => [Fault::Compact, Fault::BreakWatch(slot)][random.below(2)],
-            11 => Fault::Jump(slot, random.between(0, 60) as i64 - 20),
+            11 => Fault::Jump(slot, random.between(0, 7200) as i64 - 3600),
             12 => Fault::RestartAgent(agent),
             _ => Fault::Lossy,
         };

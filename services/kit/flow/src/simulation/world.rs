@@ -205,7 +205,7 @@ impl World {
             world.at(after, Event::Process(Life { slot, life: 0 }, Input::Start));
         }
         world.at(0, Event::EtcdTick);
-        let wishes = 4 + world.random.below(8);
+        let wishes = 6 + world.random.below(12);
         for number in 0..wishes {
             let client = Client::new(number, &mut world.random);
             world.clients.push(client);
@@ -409,7 +409,8 @@ impl World {
         }
         match self.agents[agent].take(session, task) {
             Taken::Begin => {
-                let takes = self.random.between(MILLI, 400 * MILLI);
+                let longest = if self.random.percent(20) { 2 * SECOND } else { 300 * MILLI };
+                let takes = self.random.between(MILLI, longest);
                 let host = &mut self.agents[agent];
                 host.free = host.free.max(self.now) + takes;
                 let (at, life) = (host.free, host.life);

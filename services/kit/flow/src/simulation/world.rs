@@ -228,6 +228,7 @@ impl World {
     /// Runs until everything has ended, or something is wrong.
     pub fn run(&mut self) {
         let end = LOAD.max(self.healed) + BOUND;
+        let mut quiet = None;
         while let Some(Reverse(Queued(at, _, event))) = self.queue.pop() {
             self.now = at;
             self.events += 1;
@@ -235,8 +236,12 @@ impl World {
             if self.violation.is_some() {
                 return;
             }
-            if at > LOAD.max(self.healed) && self.events.is_multiple_of(16) && self.quiet() {
-                return self.look_at_the_end();
+            if at > LOAD.max(self.healed) && self.events.is_multiple_of(16) {
+                // what is on its way still must change nothing
+                let since = if self.quiet() { *quiet.get_or_insert(at) } else { *quiet.insert(at) };
+                if at > since + 4 * SECOND {
+                    return self.look_at_the_end();
+                }
             }
             if at > end {
                 let open: Vec<_> =
@@ -257,8 +262,6 @@ impl World {
         self.clients.iter().all(|client| client.done)
             && self.database.memory.rows.values().all(|row| crate::record::ended(row.state))
             && self.processes.iter().all(Process::idle)
-            // what is on its way still must change nothing
-            && self.now > LOAD.max(self.healed) + 5 * SECOND
     }
 
     fn look_at_the_end(&mut self) {
@@ -273,7 +276,7 @@ impl World {
             }
         }
         for process in &self.processes {
-            if !process.lanes.is_empty() {
+            if process.alive && !process.lanes.is_empty() {
                 wrong.push(format!("p{} holds lanes while idle", process.me.slot));
             }
         }

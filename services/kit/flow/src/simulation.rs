@@ -120,7 +120,8 @@ fn whatever_is_broken_on_purpose_is_found() {
         Broken::AgentForgets,
         Broken::ShortUndo,
     ] {
-        let found = (0..number("GYRE_SIM_SOON").unwrap_or(SOON)).find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
+        let found = (0..number("GYRE_SIM_SOON").unwrap_or(SOON))
+            .find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
         let (seed, violation) = found.unwrap_or_else(|| panic!("{broken:?} is not found in {SOON} seeds"));
         println!("{broken:?}: seed {seed}: {violation}");
     }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use gyre_mesh::member::{LOCAL, Member};
 use gyre_mesh::member::roster::Change;
+use gyre_mesh::member::{LOCAL, Member};
 use gyre_model::Uuid;
 
 use super::world::{Life, SECOND, Time};

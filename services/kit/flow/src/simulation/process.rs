@@ -1,8 +1,8 @@
 //! An instance: keeps its lease, watches the members, answers submits and tasks, takes over, works its lanes and operations. What it
-//! decides, production code decides: [`Lease`], [`Roster`], [`judge`], [`choose`], [`Queue`], [`undo_from`].
+//! decides, production code decides: [`Lease`], [`Roster`], [`judge`], [`choose`], [`Lanes`], [`undo_from`].
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ use super::etcd;
 use super::operations::{New, Saved, Stands, Turn};
 use super::random::Random;
 use super::world::{Broken, Call, Event, Life, MILLI, Place, SECOND, STEPS, Time, Told, World, short};
-use crate::queue::{Class, Queue};
+use crate::lane::Lanes;
+use crate::queue::Class;
 use crate::recovery::choose::choose;
 use crate::run::undo_from;
 
@@ -85,7 +86,10 @@ enum Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
-    Step { at: usize, undo: bool },
+    Step {
+        at: usize,
+        undo: bool,
+    },
     /// Commits that it is now in this state.
     Commit(OperationState),
 }
@@ -102,14 +106,6 @@ struct Run {
     last: usize,
     cancel: bool,
     patience: Patience,
-}
-
-#[derive(Default)]
-pub(super) struct Lane {
-    queue: Queue<Uuid>,
-    /// In the order in which they came, for the check.
-    order: Vec<(Uuid, Class)>,
-    asked: bool,
 }
 
 enum Session {
@@ -138,7 +134,11 @@ pub(super) struct Process {
     stream: Option<u64>,
     waits: BTreeMap<u64, Waits>,
     live: BTreeMap<Uuid, Run>,
-    pub lanes: BTreeMap<Uuid, Lane>,
+    pub lanes: Lanes,
+    /// What waits in them, in the order in which it came, for the check.
+    order: Vec<(Uuid, Uuid)>,
+    /// Whose head was asked for its turn.
+    turning: BTreeSet<Uuid>,
     sessions: BTreeMap<usize, Session>,
     tasks: BTreeMap<TaskId, Vec<(Life, u64)>>,
     last: u64,
@@ -210,7 +210,9 @@ impl Process {
             stream: None,
             waits: BTreeMap::new(),
             live: BTreeMap::new(),
-            lanes: BTreeMap::new(),
+            lanes: Lanes::default(),
+            order: Vec::new(),
+            turning: BTreeSet::new(),
             sessions: BTreeMap::new(),
             tasks: BTreeMap::new(),
             last: 0,
@@ -218,7 +220,7 @@ impl Process {
     }
 
     pub fn idle(&self) -> bool {
-        !self.alive || (self.live.is_empty() && self.paused == 0 && self.lanes.values().all(|lane| !lane.asked))
+        !self.alive || (self.live.is_empty() && self.paused == 0 && self.turning.is_empty())
     }
 
     fn clock(&self, now: Time) -> Duration {
@@ -313,7 +315,8 @@ impl World {
             Input::TaskAnswer(uuid, serial, outcome, newer) => self.task_answered(who, uuid, serial, outcome, newer),
             Input::Session(agent, fence, admitted) => self.session(who, agent, fence, admitted),
             Input::SessionLate(agent, serial) => {
-                if matches!(self.p(who).sessions.get(&agent), Some(Session::Opening(opening, ..)) if *opening == serial) {
+                if matches!(self.p(who).sessions.get(&agent), Some(Session::Opening(opening, ..)) if *opening == serial)
+                {
                     self.no_session(who, agent);
                 }
             }
@@ -610,11 +613,8 @@ impl World {
         if !queued {
             return self.resume(who, uuid, serial);
         }
-        let idle = !process.lanes.contains_key(&resource);
-        let lane = process.lanes.entry(resource).or_default();
-        lane.queue.push(uuid, class(uuid));
-        lane.order.push((uuid, class(uuid)));
-        if idle {
+        process.order.push((resource, uuid));
+        if process.lanes.push(resource, uuid, class(uuid)).is_some() {
             self.after(who, 0, Input::Lane(resource));
         }
     }
@@ -622,22 +622,14 @@ impl World {
     fn lane(&mut self, who: Life, resource: Uuid) {
         let working = self.may_work(who);
         let process = self.p(who);
-        let Some(lane) = process.lanes.get_mut(&resource) else { return };
-        if lane.asked {
+        if process.turning.contains(&resource) {
             return;
         }
-        let Some(uuid) = lane.queue.next().copied() else {
-            process.lanes.remove(&resource);
-            return;
-        };
+        let Some(uuid) = process.lanes.next(resource) else { return };
         match process.live.get(&uuid).map(|run| run.row.fence) {
-            Some(_) if !working => {
-                // the next owner enqueues it anew
-                self.out_of_lane(who, resource, uuid);
-                self.leave(who, uuid);
-            }
+            Some(_) if !working => self.after(who, SECOND / 2, Input::Lane(resource)),
             Some(fence) => {
-                lane.asked = true;
+                process.turning.insert(resource);
                 self.ask_db(who, Waits::Lane(resource, uuid), Call::Promote(uuid, fence, false));
             }
             None => {
@@ -648,17 +640,18 @@ impl World {
     }
 
     fn out_of_lane(&mut self, who: Life, resource: Uuid, uuid: Uuid) {
-        let Some(lane) = self.p(who).lanes.get_mut(&resource) else { return };
-        lane.queue.remove(&uuid);
-        lane.order.retain(|(waiting, _)| *waiting != uuid);
+        let process = self.p(who);
+        process.lanes.remove(resource, uuid);
+        process.order.retain(|(_, waiting)| *waiting != uuid);
     }
 
     fn lane_told(&mut self, who: Life, resource: Uuid, uuid: Uuid, told: Told) {
-        let Some(lane) = self.p(who).lanes.get_mut(&resource) else { return };
-        lane.asked = false;
+        let process = self.p(who);
+        process.turning.remove(&resource);
         match told {
             Told::Turn(Turn::Come, cancel) => {
-                let first = lane.order.iter().find(|(_, waiting)| *waiting == class(uuid)).map(|first| first.0);
+                let mut alike = process.order.iter().filter(|of| of.0 == resource && class(of.1) == class(uuid));
+                let first = alike.next().map(|first| first.1);
                 if first != Some(uuid) {
                     self.wrong(format!("{who}: {} ran before {first:?} of its class", short(uuid)));
                 }
@@ -673,7 +666,13 @@ impl World {
                 self.out_of_lane(who, resource, uuid);
                 self.leave(who, uuid);
             }
-            _ => self.after(who, SECOND / 5, Input::Lane(resource)),
+            told => {
+                match told {
+                    Told::Turn(..) => process.lanes.release(resource),
+                    _ => process.lanes.keep(resource, uuid),
+                }
+                self.after(who, SECOND / 5, Input::Lane(resource));
+            }
         }
     }
 
@@ -853,15 +852,7 @@ impl World {
 
     // --- hosts
 
-    fn answer_task(
-        &mut self,
-        who: Life,
-        from: Life,
-        serial: u64,
-        task: Task,
-        outcome: Outcome,
-        newer: Option<i64>,
-    ) {
+    fn answer_task(&mut self, who: Life, from: Life, serial: u64, task: Task, outcome: Outcome, newer: Option<i64>) {
         let answer = Input::TaskAnswer(task.id.operation, serial, outcome, newer);
         if from == who {
             self.after(who, 0, answer);

@@ -10,6 +10,7 @@ use super::random::Random;
 use crate::fence;
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
+use crate::timeline::Timeline;
 
 /// The real tables.
 struct Tables<'a>(&'a mut Conn);
@@ -50,14 +51,22 @@ impl Operations for Tables<'_> {
             request_id: new.request.clone(),
             ..Operation::default()
         };
-        let record = Record { operation, input: Vec::new(), vars: Map::new(), admin: true, cancel: false };
-        record::insert(self.0, &record).unwrap();
+        let mut record = Record {
+            operation,
+            input: Vec::new(),
+            vars: Map::new(),
+            admin: true,
+            cancel: false,
+            timeline: Timeline::default(),
+            owes: false,
+        };
+        record::insert(self.0, &mut record).unwrap();
         wish.remember(self.0, Some(new.uuid), None).unwrap();
         self.get(new.uuid).unwrap()
     }
 
     fn take(&mut self, uuid: Uuid, seen: i64, instance: Uuid) -> Option<Stands> {
-        record::take(self.0, uuid, seen, instance).unwrap().then(|| self.get(uuid).unwrap())
+        record::take_all(self.0, &[(uuid, seen)], instance).unwrap().first().map(stands)
     }
 
     fn promote(&mut self, uuid: Uuid, fence: i64, undo: bool) -> Turn {
@@ -76,7 +85,7 @@ impl Operations for Tables<'_> {
             let mut operation = record::load(conn, uuid)?.ok_or_else(record::fenced)?.operation;
             operation.fence = fence;
             operation.set_state(state);
-            record::save(conn, uuid, &operation, &Map::new())?;
+            record::save(conn, uuid, &operation, &Map::new(), Timeline::default().to_bytes())?;
             if unless_cancelled && record::is_cancelled(conn, uuid)? {
                 return Err(gyre_model::Error::new(gyre_model::Kind::Cancelled, "CANCELLED", "cancelled"));
             }

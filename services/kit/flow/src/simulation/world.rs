@@ -276,7 +276,7 @@ impl World {
             }
         }
         for process in &self.processes {
-            if process.alive && !process.lanes.is_empty() {
+            if process.alive && process.lanes.depth() != (0, 0) {
                 wrong.push(format!("p{} holds lanes while idle", process.me.slot));
             }
         }

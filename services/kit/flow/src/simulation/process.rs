@@ -132,6 +132,8 @@ pub(super) struct Process {
     roster: Roster,
     pub view: Arc<View>,
     stream: Option<u64>,
+    /// A stream that broke before it was known to be open.
+    broken: u64,
     waits: BTreeMap<u64, Waits>,
     live: BTreeMap<Uuid, Run>,
     pub lanes: Lanes,
@@ -208,6 +210,7 @@ impl Process {
             roster: Roster::default(),
             view: Arc::default(),
             stream: None,
+            broken: 0,
             waits: BTreeMap::new(),
             live: BTreeMap::new(),
             lanes: Lanes::default(),
@@ -283,7 +286,8 @@ impl World {
                 self.p(who).stream = None;
                 self.after(who, SECOND / 10, Input::Watch);
             }
-            Input::WatchBroke(_) => {}
+            // the news that it was opened is still on its way
+            Input::WatchBroke(stream) => self.p(who).broken = stream,
             Input::List => self.list(who),
             Input::Watch => {
                 // sometimes too early, so that it repeats
@@ -421,7 +425,10 @@ impl World {
             }
             etcd::Answer::Watching(stream, revision, missed) => {
                 process.stream = Some(stream);
-                if process.roster.opened(revision) {
+                if process.broken == stream {
+                    process.stream = None;
+                    self.after(who, SECOND / 10, Input::Watch);
+                } else if process.roster.opened(revision) {
                     self.changed(who, missed);
                 } else {
                     process.stream = None;

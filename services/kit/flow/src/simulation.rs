@@ -27,9 +27,16 @@ const SEEDS: u64 = 10_000;
 /// Seeds with one death and nothing else.
 const DEATHS: u64 = 500;
 /// Within so many seeds each thing that is broken on purpose is found.
-const SOON: u64 = 400;
-/// Seeds that once found something.
-const FOUND: [u64; 0] = [];
+const SOON: u64 = 2_000;
+/// Seeds that once found something; what, stands beside them. A change of the world changes what a seed does: what was mended should
+/// have a [`Broken`] or a test of its own too.
+const FOUND: [u64; 4] = [
+    // an operation that was left before its instance's clock was set back was not taken up until the clock had caught up
+    506, // the answer to a turn was lost, a user's operation passed before it, and both waited for ever
+    670, // who took an operation over and then failed undid only what it had run itself
+    142, // of the model: a watch that broke before it was known to be open
+    5293,
+];
 
 fn world(seed: u64, broken: Broken, trace: bool) -> World {
     let mut world = World::new(seed, broken, trace);
@@ -119,9 +126,9 @@ fn whatever_is_broken_on_purpose_is_found() {
         Broken::NoIndex,
         Broken::AgentForgets,
         Broken::ShortUndo,
+        Broken::LaneForgets,
     ] {
-        let found = (0..number("GYRE_SIM_SOON").unwrap_or(SOON))
-            .find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
+        let found = (0..SOON).find_map(|seed| Some((seed, world(seed, broken, false).violation?)));
         let (seed, violation) = found.unwrap_or_else(|| panic!("{broken:?} is not found in {SOON} seeds"));
         println!("{broken:?}: seed {seed}: {violation}");
     }

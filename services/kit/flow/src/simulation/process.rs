@@ -653,6 +653,7 @@ impl World {
     }
 
     fn lane_told(&mut self, who: Life, resource: Uuid, uuid: Uuid, told: Told) {
+        let forgets = self.broken == Broken::LaneForgets;
         let process = self.p(who);
         process.turning.remove(&resource);
         match told {
@@ -676,6 +677,7 @@ impl World {
             told => {
                 match told {
                     Told::Turn(..) => process.lanes.release(resource),
+                    _ if forgets => {}
                     _ => process.lanes.keep(resource, uuid),
                 }
                 self.after(who, SECOND / 5, Input::Lane(resource));

@@ -154,13 +154,13 @@ fn change(operations: &mut dyn Operations, random: &mut Random) -> String {
 #[tokio::test]
 async fn the_model_and_the_statements_agree() {
     let folder = tempfile::tempdir().unwrap();
-    for seed in 0..40 {
+    for seed in 0..20 {
         let file = folder.path().join(format!("{seed}.db"));
         let store = Store::open(&StoreConfig::new(format!("sqlite://{}", file.display()))).unwrap();
         store.migrate().await.unwrap();
         let real = store.write("random", move |conn| {
             let mut random = Random::new(seed);
-            Ok((0..300).map(|_| change(&mut Tables(conn), &mut random)).collect::<Vec<_>>())
+            Ok((0..200).map(|_| change(&mut Tables(conn), &mut random)).collect::<Vec<_>>())
         });
         let (mut random, mut memory) = (Random::new(seed), Memory::default());
         for (at, real) in real.await.unwrap().into_iter().enumerate() {

@@ -55,6 +55,8 @@ pub(super) enum Broken {
     AgentForgets,
     /// Who takes an operation over undoes only the steps that it ran itself.
     ShortUndo,
+    /// A lane forgets whose turn it asked for when the answer is lost.
+    LaneForgets,
 }
 
 /// What is asked of the database. Each is one transaction.

@@ -58,7 +58,7 @@ pub(super) fn handle(world: &mut World, number: usize, input: Input) {
         Input::Cancel(uuid) => {
             let slot = world.random.below(world.processes.len());
             let who = world.processes[slot].me;
-            world.to_process(Place::Client, who, process::Input::Cancel(uuid));
+            world.tell(Place::Client, who, process::Input::Cancel(uuid));
         }
     }
 }
@@ -84,7 +84,7 @@ fn attempt(world: &mut World, number: usize, try_: u32) {
     let view = world.gateway(number);
     if let Some(who) = view.owner("vm", resource).and_then(|owner| world.life_of(owner.uuid)) {
         let call = process::Input::Submit { client: number, try_, request, resource, epoch: view.epoch(), until: None };
-        world.to_process(Place::Client, who, call);
+        world.tell(Place::Client, who, call);
     }
     world.at(world.now + 2 * SECOND, Event::Client(number, Input::Timeout(try_)));
 }

@@ -175,11 +175,11 @@ fn number(operation: Uuid) -> u128 {
 
 /// Some operations fail in their last step, after it did its work.
 fn fails(operation: Uuid) -> bool {
-    number(operation) % 4 == 0
+    number(operation).is_multiple_of(4)
 }
 
 fn class(operation: Uuid) -> Class {
-    if number(operation) % 3 == 0 { Class::Housekeeping } else { Class::User }
+    if number(operation).is_multiple_of(3) { Class::Housekeeping } else { Class::User }
 }
 
 /// The host that an operation works on.
@@ -528,7 +528,7 @@ impl World {
             (Waits::Cancel(uuid), Told::Cancelled(true)) => self.cancelled(who, uuid),
             (Waits::Cancel(_), _) => {}
             (Waits::Glance(from, serial, task), told) => match told {
-                Told::MayAct(true) => self.to_agent(who, from, serial, task),
+                Told::MayAct(true) => self.hand_on(who, from, serial, task),
                 Told::MayAct(false) => self.answer_task(who, from, serial, task, Outcome::Fenced, None),
                 _ => self.answer_task(who, from, serial, task, Outcome::Away, None),
             },
@@ -774,7 +774,7 @@ impl World {
             if owner == who {
                 self.after(who, 0, call);
             } else {
-                self.to_process(Place::Process(who.slot), owner, call);
+                self.tell(Place::Process(who.slot), owner, call);
             }
         }
         self.after(who, TRY, Input::Late(uuid, serial));
@@ -866,7 +866,7 @@ impl World {
         if from == who {
             self.after(who, 0, answer);
         } else {
-            self.to_process(Place::Process(who.slot), from, answer);
+            self.tell(Place::Process(who.slot), from, answer);
         }
     }
 
@@ -887,7 +887,7 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, who: Life, from: Life, serial: u64, task: Task) {
+    fn hand_on(&mut self, who: Life, from: Life, serial: u64, task: Task) {
         let agent = agent_of(task.id.operation, self.agents.len());
         let process = self.p(who);
         process.tasks.entry(task.id).or_default().push((from, serial));

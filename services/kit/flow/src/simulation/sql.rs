@@ -124,7 +124,7 @@ fn change(operations: &mut dyn Operations, random: &mut Random) -> String {
         OperationState::Failed,
         OperationState::Cancelled,
     ];
-    let id = |kind: u128, number: usize| Uuid::from_u128(kind << 64 | number as u128 + 1);
+    let id = |kind: u128, number: usize| Uuid::from_u128((kind << 64) | (number as u128 + 1));
     let number = random.below(12);
     let uuid = id(1, number);
     let instance = id(3, random.below(3));

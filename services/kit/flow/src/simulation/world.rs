@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    pub fn to_process(&mut self, from: Place, who: Life, input: Input) {
+    pub fn tell(&mut self, from: Place, who: Life, input: Input) {
         self.send(from, Place::Process(who.slot), Event::Process(who, input));
     }
 
@@ -363,7 +363,7 @@ impl World {
                 }
                 let admitted = self.agents[agent].admit(fence, who);
                 self.say(|| format!("a{agent}: session {fence} of {who}: {admitted}"));
-                self.to_process(Place::Agent(agent), who, Input::Session(agent, fence, admitted));
+                self.tell(Place::Agent(agent), who, Input::Session(agent, fence, admitted));
                 if admitted {
                     let done: Vec<_> =
                         self.agents[agent].tasks.iter().filter(|(_, kept)| kept.2).map(|(id, _)| *id).collect();
@@ -410,7 +410,7 @@ impl World {
         }
         if self.agents[agent].session.is_none() {
             // it began anew, and the stream with it
-            return self.to_process(Place::Agent(agent), who, Input::Outcome(agent, task.id, Outcome::Away));
+            return self.tell(Place::Agent(agent), who, Input::Outcome(agent, task.id, Outcome::Away));
         }
         match self.agents[agent].take(session, task) {
             Taken::Begin => {
@@ -424,14 +424,14 @@ impl World {
             Taken::Join => {}
             Taken::Answer(outcome) => {
                 self.say(|| format!("a{agent}: {} of {who} (session {session}) is {outcome:?}", task.id));
-                self.to_process(Place::Agent(agent), who, Input::Outcome(agent, task.id, outcome));
+                self.tell(Place::Agent(agent), who, Input::Outcome(agent, task.id, outcome));
             }
         }
     }
 
     fn outcome(&mut self, agent: usize, id: TaskId, outcome: Outcome) {
         if let Some(who) = self.agents[agent].session {
-            self.to_process(Place::Agent(agent), who, Input::Outcome(agent, id, outcome));
+            self.tell(Place::Agent(agent), who, Input::Outcome(agent, id, outcome));
         }
     }
 
@@ -484,7 +484,7 @@ impl World {
 
     fn ask_database(&mut self, who: Life, token: u64, call: Call) {
         let told = if self.down.contains(&Place::Database) { Told::Away } else { self.transact(who, call) };
-        self.to_process(Place::Database, who, Input::Told(token, told));
+        self.tell(Place::Database, who, Input::Told(token, told));
     }
 
     fn given(&mut self, row: &Stands) {

@@ -12,8 +12,9 @@ use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Uuid};
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
 use gyre_proto::common::v1::{
-    CancelOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse, Operation,
-    WaitOperationRequest, WatchOperationRequest,
+    CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
+    ListOperationsRequest, ListOperationsResponse, Operation, RetryOperationRequest, WaitOperationRequest,
+    WatchOperationRequest,
 };
 use gyre_proto::host::v1::zone_service_client::ZoneServiceClient;
 use gyre_proto::host::v1::zone_service_server::{ZoneService, ZoneServiceServer};
@@ -139,6 +140,17 @@ impl OperationService for Fake {
     }
 
     async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Result<Response<Operation>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn explain_operation(
+        &self,
+        _: Request<ExplainOperationRequest>,
+    ) -> Result<Response<ExplainOperationResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn retry_operation(&self, _: Request<RetryOperationRequest>) -> Result<Response<Operation>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
 }

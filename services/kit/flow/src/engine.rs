@@ -36,6 +36,10 @@ enum Turn {
     Come(Box<Record>),
     /// Another operation holds the resource.
     Busy,
+    /// It was asked for, and the answer was lost: it may hold its resource.
+    Unknown,
+    /// It cannot be asked for while the lease is in doubt.
+    Later,
     /// There is nothing to do for it here: it was ended, or another instance has it.
     Over,
 }
@@ -69,7 +73,7 @@ fn resume(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) {
             match turn(&worker, uuid, &live).await {
                 Turn::Come(record) => return work(&worker, uuid, &live, *record).await,
                 Turn::Over => return leave(&worker, uuid, live.resource),
-                Turn::Busy => {}
+                Turn::Busy | Turn::Unknown | Turn::Later => {}
             }
             if stopping(&worker).is_err() {
                 return leave(&worker, uuid, live.resource);
@@ -100,11 +104,16 @@ async fn work_lane(flow: &Arc<Inner>, resource: Uuid, wake: &Notify) {
             },
             None => Turn::Over,
         };
-        if matches!(turn, Turn::Over) {
-            flow.lanes.remove(resource, uuid);
-            metrics::lanes(flow.service, flow.lanes.depth());
-            leave(flow, uuid, resource);
-            continue;
+        match turn {
+            Turn::Over => {
+                flow.lanes.remove(resource, uuid);
+                metrics::lanes(flow.service, flow.lanes.depth());
+                leave(flow, uuid, resource);
+                continue;
+            }
+            Turn::Unknown => flow.lanes.keep(resource, uuid),
+            Turn::Busy => flow.lanes.release(resource),
+            Turn::Later | Turn::Come(_) => {}
         }
         tokio::select! {
             () = wake.notified() => {}
@@ -119,7 +128,7 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
     let mut slot = live.turn.lock().await;
     let Some(record) = slot.as_mut() else { return Turn::Over };
     if let Err(Interrupted(error)) = stopping(flow) {
-        return if error.reason() == "SHUTTING_DOWN" { Turn::Over } else { Turn::Busy };
+        return if error.reason() == "SHUTTING_DOWN" { Turn::Over } else { Turn::Later };
     }
     let (state, fence) = (record.operation.state(), record.operation.fence);
     if matches!(state, OperationState::Queued | OperationState::Stuck) {
@@ -147,7 +156,7 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
             }
             Err(error) => {
                 tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn");
-                return Turn::Busy;
+                return Turn::Unknown;
             }
         }
     }

@@ -92,6 +92,20 @@ impl Lanes {
         }
     }
 
+    /// It is not known whether an operation's turn has come: nothing else is next until it is.
+    pub fn keep(&self, resource: Uuid, operation: Uuid) {
+        if let Some(lane) = self.state.lock().lanes.get_mut(&resource) {
+            lane.queue.keep(&operation);
+        }
+    }
+
+    /// The turn has not come: whoever is next then may go.
+    pub fn release(&self, resource: Uuid) {
+        if let Some(lane) = self.state.lock().lanes.get_mut(&resource) {
+            lane.queue.release();
+        }
+    }
+
     /// Says that a resource may be free.
     pub fn wake(&self, resource: Uuid) {
         if let Some(lane) = self.state.lock().lanes.get(&resource) {

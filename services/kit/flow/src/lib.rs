@@ -47,6 +47,8 @@ mod recovery;
 mod registry;
 mod request;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod submit;
 mod task;
 pub mod tidy;

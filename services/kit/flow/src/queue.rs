@@ -21,15 +21,17 @@ pub struct Queue<T> {
     users: VecDeque<T>,
     housekeeping: VecDeque<T>,
     passed: u32,
+    /// Nothing else is next until it is known whether its turn has come.
+    kept: Option<T>,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { users: VecDeque::new(), housekeeping: VecDeque::new(), passed: 0 }
+        Self { users: VecDeque::new(), housekeeping: VecDeque::new(), passed: 0, kept: None }
     }
 }
 
-impl<T: PartialEq> Queue<T> {
+impl<T: PartialEq + Clone> Queue<T> {
     /// Puts something at the end of its class.
     pub fn push(&mut self, item: T, class: Class) {
         match class {
@@ -40,6 +42,9 @@ impl<T: PartialEq> Queue<T> {
 
     /// Whose turn is next. Somebody who comes meanwhile may change it, until [`Queue::remove`].
     pub fn next(&self) -> Option<&T> {
+        if self.kept.is_some() {
+            return self.kept.as_ref();
+        }
         match (self.users.front(), self.housekeeping.front()) {
             (Some(_), Some(waiting)) if self.passed >= PASSES => Some(waiting),
             (Some(user), _) => Some(user),
@@ -47,8 +52,23 @@ impl<T: PartialEq> Queue<T> {
         }
     }
 
+    /// Its turn was asked for, and the answer was lost: it may hold by now what the others wait for, so they must not go before it.
+    pub fn keep(&mut self, item: &T) {
+        if self.users.contains(item) || self.housekeeping.contains(item) {
+            self.kept = Some(item.clone());
+        }
+    }
+
+    /// Whatever turn was asked for has not come.
+    pub fn release(&mut self) {
+        self.kept = None;
+    }
+
     /// Takes something out: its turn has come, or it waits no more. Answers whether it was there.
     pub fn remove(&mut self, item: &T) -> bool {
+        if self.kept.as_ref() == Some(item) {
+            self.kept = None;
+        }
         if let Some(at) = self.users.iter().position(|waiting| waiting == item) {
             self.users.remove(at);
             if !self.housekeeping.is_empty() {
@@ -98,6 +118,21 @@ mod tests {
         assert_eq!(order[..9], [0, 1, 2, 3, 4, 5, 6, 7, 100]);
         assert_eq!(order[17], 101);
         assert_eq!(order.len(), 22);
+    }
+
+    #[test]
+    fn nobody_goes_before_one_whose_turn_may_have_come() {
+        let mut queue = Queue::default();
+        queue.push(100, Class::Housekeeping);
+        queue.keep(&100);
+        queue.push(1, Class::User);
+        assert_eq!(queue.next(), Some(&100));
+        queue.release();
+        assert_eq!(queue.next(), Some(&1));
+        queue.keep(&1);
+        queue.remove(&1);
+        queue.keep(&1);
+        assert_eq!(drain(&mut queue), [100]);
     }
 
     #[test]

@@ -117,6 +117,8 @@ fn page(
         .bind(me)
         .sql(" OR o.state = 'STUCK' OR o.update_time < ")
         .bind(Value::time(now - OWN_GRACE))
+        .sql(" OR o.update_time > ")
+        .bind(Value::time(now))
         .sql(")");
     if let Some((time, uuid)) = after {
         sql = sql.sql(" AND (o.create_time, o.uuid) > (").bind(Value::time(time)).sql(", ").bind(uuid).sql(")");

@@ -290,7 +290,10 @@ impl Run<'_> {
                     OperationStepState::Done | OperationStepState::Running | OperationStepState::Failed
                 )
             });
-            ran.unwrap_or(0)
+            // that the point of no return was reached would be durable
+            let steps = &self.workflow.definition.steps;
+            let count = steps.iter().position(|step| step.point_of_no_return).unwrap_or(steps.len());
+            undo_from(ran, count, state.operation.fence)
         };
         for at in (0..=last).rev() {
             let undone = self.shared.state.lock().operation.steps.get(at).map(|step| step.state());
@@ -449,6 +452,13 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// From which step an undo goes backwards; `ran`: the last that ran as far as this instance knows. Steps need no commit of their
+/// own, so whoever took the operation over does not know how far the one before it came, and undoes all: an undo bears a step
+/// that never ran.
+pub(crate) fn undo_from(ran: Option<usize>, count: usize, fence: i64) -> usize {
+    if fence > 1 { count.saturating_sub(1) } else { ran.unwrap_or(0) }
 }
 
 async fn run_step(step: &Step, context: Context, name: &str) -> Result<()> {

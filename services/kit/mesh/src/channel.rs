@@ -15,6 +15,7 @@
 //! A stream from the caller is routed by its first message; once more of it was sent, it is not tried again.
 
 mod body;
+pub mod patience;
 pub(crate) mod peers;
 mod prepare;
 mod retry;

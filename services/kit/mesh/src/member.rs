@@ -5,7 +5,9 @@
 //! reader takes one and works with it, without a lock. A view is a hint: it may be old, and two processes may disagree for a
 //! moment. What stands behind it is said in `docs/ring.md` and checked in [`crate::serve`].
 
+pub mod lease;
 mod local;
+pub mod roster;
 mod view;
 
 #[cfg(feature = "etcd")]

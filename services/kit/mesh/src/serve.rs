@@ -8,7 +8,7 @@
 //! 4. **peer**: what the headers say of the caller is believed only of members of the mesh ([`Peer`]); a process that shuts down
 //!    refuses.
 //! 5. **owner**: a call that came to the wrong instance is sent back before anything is done for it; one that needs the owner is
-//!    refused while the lease cannot be proved (`owner`).
+//!    refused while the lease cannot be proved ([`owner`]).
 //! 6. **access**: the call's rule against the caller (`access`). After owner, so that whoever refuses is who would have done it.
 //! 7. **validate**: all rules of the request's fields at once. Last, since it costs most, and only those who may call hear what is
 //!    wrong with their fields.
@@ -19,7 +19,7 @@ mod access;
 pub mod deadline;
 mod infrastructure;
 mod listen;
-mod owner;
+pub mod owner;
 mod peer;
 mod process;
 mod stack;

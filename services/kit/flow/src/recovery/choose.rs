@@ -7,6 +7,8 @@ use gyre_model::Uuid;
 /// An operation of this very instance that nobody works on is taken up again after this long, in microseconds: before, its call
 /// may be about to hand it over.
 pub const OWN_GRACE: i64 = 5_000_000;
+/// No rest is longer, in microseconds: one that looks so was laid down by a clock that was set back since.
+pub const LONGEST_REST: i64 = 300_000_000;
 
 /// An operation that has not ended, as it stands in the database. Times are in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct Rest {
 impl Rest {
     /// Whether it is time to try again.
     pub fn is_due(self, now: i64) -> bool {
-        self.host_is_back || self.next_time.is_none_or(|next| next <= now)
+        self.host_is_back || self.next_time.is_none_or(|next| next <= now || next > now + LONGEST_REST)
     }
 }
 
@@ -60,10 +62,16 @@ pub fn choose<'a>(
         }
         if row.instance == me {
             // what rests was laid down on purpose, and nobody is about to hand it over
-            return row.rest.is_some() || row.update_time < now - OWN_GRACE;
+            return row.rest.is_some() || is_left(row.update_time, now);
         }
         !member(row.instance) && ring.owner(row.resource) == Some(me)
     })
+}
+
+/// Whether an operation of one's own changed so long ago that nobody is about to hand it over. A change in the future was made before
+/// the clock was set back: there is no telling how long to wait, and taking it too early only costs a fence.
+fn is_left(update_time: i64, now: i64) -> bool {
+    update_time < now - OWN_GRACE || update_time > now
 }
 
 #[cfg(test)]
@@ -102,11 +110,14 @@ mod tests {
         assert_eq!(choose(std::slice::from_ref(&old), &ring, me, |_| true, NOW).count(), 0, "it is worked on");
         let young = Row { update_time: NOW - 1, ..old };
         assert_eq!(count(std::slice::from_ref(&young), &ring, me), 0);
+        let future = Row { update_time: NOW + 1, ..young.clone() };
+        assert_eq!(count(std::slice::from_ref(&future), &ring, me), 1, "the clock was set back");
         for (rest, taken) in [
             (Rest { next_time: None, host_is_back: false }, 1),
             (Rest { next_time: Some(NOW), host_is_back: false }, 1),
             (Rest { next_time: Some(NOW + 1), host_is_back: false }, 0),
             (Rest { next_time: Some(NOW + 1), host_is_back: true }, 1),
+            (Rest { next_time: Some(NOW + LONGEST_REST + 1), host_is_back: false }, 1),
         ] {
             let stuck = Row { rest: Some(rest), ..young.clone() };
             assert_eq!(count(std::slice::from_ref(&stuck), &ring, me), taken, "{rest:?}");

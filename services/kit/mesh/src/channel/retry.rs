@@ -1,6 +1,6 @@
 //! Choosing where a try goes, and what happens after it failed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gyre_model::{Error, Result};
 use http::Response;
@@ -8,28 +8,19 @@ use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
 
+use super::patience::Patience;
 use super::{MeshChannel, Target};
 use crate::member::{LOCAL, Member, View};
 use crate::reason;
 use crate::serve::deadline::Deadline;
 use crate::telemetry::metrics;
 
-/// How long a call without a deadline is tried.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a call waits for a member of a service that has none: longer than the lease of one that died and is being replaced.
-const PATIENCE_FOR_MEMBERS: Duration = Duration::from_secs(10);
-/// How long a call waits for the ring that the receiver knew already.
-const PATIENCE_FOR_EPOCH: Duration = Duration::from_secs(1);
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
-
 /// The tries of one call.
 pub(super) struct Retries<'a> {
     channel: &'a MeshChannel,
     deadline: Deadline,
     route: Option<Uuid>,
-    started: Instant,
-    wait: Duration,
+    patience: Patience,
     /// Members that failed since the last wait.
     failed: Vec<Uuid>,
     /// The member of the present try.
@@ -64,8 +55,7 @@ impl<'a> Retries<'a> {
             channel,
             deadline,
             route,
-            started: Instant::now(),
-            wait: FIRST_WAIT,
+            patience: Patience::new(Instant::now()),
             failed: Vec::new(),
             present: None,
             epoch: 0,
@@ -153,7 +143,7 @@ impl<'a> Retries<'a> {
             self.pause(None).await?;
             return Ok(());
         }
-        if self.channel.address.is_some() || self.started.elapsed() > PATIENCE_FOR_MEMBERS {
+        if self.channel.address.is_some() || !self.patience.for_members(Instant::now()) {
             return Err(none);
         }
         metrics::retried("no_member");
@@ -184,21 +174,13 @@ impl<'a> Retries<'a> {
 
     /// Waits for another view, or for one of at least this epoch, but not long.
     async fn pause(&mut self, epoch: Option<i64>) -> Result<()> {
-        if self.deadline.at().is_none() && self.started.elapsed() > PATIENCE {
+        let Some(pause) = self.patience.pause(Instant::now(), self.epoch, epoch, self.deadline.at()) else {
             return Err(self.give_up());
-        }
-        let seen = self.epoch;
-        let mut views = self.channel.mesh.views();
-        let (wanted, longest) = match epoch {
-            Some(epoch) => (epoch, PATIENCE_FOR_EPOCH),
-            None => (seen + 1, self.wait),
         };
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        let longest = Instant::now() + longest;
-        let until = self.deadline.at().map_or(longest, |at| at.min(longest));
-        let newer = views.wait_for(|view| view.epoch() >= wanted);
+        let mut views = self.channel.mesh.views();
+        let newer = views.wait_for(|view| view.epoch() >= pause.epoch);
         // Either way it is time to look again.
-        let _ = tokio::time::timeout_at(until.into(), newer).await;
+        let _ = tokio::time::timeout_at(pause.until.into(), newer).await;
         if self.deadline.passed() {
             let over = self.deadline.exceeded();
             return Err(self.with_last(over));

@@ -3,14 +3,11 @@
 //! Theory:
 //! 1. A member is a key `/gyre/v1/members/<service>/<instance>` under a lease of its process. All members of a process share the
 //!    instance and the lease.
-//! 2. The keeper (`keeper`) owns the lease. It asks for it again every third of its time. The lease counts as held until
-//!    *the moment the last confirmed request was sent* + its time − a fifth: by our own clock, whatever etcd or the network do.
-//!    When etcd says that the lease is gone, it takes a new one and registers the same instance again.
-//! 3. The watcher (`watcher`) owns the view. It lists the prefix, then watches from the next revision; a watch that ends is
-//!    opened again after the last revision seen, and where that is compacted away, or etcd knows less than we do, it lists again.
-//!    While etcd is away the members stay as they were: reads go on.
-//! 4. The epoch is the revision of the last change under the prefix, deletions included. Whoever lists can see only the changes
-//!    that left a key; it takes the highest of those, or the revision of the list where it misses a member that it knew.
+//! 2. The keeper (`keeper`) asks for the lease again every third of its time. What it asks for, and until when the answers prove
+//!    the lease by our own clock, [`super::lease`] decides. When etcd says that the lease is gone, it takes a new one and
+//!    registers the same instance again.
+//! 3. The watcher (`watcher`) lists the prefix, then watches from the next revision. What that makes of the members,
+//!    [`super::roster`] decides. While etcd is away the members stay as they were: reads go on.
 //!
 //! What is not solved: a machine that sleeps with a lease and wakes up stops the clock that judges it. The database's fences
 //! stand behind that.
@@ -32,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::lease::{Lease, Moment};
 use super::{Member, Membership, Views};
 use crate::reason;
 use crate::tls::Identity;
@@ -74,7 +72,7 @@ impl Config {
     }
 }
 
-/// The time until which the lease is held, by our own clock.
+/// What [`Lease`] says, for whoever asks before each step: by our own clock, and without a lock.
 #[derive(Debug)]
 struct Proof {
     born: Instant,
@@ -87,18 +85,16 @@ impl Proof {
         Self { born: Instant::now(), until: AtomicU64::new(0) }
     }
 
-    /// A request that was sent at this time was confirmed: the lease lasts for `ttl` from then.
-    fn confirm(&self, sent: Instant, ttl: Duration) {
-        let until = sent.saturating_duration_since(self.born) + ttl - ttl / 5;
-        self.until.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::Release);
+    fn now(&self) -> Moment {
+        self.born.elapsed()
     }
 
-    fn withdraw(&self) {
-        self.until.store(0, Ordering::Release);
+    fn publish(&self, lease: &Lease) {
+        self.until.store(u64::try_from(lease.until().as_micros()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     fn holds(&self) -> bool {
-        self.born.elapsed().as_micros() < u128::from(self.until.load(Ordering::Acquire))
+        self.now().as_micros() < u128::from(self.until.load(Ordering::Acquire))
     }
 }
 
@@ -221,24 +217,5 @@ impl std::fmt::Display for Failed {
             Some(error) => write!(formatter, "{}: {error}", self.what),
             None => write!(formatter, "{}: no answer in time", self.what),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_is_proved_from_the_time_its_request_was_sent() {
-        let proof = Proof::new();
-        assert!(!proof.holds());
-        proof.confirm(Instant::now(), Duration::from_secs(5));
-        assert!(proof.holds());
-        let long_ago = proof.born;
-        proof.confirm(long_ago, Duration::ZERO);
-        assert!(!proof.holds());
-        proof.confirm(Instant::now(), Duration::from_secs(5));
-        proof.withdraw();
-        assert!(!proof.holds());
     }
 }

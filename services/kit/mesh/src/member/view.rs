@@ -75,7 +75,7 @@ impl View {
     }
 
     /// The view after this one. A ring is built only for a service whose instances changed.
-    pub(super) fn next(&self, epoch: i64, members: impl IntoIterator<Item = Member>) -> Self {
+    pub fn next(&self, epoch: i64, members: impl IntoIterator<Item = Member>) -> Self {
         let mut by_service: BTreeMap<String, BTreeMap<Uuid, Arc<Member>>> = BTreeMap::new();
         for member in members {
             by_service.entry(member.service.clone()).or_default().insert(member.uuid, Arc::new(member));

@@ -143,14 +143,14 @@ impl OperationService for Fake {
         Err(Status::unimplemented("not in this test"))
     }
 
-    async fn retry_operation(&self, _: Request<RetryOperationRequest>) -> Result<Response<Operation>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-
     async fn explain_operation(
         &self,
         _: Request<ExplainOperationRequest>,
     ) -> Result<Response<ExplainOperationResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn retry_operation(&self, _: Request<RetryOperationRequest>) -> Result<Response<Operation>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
 }

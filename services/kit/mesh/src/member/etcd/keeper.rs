@@ -1,12 +1,13 @@
 //! Keeps the lease of this process, and its members under it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use etcd_client::{Client, Error, LeaseGrantOptions, PutOptions, Txn, TxnOp};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{CALL, Failed, PREFIX, Shared, call};
+use crate::member::lease::{Ask, Lease};
 
 /// What the keeper is asked for.
 pub(super) enum Command {
@@ -21,24 +22,14 @@ pub(super) enum Command {
 pub(super) struct Keeper {
     client: Client,
     shared: Arc<Shared>,
-    ttl: Duration,
-    lease: Option<Lease>,
-    /// Whether all that is wanted stands under the lease.
-    registered: bool,
-    /// Who waits for that.
+    lease: Lease,
+    /// Who waits until all that is wanted stands under the lease.
     waiting: Vec<oneshot::Sender<()>>,
-    failures: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Lease {
-    id: i64,
-    ttl: Duration,
 }
 
 impl Keeper {
     pub(super) fn new(client: Client, shared: Arc<Shared>, ttl: Duration) -> Self {
-        Self { client, shared, ttl, lease: None, registered: true, waiting: Vec::new(), failures: 0 }
+        Self { client, shared, lease: Lease::new(ttl), waiting: Vec::new() }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -53,10 +44,10 @@ impl Keeper {
             };
             match command {
                 Some(Command::Join(done)) => {
-                    self.registered = false;
+                    self.lease.register();
                     self.waiting.push(done);
                 }
-                Some(Command::Missing) => self.registered = false,
+                Some(Command::Missing) => self.lease.register(),
                 Some(Command::Leave(done)) => {
                     self.leave().await;
                     // Whoever asked may have stopped waiting.
@@ -69,79 +60,59 @@ impl Keeper {
         }
     }
 
-    /// How long until the next request: none where nothing is wanted.
+    /// How long until the next turn: none where nothing is wanted.
     fn wait(&self) -> Option<Duration> {
-        if self.shared.wanted.lock().is_empty() {
-            return None;
-        }
-        let period = self.lease.map_or(self.ttl, |lease| lease.ttl) / 3;
-        Some(if self.failures == 0 { period } else { period.min(Duration::from_millis(200) * self.failures.min(5)) })
+        if self.shared.wanted.lock().is_empty() { None } else { Some(self.lease.wait()) }
     }
 
     /// Holds the lease for another while, and registers what is not.
     async fn keep(&mut self) {
-        let done = async {
-            match self.lease {
-                Some(lease) => self.renew(lease).await?,
-                None => self.grant().await?,
-            }
-            if !self.registered
-                && let Some(lease) = self.lease
-            {
-                self.register(lease).await?;
-            }
-            Ok::<(), Failed>(())
-        };
-        match done.await {
-            Ok(()) => {
-                if self.failures > 0 {
-                    tracing::info!(failures = self.failures, "etcd answers again");
-                }
-                self.failures = 0;
-            }
-            Err(error) => {
-                self.failures += 1;
+        while let Some(ask) = self.lease.next() {
+            let done = self.ask(ask).await;
+            self.shared.proof.publish(&self.lease);
+            if let Err(error) = done {
+                self.lease.turn_failed();
                 tracing::warn!(%error, proved = self.shared.proof.holds(), "membership could not be kept");
+                return;
             }
+        }
+        let failures = self.lease.turn_done();
+        if failures > 0 {
+            tracing::info!(failures, "etcd answers again");
         }
     }
 
-    async fn grant(&mut self) -> Result<(), Failed> {
-        let sent = Instant::now();
-        let seconds = i64::try_from(self.ttl.as_secs_f64().ceil() as u64).unwrap_or(5);
-        let granted = call("grant lease", CALL, self.client.lease_grant(seconds, None::<LeaseGrantOptions>)).await?;
-        // etcd may give more than was asked for, never less.
-        let ttl = Duration::from_secs(u64::try_from(granted.ttl()).unwrap_or_default()).max(Duration::from_secs(1));
-        self.lease = Some(Lease { id: granted.id(), ttl });
-        self.registered = false;
-        self.shared.proof.confirm(sent, ttl);
+    async fn ask(&mut self, ask: Ask) -> Result<(), Failed> {
+        let sent = self.shared.proof.now();
+        match ask {
+            Ask::Grant(ttl) => {
+                let seconds = i64::try_from(ttl.as_secs_f64().ceil() as u64).unwrap_or(5);
+                let granted = self.client.lease_grant(seconds, None::<LeaseGrantOptions>);
+                let granted = call("grant lease", CALL, granted).await?;
+                let ttl = Duration::from_secs(u64::try_from(granted.ttl()).unwrap_or_default());
+                self.lease.granted(sent, granted.id(), ttl);
+            }
+            // One request on a stream of its own: there is no stream to lose.
+            Ask::KeepAlive(id, within) => match call("keep lease", within, self.client.lease_keep_alive(id)).await {
+                Ok(_) => self.lease.kept(sent),
+                Err(Failed { error: Some(Error::LeaseKeepAliveError(_)), .. }) => {
+                    tracing::warn!("the lease ran out; taking a new one");
+                    self.lease.ran_out();
+                }
+                Err(error) => return Err(error),
+            },
+            Ask::Register(id) => self.register(id).await?,
+        }
         Ok(())
     }
 
-    /// One request on a stream of its own: there is no stream to lose.
-    async fn renew(&mut self, lease: Lease) -> Result<(), Failed> {
-        let sent = Instant::now();
-        match call("keep lease", lease.ttl / 3, self.client.lease_keep_alive(lease.id)).await {
-            Ok(_) => {
-                self.shared.proof.confirm(sent, lease.ttl);
-                Ok(())
-            }
-            Err(Failed { error: Some(Error::LeaseKeepAliveError(_)), .. }) => {
-                tracing::warn!("the lease ran out; taking a new one");
-                self.lost();
-                self.grant().await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn register(&mut self, lease: Lease) -> Result<(), Failed> {
+    async fn register(&mut self, lease: i64) -> Result<(), Failed> {
         let wanted = self.shared.wanted.lock().clone();
         let puts: Vec<_> = wanted
             .iter()
             .map(|member| {
                 let key = format!("{PREFIX}{}/{}", member.service, member.uuid);
-                TxnOp::put(key, member.to_json(), Some(PutOptions::new().with_lease(lease.id)))
+                TxnOp::put(key, member.to_json(), Some(PutOptions::new().with_lease(lease)))
             })
             .collect();
         if !puts.is_empty() {
@@ -150,11 +121,11 @@ impl Keeper {
                 && status.code() == tonic::Code::NotFound
             {
                 // The lease ran out between renewing it and now.
-                self.lost();
+                self.lease.ran_out();
             }
             put?;
         }
-        self.registered = true;
+        self.lease.registered();
         for waiting in self.waiting.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = waiting.send(());
@@ -162,18 +133,11 @@ impl Keeper {
         Ok(())
     }
 
-    fn lost(&mut self) {
-        self.lease = None;
-        self.registered = false;
-        self.shared.proof.withdraw();
-    }
-
     async fn leave(&mut self) {
-        self.shared.proof.withdraw();
-        self.registered = true;
-        self.failures = 0;
-        if let Some(lease) = self.lease.take()
-            && let Err(error) = call("give lease back", CALL, self.client.lease_revoke(lease.id)).await
+        let lease = self.lease.leave();
+        self.shared.proof.publish(&self.lease);
+        if let Some(lease) = lease
+            && let Err(error) = call("give lease back", CALL, self.client.lease_revoke(lease)).await
         {
             tracing::warn!(%error, "the lease could not be given back; it will run out");
         }

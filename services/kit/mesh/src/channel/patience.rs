@@ -1,0 +1,74 @@
+//! How long the tries of one call wait for each other. No clock is read here: the simulation of `gyre-flow` has its own.
+
+use std::time::{Duration, Instant};
+
+/// How long a call without a deadline is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a call waits for a member of a service that has none: longer than the lease of one that died and is being replaced.
+const PATIENCE_FOR_MEMBERS: Duration = Duration::from_secs(10);
+/// How long a call waits for the ring that the receiver knew already.
+const PATIENCE_FOR_EPOCH: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// The patience of one call.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    started: Instant,
+    wait: Duration,
+}
+
+/// A wait before the next try: until a view of this epoch comes, or until this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// The epoch of a view that is worth a try.
+    pub epoch: i64,
+    /// When to try in any case.
+    pub until: Instant,
+}
+
+impl Patience {
+    /// Of a call that begins now.
+    pub fn new(now: Instant) -> Self {
+        Self { started: now, wait: FIRST_WAIT }
+    }
+
+    /// Whether it still waits for a member of a service that has none.
+    pub fn for_members(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) <= PATIENCE_FOR_MEMBERS
+    }
+
+    /// After a try by the view of an epoch failed: how long to wait. `newer`: the receiver knows a later epoch. None where the
+    /// call has no deadline, and was tried for long enough.
+    pub fn pause(&mut self, now: Instant, seen: i64, newer: Option<i64>, deadline: Option<Instant>) -> Option<Pause> {
+        if deadline.is_none() && now.saturating_duration_since(self.started) > PATIENCE {
+            return None;
+        }
+        let (epoch, longest) = match newer {
+            Some(epoch) => (epoch, PATIENCE_FOR_EPOCH),
+            None => (seen + 1, self.wait),
+        };
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        let until = now + longest;
+        Some(Pause { epoch, until: deadline.map_or(until, |at| at.min(until)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_end_with_the_deadline() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut patience = Patience::new(start);
+        assert_eq!(patience.pause(start, 4, None, None), Some(Pause { epoch: 5, until: at(20) }));
+        assert_eq!(patience.pause(start, 4, None, None), Some(Pause { epoch: 5, until: at(40) }));
+        assert_eq!(patience.pause(start, 4, Some(9), None), Some(Pause { epoch: 9, until: at(1000) }));
+        assert_eq!(patience.pause(start, 4, None, Some(at(100))), Some(Pause { epoch: 5, until: at(100) }));
+        assert!(patience.for_members(at(10_000)) && !patience.for_members(at(10_001)));
+        assert_eq!(patience.pause(at(30_001), 4, None, None), None);
+        assert!(patience.pause(at(30_001), 4, None, Some(at(40_000))).is_some());
+    }
+}

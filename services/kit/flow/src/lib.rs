@@ -18,7 +18,8 @@
 //!    did cannot be recognized) says so with [`Context::commit`]. Rows that a step changes when all is well wait for the last
 //!    commit with [`Context::on_commit`]. So a workflow without faults costs two commits: the first, and the last.
 //! 6. When a step fails, the change of course is durable first; then undo runs backwards from that step, that step included,
-//!    and must bear a step that never ran, ran half, or was undone before. What cannot be undone rests as `STUCK` and is looked
+//!    and must bear a step that never ran, ran half, or was undone before. Who took the operation over begins with the last step,
+//!    since by rule 5 it does not know how far the one before it came. What cannot be undone rests as `STUCK` and is looked
 //!    after again. Past the point of no return there is no undo: the rest is tried until it succeeds.
 //! 7. An operation whose instance is gone from the ring is taken by the resource's owner, with the next fence ([`recovery`]).
 //!    One whose instance is there is left alone, also when the ring moved its resource: it ends where it is.

@@ -367,3 +367,15 @@ async fn another_instance_goes_on_where_one_died_and_the_dead_one_can_commit_not
     first.flow.shutdown(Duration::from_secs(5)).await;
     assert_eq!(second.wait(&operation).await, ended);
 }
+
+#[tokio::test]
+async fn who_took_over_undoes_also_what_only_the_one_before_knows_of() {
+    let first = Site::new().await;
+    let operation = first.submit("build-zone", Uuid::new_v4(), "a", true).await.unwrap();
+    // how far the first came is not durable: it may have put the roof on
+    let second = Site::on(first.store.clone()).await;
+    second.world.faults.lock().push(("wall", Error::new(Kind::InvalidArgument, "BAD", "bad")));
+    second.world.gate.add_permits(1);
+    assert_eq!(second.wait(&operation).await.state(), OperationState::Failed);
+    assert_eq!(second.world.log(), ["record", "wall", "unroof", "unwall", "unrecord"]);
+}

@@ -1,4 +1,4 @@
-//! Commands that no descriptor describes: signing in and out, members, completions, and the console of a machine.
+//! Commands that no descriptor describes: signing in and out, members, lanes, completions, and the console of a machine.
 
 use std::path::PathBuf;
 
@@ -34,6 +34,34 @@ pub fn commands() -> Vec<Command> {
             ),
         Command::new("logout").about("Forgets the tokens that were kept"),
         Command::new("members").about("Shows the instances of the services, and the epoch of the ring"),
+        Command::new("lane")
+            .about("Shows where work queues")
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .disable_help_subcommand(true)
+            .subcommand(
+                Command::new("list")
+                    .about("Shows the lanes with work in the whole mesh, those with the longest wait first")
+                    .arg(
+                        Arg::new("service")
+                            .long("service")
+                            .value_name("NAME")
+                            .help("Only the lanes of this service, such as vm"),
+                    )
+                    .arg(
+                        Arg::new("key")
+                            .long("key")
+                            .value_name("UUID")
+                            .help("Only the lanes of this resource or host"),
+                    )
+                    .arg(
+                        Arg::new(super::names::LIMIT)
+                            .long("limit")
+                            .value_name("N")
+                            .value_parser(value_parser!(i32).range(1..=10_000))
+                            .help("At most this many [default: 1000]"),
+                    ),
+            ),
         Command::new("completions")
             .about("Prints completions for a shell")
             .after_help("For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")

@@ -7,7 +7,7 @@ use gyre_model::catalog::catalog;
 use gyre_proto::common::v1::Operation;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::{list, request, upload, wait};
+use super::{explain, list, request, upload, wait};
 use crate::args::{Globals, names};
 use crate::client::Client;
 use crate::failure::{Exit, Failure, Result};
@@ -36,6 +36,7 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
     };
     match matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten() {
         Some(limit) => finish(client, globals, &ui, &answer, *limit).await,
+        None if verb.method.output == explain::EXPLAINED && globals.format == Format::Table => explain::print(&answer),
         None => {
             output::print_message(globals.format, &answer)?;
             if answer.fields().next().is_none() && globals.format == Format::Table {

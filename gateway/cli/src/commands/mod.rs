@@ -2,7 +2,9 @@
 
 mod completions;
 mod console;
+mod explain;
 mod generic;
+mod lane;
 mod list;
 mod members;
 mod request;
@@ -113,6 +115,9 @@ fn at(client: &Client, failure: Failure) -> Failure {
 async fn command(client: &Client, globals: &Globals, name: &str, matches: &ArgMatches) -> Result<()> {
     if name == "members" {
         return members::run(client, globals).await;
+    }
+    if name == "lane" {
+        return lane::run(client, globals, matches).await;
     }
     let unknown = || Failure::usage(format!("there is no command {name}"));
     let noun = noun(name).ok_or_else(unknown)?;

@@ -102,6 +102,7 @@ mod tests {
                 "account",
                 "api-key",
                 "cluster",
+                "debt",
                 "host",
                 "image",
                 "image-server",
@@ -117,7 +118,7 @@ mod tests {
             ]
         );
         assert_eq!(verbs("l3-network"), ["create", "get", "list", "update", "delete"]);
-        assert_eq!(verbs("operation"), ["get", "list", "watch", "wait", "cancel"]);
+        assert_eq!(verbs("operation"), ["get", "list", "watch", "wait", "cancel", "explain", "retry"]);
         assert_eq!(verbs("image"), ["create", "get", "list", "update", "delete", "upload"]);
         assert_eq!(verbs("primary-storage"), ["create", "get", "list", "update", "delete"]);
         let vm = verbs("vm");

@@ -21,7 +21,7 @@ use serde_json::{Map, Value as Json};
 use crate::live::Live;
 use crate::record::{self, Record};
 use crate::timeline::{self, Timeline};
-use crate::{Inner, metrics};
+use crate::{Inner, debt, metrics};
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
@@ -390,10 +390,7 @@ impl Context {
                 };
             }
             if last.state() == OperationState::Stuck {
-                return Err(Error::unavailable(
-                    "OPERATION_STUCK",
-                    format!("operation {uuid} is stuck and looked after again"),
-                ));
+                return Err(self.stuck(&uuid).await);
             }
             let request = self.stream_request(WatchOperationRequest { uuid: uuid.clone() });
             match client.watch_operation(request).await {
@@ -423,6 +420,17 @@ impl Context {
                 // the stream broke: its owner may have changed
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+
+    /// Why an operation that this step waits for rests: where that is a host, this one waits for the same.
+    async fn stuck(&self, uuid: &str) -> Error {
+        let text = format!("operation {uuid} is stuck and looked after again");
+        let error = Error::unavailable(debt::STUCK, text);
+        let Some(uuid) = parse_uuid(uuid) else { return error };
+        match self.read("debt-of-child", move |conn| debt::awaited_host(conn, uuid)).await {
+            Ok(Some(host)) => error.with("host_uuid", host.to_string()).with(debt::AWAITS_HOST, "true"),
+            Ok(None) | Err(_) => error,
         }
     }
 

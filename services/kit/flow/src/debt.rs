@@ -22,9 +22,24 @@ const SOON: Duration = Duration::from_secs(2);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// The reason of a step that waits for another operation which is stuck.
+pub(crate) const STUCK: &str = "OPERATION_STUCK";
+/// The fact in such an error that the other one waits for a host.
+pub(crate) const AWAITS_HOST: &str = "awaits_host";
+
 /// Whether an error says that a host is away: trying again soon is of no use.
 pub(crate) fn host_is_away(error: &Error) -> bool {
-    error.reason() == "HOST_NOT_CONNECTED"
+    match error.reason() {
+        "HOST_NOT_CONNECTED" => true,
+        STUCK => error.metadata().contains_key(AWAITS_HOST),
+        _ => false,
+    }
+}
+
+/// The host that a stuck operation waits for.
+pub(crate) fn awaited_host(conn: &mut Conn, operation: Uuid) -> Result<Option<Uuid>> {
+    let sql = Sql::new("SELECT host_uuid FROM debt WHERE awaits_host AND uuid = ").bind(operation);
+    conn.query_one(sql)?.map_or(Ok(None), |row| row.opt_id(0))
 }
 
 /// The wait after so many tries.

@@ -8,29 +8,43 @@
 //!    request id in one commit.
 //! 2. All work on one resource meets at the resource's owner. One unique index says who has its turn: the database lets one
 //!    operation run on a resource at a time. What does not get its turn at once waits in the resource's lane (a queue in
-//!    memory); an owner that woke up too early meets the index.
+//!    memory); an owner that woke up too early meets the index. Who is next is decided when the resource is free: users before
+//!    housekeeping, which is not passed over for ever ([`queue`]).
 //! 3. Every later write of an operation names its fence, and finds no row once another instance took the next one. Then the
 //!    loser stops where it is ([`Interrupted`](engine)), and writes nothing.
 //! 4. A step runs at least once, and is idempotent under (operation, step): [`Context::key`] goes along with every call and
 //!    task, so that whoever does the work recognizes a repeat.
-//! 5. Outcomes of steps gather in memory and share the next commit: most steps need no commit of their own, since a repeat is
-//!    recognized by its doer. A step that must be durable before the next may start (it drew something at random, or what it
-//!    did cannot be recognized) says so with [`Context::commit`]. Rows that a step changes when all is well wait for the last
-//!    commit with [`Context::on_commit`]. So a workflow without faults costs two commits: the first, and the last.
-//! 6. When a step fails, the change of course is durable first; then undo runs backwards from that step, that step included,
-//!    and must bear a step that never ran, ran half, or was undone before. Who took the operation over begins with the last step,
-//!    since by rule 5 it does not know how far the one before it came. What cannot be undone rests as `STUCK` and is looked
-//!    after again. Past the point of no return there is no undo: the rest is tried until it succeeds.
-//! 7. An operation whose instance is gone from the ring is taken by the resource's owner, with the next fence ([`recovery`]).
-//!    One whose instance is there is left alone, also when the ring moved its resource: it ends where it is.
-//! 8. Progress is told to watchers from memory and is not written.
+//! 5. Outcomes of steps gather in memory and share the next commit: a workflow without faults costs two, the first and the last,
+//!    however many steps it has. Which steps need their record before the next may start, and how they say so:
+//!    - one that found something out which a repeat would find out otherwise, and which others rely on from then on (it drew
+//!      at random, it read a state that it then changes itself): [`Context::commit`] in the step;
+//!    - one whose doer cannot recognize a repeat: the same, before it asks;
+//!    - one that cannot be undone: `point_of_no_return`, and the engine commits before it begins, since from then on a
+//!      successor must go forward;
+//!    - a step that failed: the change of course is committed before the first undo, since a successor that went forward
+//!      again would do so over what is half undone.
 //!
+//!    That is enough: of all other steps a successor knows nothing, runs them again under the same key, and gets from their doer
+//!    what the first run got; or undoes them, which bears a step that never ran. Rows that a step changes when all is well wait for
+//!    the last commit with [`Context::on_commit`], so they are there with the end or not at all; those of a try that failed are
+//!    dropped with it.
+//! 6. When a step fails, undo runs backwards from that step, that step included, and must bear a step that never ran, ran half,
+//!    or was undone before. Who took the operation over begins with the last step before the point of no return, since by rule 5 it
+//!    does not know how far the one before it came. What cannot be undone rests as `STUCK`, and a row in `debt` says what it owes (`debt`): nothing
+//!    that it holds is given back before. It is tried again when its time comes, when the host that it waits for is back, or when
+//!    somebody asks. Past the point of no return there is no undo: the rest is tried until it succeeds, and may be owed too.
+//! 7. An operation whose instance is gone from the ring is taken by the resource's owner, with the next fence (`recovery`;
+//!    which ones is decided by [`choose`]). One whose instance is there is left alone, also when the ring moved its resource: it
+//!    ends where it is, and calls about it go there.
+//! 8. Progress is told to watchers from memory and is not written. What happened is kept as events (`timeline`) that become durable
+//!    with whatever commit comes next.
 //! 9. A step's calls and tasks carry its right to act: the operation, the fence and the direction. Whoever writes for it checks in
 //!    the same transaction that the right still holds ([`fence`]), and agents refuse tasks of a lower one. So neither an instance that was
 //!    replaced nor a step that was broken off by a cancel can change anything after the undo has passed.
 //!
 //! What stops each race: two submits (the lane, then the index), two takers (the compare-and-set of the fence), a submit twice
-//! with one request id (the primary key of `request`), a cancel against the end (the last commit reads whether one was accepted).
+//! with one request id (the primary key of `request`), a cancel against the end (the last commit reads whether one was accepted), a
+//! cancel of what waits against its turn (whoever lets it begin or end holds its lock; in another instance, the fence).
 
 mod api;
 mod context;

@@ -2,6 +2,7 @@
 their commits on one row; and what all rows must add up to in the end."""
 
 import json
+from pathlib import Path
 
 from dev_cluster import Trouble, backends
 
@@ -127,6 +128,12 @@ class Audit:
 
     def machines(self) -> dict[str, dict]:
         return {row["uuid"]: row for row in self.rows("SELECT uuid, name, state, host_uuid FROM vm")}
+
+    def dump(self, folder: Path) -> None:
+        """Writes the logs of operations and machines into files, a JSON object a line, for whoever looks for a cause."""
+        for table in ("operation_log", "vm_log"):
+            rows = self.rows(f"SELECT * FROM fire.{table} ORDER BY n")
+            (folder / f"{table}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def takeovers(self) -> dict[str, int]:
         rows = self.rows("SELECT workflow, count(*) AS count FROM operation WHERE fence > 1 GROUP BY workflow ORDER BY workflow")

@@ -15,7 +15,9 @@ from .topology import Topology
 # The kinds of errors after which the same call may be made again.
 RETRYABLE = {"UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 # An answer, whatever it says, is there within this long, unless its gateway is in trouble.
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
+# Slower than this is a finding: a dead or frozen owner is noticed when its lease ends (5 s), and its work is taken over within 10 s.
+SLOW_SECONDS = 20.0
 
 
 @dataclass
@@ -130,6 +132,11 @@ class Client:
             self.drop(name)
         result = Answer(answer.status, parsed if isinstance(parsed, dict) else {}, name)
         took = now() - begin
+        if path.endswith(":wait") or "Prefer" in sent:
+            return result
+        if took > SLOW_SECONDS and self.door.faults is not None and not self.door.faults.troubled(name, begin, now()):
+            away = self.door.faults.which(begin, now())
+            self.door.findings.add("slow answer", f"{method} {path} at {name}, which was well: {took:.1f} s for {result.status} {result.code} {result.reason}; in trouble: {away}")
         self.door.findings.took("answers: good" if result.good else f"answers: {result.code or result.status}", took)
         return result
 

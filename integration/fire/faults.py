@@ -29,6 +29,7 @@ class Faults:
         # Processes that shall run now, and the times in which each was in trouble (no end: still is).
         self._wanted = set(self.programs)
         self._trouble: dict[str, list[list[float | None]]] = {name: [] for name in self.programs}
+        self._kills: dict[str, list[float]] = {}
         self._stop = threading.Event()
         self._stopping: list[threading.Thread] = []
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
@@ -59,6 +60,15 @@ class Faults:
         """Whether anything was."""
         return any(self.troubled(name, begin, end) for name in self._trouble)
 
+    def which(self, begin: float, end: float) -> str:
+        """Everything that was, for people."""
+        return " ".join(name for name in self._trouble if self.troubled(name, begin, end)) or "nothing"
+
+    def killed(self, name: str, begin: float) -> bool:
+        """Whether a process was killed since."""
+        with self._lock:
+            return any(at >= begin - 0.5 for at in self._kills.get(name, []))
+
     # -- the schedule
 
     def start_supervisor(self) -> None:
@@ -69,8 +79,7 @@ class Faults:
         ends: list[tuple[float, Fault]] = []
         waiting = list(faults)
         while waiting or ends:
-            due = min([waiting[0].at] if waiting else [seconds] + [], default=seconds)
-            due = min([due, *(end for end, _ in ends)])
+            due = min([*(fault.at for fault in waiting[:1]), *(end for end, _ in ends)])
             pause = begin + due - now()
             if pause > 0:
                 time.sleep(min(pause, 0.5))
@@ -101,6 +110,7 @@ class Faults:
                 self._wanted -= set(fault.targets)
             for name in fault.targets:
                 process.signal_family(self.topology, name, signal.SIGKILL)
+                self._kills.setdefault(name, []).append(now())
         elif fault.what == "restart":
             with self._lock:
                 self._wanted -= set(fault.targets)

@@ -23,7 +23,7 @@ from .faults import Faults
 from .findings import Findings, now, say
 from .topology import HOSTS, Topology
 from .watch import short
-from .workload import CALLS, Life, Machine, Site, Workload
+from .workload import Life, Machine, Site, Workload
 
 DESCRIPTION = """\
 Runs Gyre's processes under fire: etcd, PostgreSQL, several instances of each service, gateways and agents with simulated hosts,
@@ -44,11 +44,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="repeats a run; a new one by default")
     parser.add_argument("--only", default=",".join(schedule.KINDS), help=f"kinds of faults: {','.join(schedule.KINDS)} (all), or none")
     parser.add_argument("--rate", type=float, default=8.0, help="most calls a second that change something (8)")
-    parser.add_argument("--clients", type=int, default=24, help="how many clients, each with a machine at a time (24)")
+    parser.add_argument("--clients", type=int, default=40, help="how many clients, each with a machine at a time (40)")
     parser.add_argument("--instances", type=int, default=3, help="instances of each service (3)")
     parser.add_argument("--agents", type=int, default=4, help=f"agents, {HOSTS} simulated hosts each (4)")
     parser.add_argument("--bound", type=float, default=180.0, help="seconds within which all is over after the faults (180)")
-    parser.add_argument("--task-ms", default="20-200", help="how long a simulated host takes for a task (20-200)")
+    parser.add_argument("--task-ms", default="50-1500", help="how long a simulated host takes for a task (50-1500)")
     parser.add_argument("--schedule", action="store_true", help="print the faults, and run nothing")
     parser.add_argument("--keep", action="store_true", help="leave the processes running and all files where they are")
     return parser
@@ -135,6 +135,8 @@ class Run:
             self.fire()
             self.check()
             code = self.verdict()
+            if code != 0:
+                self.audit.dump(self.folder)
             kept = self.chosen.keep or code != 0
             return code
         finally:
@@ -266,18 +268,27 @@ class Run:
     def settle(self, when: str) -> None:
         """All sums agree, and hosts run what the rows say, within the bound."""
         deadline = now() + self.chosen.bound
-        begin = now()
+        begin, said = now(), {}
         while True:
             wrong = self.audit.sums()
             if not wrong:
                 wrong = self.hosts()
             if not wrong or now() > deadline:
                 break
+            seen = {what: len(rows) for what, rows in wrong.items()}
+            if seen != said and now() - begin > 5:
+                said = seen
+                say(f"{when}, not settled yet: {', '.join(f'{what} ({len(rows)}, such as {json.dumps(rows[0])})' for what, rows in wrong.items())}")
             time.sleep(1)
         for what, rows in wrong.items():
             for row in rows:
                 self.findings.add(what, f"{when}: {json.dumps(row)}")
         say(f"{when}: {'everything agrees' if not wrong else 'something is wrong'}, {now() - begin:.1f} s")
+        # The owners of the hosts take back the sessions that were opened to ask.
+        deadline = now() + 30
+        time.sleep(2)
+        while self.audit.rows("SELECT 1 FROM host WHERE status <> 'CONNECTED'") and now() < deadline:
+            time.sleep(0.5)
 
     def hosts(self) -> dict[str, list[dict]]:
         """What agents run against what rows say."""
@@ -330,9 +341,7 @@ class Run:
                     row = queue.pop()
                 life = Life(self.load, client, random.Random(row["uuid"]), Machine(row["name"], row["uuid"], {row["state"]}))
                 try:
-                    for what in ("destroy", "expunge"):
-                        if life.machine.states & CALLS[what][0]:
-                            life.call(what)
+                    life.remove(cancels=False)
                 except GaveUp as error:
                     self.findings.add("cannot be deleted", f"vm {row['uuid']}: {error}")
 

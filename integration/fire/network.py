@@ -1,7 +1,8 @@
 """The nodes' network namespaces, and cutting them off from each other.
 
-The whole run lies in a network and a mount namespace of its own (`inside`), with a bridge that every node is plugged into by a
-veth pair, and the clients at the bridge itself. Nothing of it is seen outside, and it goes when its last process does. A cut is
+The whole run lies in network, mount and process namespaces of its own (`inside`), with a bridge that every node is plugged into by a
+veth pair, and the clients at the bridge itself. Nothing of it is seen outside, and all of it ends when the run does, however that
+ends. A cut is
 the bridge's end of a veth down, or pairs of addresses in a set of a packet filter on the bridge that drops what goes from one to
 the other: in one direction alone, where it shall be so.
 """
@@ -15,6 +16,7 @@ from dev_cluster import Trouble
 from .topology import CLIENTS, NAMESPACES, SUBNET, Topology
 
 MARK = "GYRE_FIRE_INSIDE"
+UNSHARE = ("unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child", "--")
 RULES = """
 table bridge fire {
   set cut { type ipv4_addr . ipv4_addr; }
@@ -38,7 +40,7 @@ def possible() -> str:
     script = f"mkdir -p {NAMESPACES} && mount -t tmpfs tmpfs {NAMESPACES} && ip link add fire type bridge && nft -f -"
     try:
         done = subprocess.run(
-            ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", script],
+            [*UNSHARE, "sh", "-c", script],
             input=RULES,
             capture_output=True,
             text=True,
@@ -55,7 +57,7 @@ def inside() -> bool:
 
 def enter() -> None:
     """Starts this program again in namespaces of its own."""
-    argv = ["unshare", "--net", "--mount", "--propagation", "private", "--", sys.executable, *sys.argv]
+    argv = [*UNSHARE, sys.executable, *sys.argv]
     os.execvpe(argv[0], argv, {**os.environ, MARK: "1"})
 
 

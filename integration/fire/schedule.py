@@ -112,7 +112,7 @@ def make(topology: Topology, seed: int, seconds: float, kinds: tuple[str, ...]) 
     draw = random.Random(seed)
     longest = min(LONGEST_FREEZE, seconds / 4)
     maker = _Maker(topology, draw, longest)
-    weights = {"kills": 6, "freezes": 4, "cuts": 5, "etcd": 1, "postgres": 1, "agents": 2}
+    weights = {"kills": 6, "freezes": 4, "cuts": 5, "etcd": 2, "postgres": 2, "agents": 2}
     faults: list[Fault] = []
     at = 2.0
     while at < seconds - 3:

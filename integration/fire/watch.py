@@ -4,7 +4,7 @@ import http.client
 import json
 import time
 
-from .door import Broken, Client, GaveUp
+from .door import Answer, Broken, Client, GaveUp
 from .findings import now
 
 # A stream says at least that it lives every 15 s.
@@ -16,6 +16,10 @@ RANKS = {"QUEUED": 0, "RUNNING": 1, "UNDOING": 2, "STUCK": 2, "SUCCEEDED": 3, "F
 
 def short(state: str) -> str:
     return state.removeprefix("OPERATION_STATE_")
+
+
+class Refused(Exception):
+    """The stream was not opened, for a reason that goes by."""
 
 
 class Watcher:
@@ -34,6 +38,13 @@ class Watcher:
                 broken = self._stream()
             except Broken as error:
                 broken = str(error)
+            except Refused:
+                # A call like any other: it is made again.
+                if now() > self.client.door.give_up:
+                    raise GaveUp(f"watching operation {self.uuid}") from None
+                self.client.other()
+                time.sleep(0.5)
+                continue
             if self.last is not None and self.last["state"] in ENDED and broken is None:
                 return self.last
             if broken is not None:
@@ -48,12 +59,17 @@ class Watcher:
         faults = self.client.door.faults
         if faults is None or faults.troubled(name, begin, now()):
             self.findings.count("streams broken with their gateway")
+        elif " DATABASE_AWAY" in why and faults.troubled("postgres", begin, now()):
+            # Who has no database cannot tell where an operation stands, and says so.
+            self.findings.count("streams that ended for want of the database")
         else:
             self.findings.add("stream interrupted", f"operation {self.uuid} at {name}, which was well: {why}")
 
     def _stream(self) -> str | None:
         """One stream until it ends; answers why it ended too early."""
         client = self.client
+        # On a connection of its own: one that was idle may be closed by now.
+        client.drop(client.door.gateways[client.at][0])
         name, connection = client.connection(QUIET_SECONDS)
         ended = False
         try:
@@ -61,9 +77,10 @@ class Watcher:
             connection.request("GET", f"/v1/operations/{self.uuid}:watch", headers=headers)
             answer = connection.getresponse()
             if answer.status != 200:
-                body = json.loads(answer.read() or b"{}")
-                client.drop(name)
-                return f"{answer.status} {body.get('code')} {body.get('reason')}: {body.get('detail')}"
+                refusal = Answer(answer.status, json.loads(answer.read() or b"{}"), name)
+                if client.passing("GET", ":watch", refusal):
+                    raise Refused
+                return str(refusal)
             event = ""
             while line := answer.readline():
                 text = line.decode().rstrip("\n")
@@ -103,7 +120,5 @@ class Watcher:
                 self.findings.add("stream went backwards", f"{where}: fence {last['fence']}, then {operation['fence']}")
             down = int(last.get("percent", 0)) - int(operation.get("percent", 0))
             if down > 0 and state == before == "RUNNING":
-                taken = operation.get("fence") != last.get("fence")
-                kind = "percent went back at a takeover" if taken else "percent went back"
-                self.findings.count(kind)
+                self.findings.count("percent went back")
         return operation["state"] in ENDED

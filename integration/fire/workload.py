@@ -24,6 +24,8 @@ CALLS = {
     "recover": ({"DESTROYED"}, "STOPPED"),
     "expunge": ({"DESTROYED"}, "GONE"),
 }
+# How long after its agent was killed the rows of a host's machines may change.
+FORGETTING_SECONDS = 60.0
 # What an operation may fail with because something was away for too long.
 PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"}
 
@@ -46,8 +48,11 @@ class Work:
 class Machine:
     name: str
     uuid: str = ""
-    # In which of these it is.
+    # In which of these it is, but for what its host says; none where it is gone.
     states: set[str] = field(default_factory=set)
+    # Where it was last seen, and when it was last known to be in one of these states.
+    host: str = ""
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ class Life:
             self.remove()
 
     def step(self) -> None:
+        # What is UNKNOWN counts as running until its host says otherwise.
         states = self.machine.states
         names = [name for name, (sources, _) in CALLS.items() if states & sources and name != "expunge"]
         # Deleting ends most lives: not too early.
@@ -137,15 +143,12 @@ class Life:
             return self.contend()
         self.call(self.draw.choices(names, weights=weights)[0])
 
-    def remove(self) -> None:
+    def remove(self, cancels: bool = True) -> None:
         """Away with it, for good: a machine that a passing fault kept is tried again."""
         for _ in range(10):
-            if self.load.stop.is_set() or not self.machine.states:
+            if not self.machine.states or cancels and self.load.stop.is_set():
                 return
-            if self.machine.states == {"DESTROYED"}:
-                self.call("expunge")
-            else:
-                self.call("destroy")
+            self.call("expunge" if self.machine.states == {"DESTROYED"} else "destroy", cancels)
 
     # -- calls
 
@@ -163,15 +166,21 @@ class Life:
         if work is None:
             self.findings.add("wrong refusal", f"create {self.machine.name}: {end}")
             return False
-        self.machine.states = self.running() if work.end == "SUCCEEDED" else set()
+        self.machine.states = {"RUNNING"} if work.end == "SUCCEEDED" else set()
+        self.machine.since = work.begin
         self.compare(f"after create ended {work.end}", end)
         return work.end == "SUCCEEDED"
 
-    def running(self) -> set[str]:
-        return {"RUNNING", "UNKNOWN", *({"STOPPED"} if self.load.forgetful else set())}
-
-    def blurred(self, state: str) -> set[str]:
-        return self.running() if state == "RUNNING" else {state}
+    def allowed(self) -> set[str]:
+        """The states in which the machine may be seen."""
+        machine, faults = self.machine, self.client.door.faults
+        allowed = set(machine.states) or {"GONE"}
+        if "RUNNING" in allowed and faults is not None and faults.anything(machine.since, now()):
+            allowed.add("UNKNOWN")
+            agent = self.load.site.hosts.get(machine.host)
+            if self.load.forgetful and (agent is None or faults.killed(agent, machine.since - FORGETTING_SECONDS)):
+                allowed.add("STOPPED")
+        return allowed
 
     def request(self, what: str) -> tuple[str, str, dict | None]:
         path = f"/v1/vms/{self.machine.uuid}"
@@ -182,39 +191,41 @@ class Life:
             body = {"force": self.draw.random() < 0.5, "graceSeconds": 5}
         return "POST", f"{path}:{what}", body
 
-    def call(self, what: str) -> None:
+    def call(self, what: str, cancels: bool = True) -> None:
         before = set(self.machine.states)
-        sources, after = CALLS[what]
-        cancel = self.draw.random() < 0.05
+        after = CALLS[what][1]
+        cancel = cancels and self.draw.random() < 0.05
         work, end = self.work(what, *self.request(what), cancel)
         if work is None:
-            self.refused(what, before, end)
+            self.refused(what, end)
             return
         if work.end == "SUCCEEDED":
-            self.machine.states = set() if after == "GONE" else self.blurred(after)
+            self.machine.states = set() if after == "GONE" else {after}
+            self.machine.since = work.begin
         elif work.end == "FAILED" and end.get("error", {}).get("reason") == "WRONG_STATE":
             # It waited in the lane, or its machine's host said something meanwhile.
-            self.wrong_state(what, before, end["error"].get("metadata", {}).get("state", ""), str(end["error"]))
+            self.wrong_state(what, end["error"].get("metadata", {}).get("state", ""), str(end["error"]))
+            return
         else:
             # Undone: as it was. What was told to go off may have gone off before.
-            self.machine.states = before | ({"STOPPED"} if what in ("stop", "destroy", "reboot") and before & {"RUNNING", "UNKNOWN"} else set())
+            self.machine.states = before | ({"STOPPED"} if what in ("stop", "destroy", "reboot") and "RUNNING" in before else set())
         self.compare(f"after {what} ended {work.end} ({end.get('error', {}).get('reason', '')})", end)
 
-    def refused(self, what: str, before: set[str], answer: Answer) -> None:
+    def refused(self, what: str, answer: Answer) -> None:
         if answer.reason == "WRONG_STATE":
-            self.wrong_state(what, before, answer.body.get("metadata", {}).get("state", ""), str(answer))
+            self.wrong_state(what, answer.body.get("metadata", {}).get("state", ""), str(answer))
         else:
-            self.findings.add("wrong refusal", f"{what} {self.machine.uuid} in {sorted(before)}: {answer}")
+            self.findings.add("wrong refusal", f"{what} {self.machine.uuid} in {sorted(self.machine.states)}: {answer}")
             self.look()
 
-    def wrong_state(self, what: str, before: set[str], state: str, text: str) -> None:
+    def wrong_state(self, what: str, state: str, text: str) -> None:
         """A refusal for the machine's state: it must be one that the machine may have, and that the call is not taken from."""
-        sources, _ = CALLS[what]
-        if state in before and state not in sources:
+        allowed = self.allowed()
+        if state in allowed and state not in CALLS[what][0]:
             self.findings.count(f"refused rightly: {what} while {state}")
-            self.machine.states = self.running() if state in ("RUNNING", "UNKNOWN") else {state}
+            self.settle(state)
         else:
-            self.findings.add("wrong refusal", f"{what} {self.machine.uuid}, which must be one of {sorted(before)}: {text}")
+            self.findings.add("wrong refusal", f"{what} {self.machine.uuid}, which must be one of {sorted(allowed)}: {text}")
             self.look()
 
     def contend(self) -> None:
@@ -280,9 +291,10 @@ class Life:
         return work, answer
 
     def cancel(self, work: Work) -> None:
+        # A cancel that was taken, and whose answer was lost, is refused when it is said again.
+        work.cancelled = True
         answer = self.client.retried("POST", f"/v1/operations/{work.operation}:cancel", {})
         if answer.good:
-            work.cancelled = True
             self.findings.count("cancels taken")
         elif answer.reason != "NOT_CANCELLABLE":
             self.findings.add("wrong refusal", f"cancel of operation {work.operation}: {answer}")
@@ -335,7 +347,7 @@ class Life:
     def compare(self, when: str, end: dict) -> None:
         """What the machine is, against what it must be. What an operation tells as its end is durable: any instance knows it."""
         seen = self.state()
-        allowed = self.machine.states or {"GONE"}
+        allowed = self.allowed()
         if seen not in allowed:
             self.findings.add("wrong state", f"vm {self.machine.uuid} {when} (operation {end.get('uuid', '-')}) is {seen}, not {' or '.join(sorted(allowed))}")
         self.settle(seen)
@@ -349,12 +361,9 @@ class Life:
         self.settle(seen)
 
     def settle(self, seen: str) -> None:
-        if seen == "GONE":
-            self.machine.states = set()
-        elif seen in ("RUNNING", "UNKNOWN"):
-            self.machine.states = self.running()
-        else:
-            self.machine.states = {seen}
+        """From here on, this is known."""
+        self.machine.states = set() if seen == "GONE" else {"RUNNING"} if seen == "UNKNOWN" else {seen}
+        self.machine.since = now()
 
     def state(self) -> str:
         answer = self.client.get(f"/v1/vms/{self.machine.uuid}")
@@ -362,4 +371,5 @@ class Life:
             return "GONE"
         if not answer.good:
             raise GaveUp(f"vm {self.machine.uuid}: {answer}")
+        self.machine.host = answer.body.get("hostUuid", "")
         return answer.body["state"].removeprefix("VM_STATE_")

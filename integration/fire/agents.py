@@ -160,38 +160,65 @@ def _machine(facts: bytes) -> tuple[str, str]:
 
 # -- logs
 
+_ENDS = {"task done", "task failed"}
 
-def logs(topology: Topology, findings: Findings) -> int:
-    """Who acted on the hosts: from the line that an agent writes when a task begins, with the operation, its fence, the fence of
-    the session, host and task. Answers how many there were."""
-    starts = 0
+
+def _events(topology: Topology) -> list[dict]:
+    """What agents wrote of tasks, over all of them in the order of time; a restart of an agent among it."""
+    events = []
     for n in range(topology.settings.agents):
         name = f"agent-{n + 1}"
-        sessions: dict[str, int] = {}
-        operations: dict[str, tuple[int, bool]] = {}
         try:
             lines = process.log_path(topology, name).read_text(errors="replace").splitlines()
         except FileNotFoundError:
             continue
+        time = ""
         for line in lines:
+            if line.startswith("--- "):
+                events.append({"time": time, "agent": name, "message": "agent started"})
+                continue
             try:
                 event = json.loads(line)
             except ValueError:
                 continue
-            fields = {**event, **event.get("fields", {})} if isinstance(event, dict) else {}
-            if "operation_fence" not in fields or "task" not in fields and "task_id" not in fields:
-                continue
-            task = str(fields.get("task") or fields.get("task_id"))
-            operation = str(fields.get("operation_uuid") or fields.get("operation") or task.partition("/")[0])
-            fence, session = int(fields["operation_fence"]), int(fields.get("session_fence", fields.get("fence", 0)))
-            undo = str(fields.get("undo", "false")).lower() == "true"
-            host = str(fields.get("host") or fields.get("host_uuid") or "")
+            time = event.get("time", time)
+            if event.get("target") == "gyre_agent::task":
+                events.append({**event, "agent": name})
+    return sorted(events, key=lambda event: event["time"])
+
+
+def logs(topology: Topology, findings: Findings) -> int:
+    """Who acted on the hosts, from the lines that agents write when a task begins and ends. Answers how many began."""
+    starts = 0
+    # By operation: the highest fence that acted, and whether it undid.
+    fences: dict[str, tuple[int, bool]] = {}
+    # By machine: the operation whose task is at it, and where it runs.
+    at_work: dict[str, tuple[str, str]] = {}
+    runs: dict[str, str] = {}
+    for event in _events(topology):
+        if event["message"] == "agent started":
+            at_work = {vm: (agent, operation) for vm, (agent, operation) in at_work.items() if agent != event["agent"]}
+            continue
+        agent, vm, operation, kind = event["agent"], event.get("vm", ""), event.get("operation", ""), event.get("kind")
+        if event["message"] == "task starts":
             starts += 1
-            if session < sessions.get(host, 0):
-                findings.add("agent took an old session's task", f"{name}: {line}")
-            sessions[host] = max(session, sessions.get(host, 0))
-            before = operations.get(operation, (0, False))
-            if fence < before[0] or (before[1] and not undo and fence == before[0]):
-                findings.add("agent took an old owner's task", f"{name}, after fence {before[0]}{' undoing' if before[1] else ''}: {line}")
-            operations[operation] = max(before, (fence, undo))
+            fence, undo = int(event.get("operation_fence", 0)), event.get("undo") in (True, "true")
+            before = fences.get(operation, (0, False))
+            if operation and ((fence, undo) < before):
+                findings.add("agent took an old owner's task", f"after fence {before[0]}{', undoing' if before[1] else ''}: {json.dumps(event)}")
+            fences[operation] = max(before, (fence, undo))
+            other = at_work.get(vm)
+            if vm and other is not None and other[1] != operation:
+                findings.add("two operations on one machine", f"operation {other[1]} is at it: {json.dumps(event)}")
+            if vm and kind == "start_machine" and runs.get(vm, event["host"]) != event["host"]:
+                findings.add("one machine on two hosts", f"it runs on host {runs[vm]}: {json.dumps(event)}")
+            if vm:
+                at_work[vm] = (agent, operation)
+        elif event["message"] in _ENDS:
+            at_work.pop(vm, None)
+            if event["message"] == "task done":
+                if kind == "start_machine":
+                    runs[vm] = event["host"]
+                elif kind in ("stop_machine", "remove_machine"):
+                    runs.pop(vm, None)
     return starts

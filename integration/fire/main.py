@@ -125,7 +125,7 @@ class Run:
     def remembers(self) -> bool:
         """Whether the simulator of these programs keeps its machines on disk."""
         program = Path(self.topology.binary("gyre-agent"))
-        return b"--sim-state" in program.read_bytes() or b"sim-state" in program.read_bytes()
+        return b"simulated hosts have been rebooted" in program.read_bytes()
 
     def all(self) -> int:
         say(f"seed {self.chosen.seed}; files in {self.folder}")
@@ -382,7 +382,7 @@ class Run:
         print("\n== how long things took")
         for line in findings.spans():
             print(line)
-        print(f"\ntasks that agents logged with an operation's fence: {self.starts}")
+        print(f"\ntasks that agents told of: {self.starts}")
         print(f"operations taken over: {sum(self.takeovers.values())} {json.dumps(self.takeovers)}")
         print(f"quiet {self.quiet - self.healed:.1f} s after all was healed")
         if self.errors:

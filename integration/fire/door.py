@@ -16,8 +16,6 @@ from .topology import Topology
 RETRYABLE = {"UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 # An answer, whatever it says, is there within this long, unless its gateway is in trouble.
 ANSWER_SECONDS = 60.0
-# Slower than this is a finding: a dead or frozen owner is noticed when its lease ends (5 s), and its work is taken over within 10 s.
-SLOW_SECONDS = 20.0
 
 
 @dataclass
@@ -53,9 +51,11 @@ class GaveUp(Exception):
 class Door:
     """What all clients share: where the gateways are, and a token."""
 
-    def __init__(self, topology: Topology, findings: Findings, password: str):
+    def __init__(self, topology: Topology, findings: Findings, password: str, slow: float):
         self.topology = topology
         self.findings = findings
+        # Slower answers are findings: a dead or frozen owner is noticed when its lease ends (5 s), and replaced within 10 s.
+        self.slow = slow
         self.faults: Faults | None = None
         self.password = password
         self.gateways = []
@@ -134,7 +134,7 @@ class Client:
         took = now() - begin
         if path.endswith(":wait") or "Prefer" in sent:
             return result
-        if took > SLOW_SECONDS and self.door.faults is not None and not self.door.faults.troubled(name, begin, now()):
+        if took > self.door.slow and self.door.faults is not None and not self.door.faults.troubled(name, begin, now()):
             away = self.door.faults.which(begin, now())
             self.door.findings.add("slow answer", f"{method} {path} at {name}, which was well: {took:.1f} s for {result.status} {result.code} {result.reason}; in trouble: {away}")
         self.door.findings.took("answers: good" if result.good else f"answers: {result.code or result.status}", took)

@@ -48,6 +48,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--instances", type=int, default=3, help="instances of each service (3)")
     parser.add_argument("--agents", type=int, default=4, help=f"agents, {HOSTS} simulated hosts each (4)")
     parser.add_argument("--bound", type=float, default=180.0, help="seconds within which all is over after the faults (180)")
+    parser.add_argument("--slow", type=float, default=20.0, help="seconds that an answer may take (20)")
     parser.add_argument("--task-ms", default="50-1500", help="how long a simulated host takes for a task (50-1500)")
     parser.add_argument("--schedule", action="store_true", help="print the faults, and run nothing")
     parser.add_argument("--keep", action="store_true", help="leave the processes running and all files where they are")
@@ -173,7 +174,7 @@ class Run:
                 process.start(topology, each)
             cluster.wait_ready(topology, members)
         self.faults = Faults(topology, self.findings)
-        self.door = Door(topology, self.findings, api.admin_password(topology))
+        self.door = Door(topology, self.findings, api.admin_password(topology), self.chosen.slow)
         self.site = self.make_site()
         self.door.faults = self.faults
         self.faults.start_supervisor()

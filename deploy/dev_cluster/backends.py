@@ -23,7 +23,7 @@ def etcd(layout: Layout) -> Program:
     binary = shutil.which("etcd")
     if binary is None:
         raise Trouble("etcd is not installed (Debian: apt-get install etcd-server)")
-    peers = f"http://127.0.0.1:{peer}"
+    peers = f"http://{layout.ip('etcd')}:{peer}"
     return Program(
         name="etcd",
         tier="store",
@@ -36,6 +36,7 @@ def etcd(layout: Layout) -> Program:
         ports={"client": client, "peer": peer},
         health=f"{layout.etcd_url}/health",
         stop_seconds=10,
+        namespace=layout.namespace("etcd"),
     )
 
 
@@ -78,7 +79,7 @@ def postgres_folder(layout: Layout) -> Path:
 def postgres(layout: Layout) -> Program:
     port = layout.port(POSTGRES)
     settings = {
-        "listen_addresses": "127.0.0.1",
+        "listen_addresses": layout.ip("postgres"),
         "port": str(port),
         "unix_socket_directories": "",
         # Five services twice, a small pool each.
@@ -95,6 +96,7 @@ def postgres(layout: Layout) -> Program:
         # Fast: whoever is still connected is cut off.
         stop_signal="SIGINT",
         user=_postgres_user(),
+        namespace=layout.namespace("postgres"),
     )
 
 
@@ -132,14 +134,19 @@ def prepare_postgres(layout: Layout) -> None:
     if made.returncode != 0:
         shutil.rmtree(folder, ignore_errors=True)
         raise Trouble(f"initdb failed: {made.stderr.strip()}")
+    if layout.ip("postgres") != "127.0.0.1":
+        # initdb lets in loopback alone; the address is one of the cluster's own network.
+        with (folder / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
 
 
-def _psql(layout: Layout, database: str, statement: str) -> subprocess.CompletedProcess:
+def psql(layout: Layout, database: str, statement: str) -> subprocess.CompletedProcess:
+    """Runs SQL. What it answers is in `stdout`, unadorned."""
     secret = layout.database_secret.read_text().strip()
     return subprocess.run(
         [
             *(str(_postgres_binaries() / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"),
-            *("--host", "127.0.0.1", "--port", str(layout.port(POSTGRES)), "--username", "gyre", "--dbname", database),
+            *("--host", layout.ip("postgres"), "--port", str(layout.port(POSTGRES)), "--username", "gyre", "--dbname", database),
             *("--command", statement),
         ],
         env={"PATH": os.environ.get("PATH", ""), "PGPASSWORD": secret, "PGCONNECT_TIMEOUT": "5"},
@@ -151,7 +158,7 @@ def _psql(layout: Layout, database: str, statement: str) -> subprocess.Completed
 
 
 def postgres_answers(layout: Layout) -> bool:
-    return _psql(layout, "postgres", "SELECT 1").returncode == 0
+    return psql(layout, "postgres", "SELECT 1").returncode == 0
 
 
 def make_database(layout: Layout, seconds: float) -> None:
@@ -163,7 +170,7 @@ def make_database(layout: Layout, seconds: float) -> None:
         if time.monotonic() > deadline:
             raise Trouble(f"postgres does not answer within {seconds:.0f} s:\n{process.log_tail(layout, 'postgres')}")
         time.sleep(0.1)
-    if _psql(layout, "postgres", "SELECT 1 FROM pg_database WHERE datname = 'gyre'").stdout.strip() != "1":
-        made = _psql(layout, "postgres", "CREATE DATABASE gyre")
+    if psql(layout, "postgres", "SELECT 1 FROM pg_database WHERE datname = 'gyre'").stdout.strip() != "1":
+        made = psql(layout, "postgres", "CREATE DATABASE gyre")
         if made.returncode != 0:
             raise Trouble(f"the database cannot be made: {made.stderr.strip()}")

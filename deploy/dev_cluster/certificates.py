@@ -43,6 +43,11 @@ def _good(certificate: Path, authority: Path) -> bool:
     return all(subprocess.run(["openssl", *check], capture_output=True, check=False).returncode == 0 for check in checks)
 
 
+def names(layout: Layout, name: str) -> str:
+    addresses = dict.fromkeys(["127.0.0.1", layout.ip(name)])
+    return ",".join(["DNS:localhost", f"DNS:{name}", *(f"IP:{address}" for address in addresses)])
+
+
 def make(layout: Layout) -> int:
     """Makes what is missing or about to end; answers how many certificates were made."""
     at = layout.certificates
@@ -71,7 +76,7 @@ def make(layout: Layout) -> int:
             "basicConstraints=critical,CA:FALSE\n"
             "keyUsage=critical,digitalSignature\n"
             "extendedKeyUsage=serverAuth,clientAuth\n"
-            f"subjectAltName=DNS:localhost,DNS:{name},IP:127.0.0.1{agent}\n"
+            f"subjectAltName={names(layout, name)}{agent}\n"
             "subjectKeyIdentifier=hash\n"
             "authorityKeyIdentifier=keyid\n"
         )

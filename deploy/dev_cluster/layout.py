@@ -43,6 +43,9 @@ class Settings:
 
     base_port: int = DEFAULT_BASE_PORT
     bin_dir: str = ""
+    instances: int = INSTANCES
+    gateways: int = GATEWAYS
+    agents: int = AGENTS
 
     @staticmethod
     def load(folder: Path) -> "Settings | None":
@@ -74,6 +77,8 @@ class Program:
     stop_seconds: float = 30
     # Runs as this user instead.
     user: str = ""
+    # Runs in this network namespace (a file) instead of the caller's.
+    namespace: str = ""
 
 
 class Layout:
@@ -95,27 +100,38 @@ class Layout:
     def port(self, offset: int) -> int:
         return self.settings.base_port + offset
 
+    def ip(self, name: str) -> str:
+        """The address at which a process listens and is reached. Whoever spreads the cluster over namespaces says otherwise."""
+        del name
+        return "127.0.0.1"
+
+    def namespace(self, name: str) -> str:
+        """The network namespace that a process runs in; nothing for the caller's own."""
+        del name
+        return ""
+
     @property
     def etcd_url(self) -> str:
-        return f"http://127.0.0.1:{self.port(ETCD_CLIENT)}"
+        return f"http://{self.ip('etcd')}:{self.port(ETCD_CLIENT)}"
 
     @property
     def database_url(self) -> str:
         secret = self.database_secret.read_text().strip()
-        return f"postgres://gyre:{secret}@127.0.0.1:{self.port(POSTGRES)}/gyre"
+        return f"postgres://gyre:{secret}@{self.ip('postgres')}:{self.port(POSTGRES)}/gyre"
 
     @property
     def endpoints(self) -> list[str]:
-        return [f"http://127.0.0.1:{self.port(GATEWAY_PUBLIC + n)}" for n in range(GATEWAYS)]
+        names = [f"gateway-{n + 1}" for n in range(self.settings.gateways)]
+        return [f"http://{self.ip(name)}:{self.port(GATEWAY_PUBLIC + n)}" for n, name in enumerate(names)]
 
     def binary(self, name: str) -> str:
         return str(Path(self.settings.bin_dir) / name)
 
     def identities(self) -> dict[str, str]:
         """Who needs a certificate, and the role that it says."""
-        roles = {f"{service}-{n + 1}": "service" for service in SERVICES for n in range(INSTANCES)}
-        roles |= {f"gateway-{n + 1}": "gateway" for n in range(GATEWAYS)}
-        roles |= {f"agent-{n + 1}": "agent" for n in range(AGENTS)}
+        roles = {f"{service}-{n + 1}": "service" for service in SERVICES for n in range(self.settings.instances)}
+        roles |= {f"gateway-{n + 1}": "gateway" for n in range(self.settings.gateways)}
+        roles |= {f"agent-{n + 1}": "agent" for n in range(self.settings.agents)}
         return roles
 
     def _tls(self, name: str) -> list[str]:
@@ -123,14 +139,14 @@ class Layout:
         return ["--tls-cert", f"{at / name}.pem", "--tls-key", f"{at / name}.key", "--tls-ca", str(at / "ca.pem")]
 
     def _member(self, binary: str, name: str, index: int, tier: str, extra: list[str], ports: dict[str, int]) -> Program:
-        mesh, metrics = self.port(MESH + index), self.port(METRICS + index)
+        mesh, metrics, ip = self.port(MESH + index), self.port(METRICS + index), self.ip(name)
         return Program(
             name=name,
             tier=tier,
             argv=[
                 self.binary(binary),
-                *("--listen", f"127.0.0.1:{mesh}", "--advertise", f"127.0.0.1:{mesh}"),
-                *("--metrics-listen", f"127.0.0.1:{metrics}"),
+                *("--listen", f"{ip}:{mesh}", "--advertise", f"{ip}:{mesh}"),
+                *("--metrics-listen", f"{ip}:{metrics}"),
                 *("--etcd", self.etcd_url),
                 *self._tls(name),
                 *extra,
@@ -138,48 +154,58 @@ class Layout:
             # The URL holds a password, and flags are for everybody to see.
             env={"GYRE_DATABASE": self.database_url} if tier == "service" else {},
             ports={**ports, "mesh": mesh, "metrics": metrics},
-            health=f"http://127.0.0.1:{metrics}/healthz",
+            health=f"http://{ip}:{metrics}/healthz",
+            namespace=self.namespace(name),
         )
 
     def services(self) -> list[Program]:
         programs = []
         for service in SERVICES:
-            for n in range(INSTANCES):
+            for n in range(self.settings.instances):
                 extra = []
                 if service == "identity":
                     extra = ["--admin-file", str(self.admin_file), "--public-endpoint", self.endpoints[0]]
                 programs.append(self._member(f"gyre-{service}", f"{service}-{n + 1}", len(programs), "service", extra, {}))
         return programs
 
+    def gateway_flags(self) -> list[str]:
+        """What else gateways are told."""
+        return []
+
     def gateways(self) -> list[Program]:
-        first = len(SERVICES) * INSTANCES
+        first = len(SERVICES) * self.settings.instances
         programs = []
-        for n in range(GATEWAYS):
-            public = self.port(GATEWAY_PUBLIC + n)
-            extra = ["--api-listen", f"127.0.0.1:{public}"]
-            programs.append(self._member("gyre-gateway", f"gateway-{n + 1}", first + n, "gateway", extra, {"public": public}))
+        for n in range(self.settings.gateways):
+            name, public = f"gateway-{n + 1}", self.port(GATEWAY_PUBLIC + n)
+            extra = ["--api-listen", f"{self.ip(name)}:{public}", *self.gateway_flags()]
+            programs.append(self._member("gyre-gateway", name, first + n, "gateway", extra, {"public": public}))
         return programs
 
+    def agent_flags(self, n: int) -> list[str]:
+        """What else an agent is told. The first one is real where QEMU is installed."""
+        return [] if n == 0 and shutil.which("qemu-system-x86_64") else ["--simulate"]
+
     def agents(self) -> list[Program]:
-        first = len(SERVICES) * INSTANCES + GATEWAYS
+        first = len(SERVICES) * self.settings.instances + self.settings.gateways
         programs = []
-        for n in range(AGENTS):
+        for n in range(self.settings.agents):
             name = f"agent-{n + 1}"
+            ip = self.ip(name)
             listen, metrics = self.port(MESH + first + n), self.port(METRICS + first + n)
-            real = n == 0 and shutil.which("qemu-system-x86_64") is not None
             programs.append(
                 Program(
                     name=name,
                     tier="agent",
                     argv=[
                         self.binary("gyre-agent"),
-                        *("--listen", f"127.0.0.1:{listen}", "--metrics-listen", f"127.0.0.1:{metrics}"),
+                        *("--listen", f"{ip}:{listen}", "--metrics-listen", f"{ip}:{metrics}"),
                         *("--state-dir", str(self.folder / "agents" / name)),
                         *self._tls(name),
-                        *([] if real else ["--simulate"]),
+                        *self.agent_flags(n),
                     ],
                     ports={"agent": listen, "metrics": metrics},
-                    health=f"http://127.0.0.1:{metrics}/healthz",
+                    health=f"http://{ip}:{metrics}/healthz",
+                    namespace=self.namespace(name),
                 )
             )
         return programs

@@ -85,11 +85,13 @@ def start(layout: Layout, program: Program) -> bool:
     if shutil.which(program.argv[0]) is None:
         raise Trouble(f"{program.argv[0]} is not there to run")
     for what, port in program.ports.items():
-        if not _port_is_free(port):
+        if not program.namespace and not _port_is_free(port):
             raise Trouble(f"port {port} ({program.name}, {what}) is taken by another program; choose another --base-port")
     argv = program.argv
     if program.user:
         argv = ["setpriv", f"--reuid={program.user}", f"--regid={program.user}", "--clear-groups", "--", *argv]
+    if program.namespace:
+        argv = ["nsenter", f"--net={program.namespace}", "--", *argv]
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | program.env
     layout.run.mkdir(parents=True, exist_ok=True)
     layout.logs.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ def start(layout: Layout, program: Program) -> bool:
         log.write(f"--- {time.strftime('%F %T')} {' '.join(program.argv)}\n".encode())
         log.flush()
         child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
-    # `setpriv` becomes the program: one pid, one start time.
+    # `nsenter` and `setpriv` become the program: one pid, one start time.
     started = _started(child.pid)
     record = _record(layout, program.name)
     scratch = record.with_suffix(".new")
@@ -131,6 +133,52 @@ def send(handle: int, what: signal.Signals) -> None:
     """Signals the process behind a handle, where it still is."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(handle, what)
+
+
+def _children(parents: set[int]) -> list[int]:
+    """Everything that processes have started and that still is their child, or a child's child."""
+    family, found = set(parents), []
+    parent_of = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parent_of[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    while fresh := [pid for pid, parent in parent_of.items() if parent in family and pid not in family]:
+        family.update(fresh)
+        found.extend(fresh)
+    return found
+
+
+def signal_family(layout: Layout, name: str, what: signal.Signals) -> bool:
+    """Signals a process and its children, as when a machine freezes or loses its power; tells whether there was one. The
+    process comes first, so that it starts no more children."""
+    handle = _open(layout, name)
+    if handle is None:
+        return False
+    handles = [handle]
+    try:
+        living = pid(layout, name)
+        children = _children({living}) if living is not None else []
+        if what == signal.SIGKILL:
+            # Children of a process that is gone belong to nobody: handles first.
+            for child in children:
+                with suppress(OSError):
+                    handles.append(os.pidfd_open(child))
+            for each in handles:
+                send(each, what)
+            for each in handles:
+                end_within(each, 10)
+        else:
+            send(handle, what)
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, what)
+    finally:
+        for each in handles:
+            os.close(each)
+    if what == signal.SIGKILL:
+        _record(layout, name).unlink(missing_ok=True)
+    return True
 
 
 def kill(layout: Layout, name: str) -> bool:

@@ -23,8 +23,8 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap};
 use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer as _, Service};
 
 pub use self::own::Own;
@@ -34,6 +34,7 @@ use crate::front::{Front, Peer};
 use crate::metrics::Refused;
 use crate::refusal::Refusal;
 use crate::rest::table::is_open;
+use crate::resume::resumed;
 use crate::sign_in;
 use crate::trace::Traced;
 
@@ -122,7 +123,8 @@ where
     let (mut head, body) = request.into_parts();
     let caller = front.authenticator.caller(method, &head.headers).await?;
     clean(&mut head.headers);
-    Along { caller, trace, timeout: timeout(front, method, &head.headers)? }.write(&mut head.headers);
+    let along = Along { caller, trace, timeout: timeout(front, method, &head.headers)? };
+    along.write(&mut head.headers);
     if method.client_streaming {
         let body = Body::new(Measured::new(body, front.limits.message_bytes));
         let response = front.forward.send(method, Request::from_parts(head, body)).await;
@@ -130,8 +132,13 @@ where
     }
     let frame = whole(front, body).await?;
     if !sign_in::is(method) {
-        let request = Request::from_parts(head, Body::new(Full::new(frame)));
+        let request = Request::from_parts(head, Body::new(Full::new(frame.clone())));
         let response = front.forward.send(method, request).await;
+        let refused = Status::from_header_map(response.headers()).is_some_and(|status| status.code() != Code::Ok);
+        if refused {
+            return Ok(response);
+        }
+        let response = response.map(|body| resumed(front, method, &along, &frame, body));
         return Ok(ending(front, method, response));
     }
     let attempt = sign_in::begin(front, peer, frame.get(wire::FRAME_HEAD..).unwrap_or_default())?;

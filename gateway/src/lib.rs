@@ -27,6 +27,7 @@ pub mod metrics;
 mod openapi;
 mod page;
 mod refusal;
+mod resume;
 mod rest;
 mod serve;
 mod sign_in;

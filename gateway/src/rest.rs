@@ -37,6 +37,7 @@ use crate::forward::Along;
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
 use crate::refusal::Refusal;
+use crate::resume::resumed;
 use crate::sign_in;
 use crate::trace::Traced;
 
@@ -92,7 +93,9 @@ async fn call(
     }
     let frame = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await?;
     if plan.method.server_streaming {
-        let response = front.forward.open(plan.method, &along, tonic::body::Body::new(Full::new(frame))).await?;
+        let request = tonic::body::Body::new(Full::new(frame.clone()));
+        let response = front.forward.open(plan.method, &along, request).await?;
+        let response = resumed(front, plan.method, &along, &frame, response);
         return Ok(answer::stream(front, plan, along.trace, response));
     }
     let message = if sign_in::is(plan.method) {

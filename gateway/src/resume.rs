@@ -1,0 +1,284 @@
+//! A watched operation whose stream breaks behind the gateway: the instance that answered died, was cut off or stopped, and any
+//! other can answer as well. The stream is opened again, and the watcher sees one that goes on.
+//!
+//! Only whole messages are passed on, so that what broke off in the middle leaves nothing behind. A stream that says it is over
+//! before the operation is was broken too. What does not go by, or does not within [`PATIENCE`], is passed on as it is.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use gyre_model::catalog::MethodInfo;
+use gyre_model::wire::{self, Value};
+use gyre_model::{Error, Kind};
+use gyre_proto::common::v1::OperationState;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::Full;
+use tokio::time::{Instant, Sleep, sleep};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use crate::forward::Along;
+use crate::front::Front;
+
+const WATCH: &str = "/gyre.common.v1.OperationService/WatchOperation";
+/// The field of an operation that says its state.
+const STATE: u32 = 8;
+/// How long nobody may be able to answer before the watcher is told: longer than a lease and the takeover after it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Opens the stream again.
+type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Body, Error>> + Send>;
+
+/// Lets a stream be resumed where its method is one that can be: watching an operation begins with how it is now, whoever is
+/// asked.
+pub fn resumed(front: &Arc<Front>, method: &'static MethodInfo, along: &Along, frame: &Bytes, body: Body) -> Body {
+    if method.path != WATCH {
+        return body;
+    }
+    let until = along.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let (front, along, frame) = (Arc::clone(front), along.clone(), frame.clone());
+    let open = move || -> BoxFuture<'static, Result<Body, Error>> {
+        let (front, frame) = (Arc::clone(&front), frame.clone());
+        // the caller's time does not begin anew
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let along = Along { timeout: left, ..along.clone() };
+        Box::pin(async move { front.forward.open(method, &along, Body::new(Full::new(frame))).await })
+    };
+    Body::new(Resumed::new(body, Box::new(open)))
+}
+
+enum Stage {
+    Open(Body),
+    Waiting(Pin<Box<Sleep>>),
+    Opening(BoxFuture<'static, Result<Body, Error>>),
+    Done,
+}
+
+struct Resumed {
+    stage: Stage,
+    open: Open,
+    buffer: BytesMut,
+    /// Whole messages that wait to be passed on.
+    whole: VecDeque<Bytes>,
+    /// Whether the last message told the operation's end.
+    ended: bool,
+    /// Since when nothing has come.
+    lost: Option<Instant>,
+    wait: Duration,
+}
+
+impl fmt::Debug for Resumed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Resumed").field("ended", &self.ended).field("lost", &self.lost).finish_non_exhaustive()
+    }
+}
+
+impl Resumed {
+    fn new(body: Body, open: Open) -> Self {
+        Self {
+            stage: Stage::Open(body),
+            open,
+            buffer: BytesMut::new(),
+            whole: VecDeque::new(),
+            ended: false,
+            lost: None,
+            wait: FIRST_WAIT,
+        }
+    }
+
+    /// Takes what came, and keeps what is not whole.
+    fn take(&mut self, data: Bytes) {
+        self.buffer.extend_from_slice(&data);
+        while let Some((compressed, message, length)) = wire::unframe(&self.buffer) {
+            self.ended = !compressed && ended(message);
+            let message = self.buffer.split_to(length).freeze();
+            self.whole.push_back(message);
+            (self.lost, self.wait) = (None, FIRST_WAIT);
+        }
+    }
+
+    /// Decides what to do about a stream that broke. Answers the trailers to end with, where it is given up.
+    fn broke(&mut self, error: Error) -> Option<Frame<Bytes>> {
+        self.buffer.clear();
+        let lost = *self.lost.get_or_insert_with(Instant::now);
+        let passes = matches!(error.kind(), Kind::Unavailable | Kind::Aborted);
+        if !passes || lost.elapsed() >= PATIENCE {
+            return Some(self.end(error.into()));
+        }
+        tracing::debug!(%error, "a watched operation's stream is opened again");
+        self.stage = Stage::Waiting(Box::pin(sleep(self.wait)));
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        None
+    }
+
+    fn end(&mut self, status: Status) -> Frame<Bytes> {
+        self.stage = Stage::Done;
+        let mut trailers = HeaderMap::new();
+        if let Err(status) = status.add_header(&mut trailers) {
+            tracing::error!(%status, "a status cannot be written as trailers");
+        }
+        Frame::trailers(trailers)
+    }
+}
+
+/// Whether an operation's message tells its end.
+fn ended(message: &[u8]) -> bool {
+    let mut state = OperationState::Unspecified;
+    for (number, value) in wire::fields(message) {
+        if let (STATE, Value::Varint(value)) = (number, value) {
+            state = i32::try_from(value).ok().and_then(|value| value.try_into().ok()).unwrap_or_default();
+        }
+    }
+    match state {
+        OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled => true,
+        OperationState::Unspecified
+        | OperationState::Queued
+        | OperationState::Running
+        | OperationState::Undoing
+        | OperationState::Stuck => false,
+    }
+}
+
+fn broken_off() -> Error {
+    Error::unavailable("STREAM_BROKEN", "the stream broke off; open it again")
+}
+
+impl HttpBody for Resumed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(message) = this.whole.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(message))));
+            }
+            let given_up = match &mut this.stage {
+                Stage::Done => return Poll::Ready(None),
+                Stage::Open(body) => match std::task::ready!(Pin::new(body).poll_frame(context)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => {
+                            this.take(data);
+                            None
+                        }
+                        Err(frame) => {
+                            let status = frame.trailers_ref().and_then(Status::from_header_map);
+                            match status {
+                                Some(status) if status.code() != Code::Ok => this.broke(status.into()),
+                                _ if !this.ended => this.broke(broken_off()),
+                                _ => Some(this.end(Status::new(Code::Ok, ""))),
+                            }
+                        }
+                    },
+                    Some(Err(status)) => this.broke(Error::unavailable("STREAM_BROKEN", status.message())),
+                    None if this.ended => Some(this.end(Status::new(Code::Ok, ""))),
+                    None => this.broke(broken_off()),
+                },
+                Stage::Waiting(pause) => {
+                    std::task::ready!(pause.as_mut().poll(context));
+                    this.stage = Stage::Opening((this.open)());
+                    None
+                }
+                Stage::Opening(opening) => match std::task::ready!(opening.as_mut().poll(context)) {
+                    Ok(body) => {
+                        this.stage = Stage::Open(body);
+                        None
+                    }
+                    Err(error) => this.broke(error),
+                },
+            };
+            if let Some(trailers) = given_up {
+                return Poll::Ready(Some(Ok(trailers)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Buf as _;
+    use gyre_proto::Message as _;
+    use gyre_proto::common::v1::Operation;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    type Parts = Vec<Result<Frame<Bytes>, Status>>;
+
+    fn operation(state: OperationState, percent: i32) -> Frame<Bytes> {
+        let operation = Operation { state: state.into(), percent, ..Operation::default() };
+        Frame::data(wire::frame(&operation.encode_to_vec()))
+    }
+
+    fn trailers(status: Status) -> Frame<Bytes> {
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers).unwrap();
+        Frame::trailers(trailers)
+    }
+
+    fn body(parts: Parts) -> Body {
+        Body::new(StreamBody::new(tokio_stream::iter(parts)))
+    }
+
+    /// What a watcher sees of streams that come one after the other: percents, and the last status.
+    async fn seen(streams: Vec<Result<Parts, Error>>) -> (Vec<i32>, Code) {
+        let mut streams = streams.into_iter();
+        let first = body(streams.next().unwrap().unwrap());
+        let rest = Mutex::new(streams);
+        let open: Open = Box::new(move || {
+            let next = rest.lock().unwrap().next().unwrap_or_else(|| Err(broken_off()));
+            Box::pin(async move { next.map(body) })
+        });
+        let whole = Resumed::new(first, open).collect().await.unwrap();
+        let code = whole.trailers().and_then(Status::from_header_map).unwrap().code();
+        let mut bytes = whole.to_bytes();
+        let mut percents = Vec::new();
+        while let Some((_, message, length)) = wire::unframe(&bytes) {
+            percents.push(Operation::decode(message).unwrap().percent);
+            bytes.advance(length);
+        }
+        assert!(bytes.is_empty());
+        (percents, code)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_stream_goes_on() {
+        use OperationState::{Running, Succeeded};
+        let half = operation(Running, 30).into_data().unwrap().split_to(6);
+        let good = || trailers(Status::new(Code::Ok, ""));
+        let streams = vec![
+            // the instance died in the middle of a message
+            Ok(vec![Ok(operation(Running, 10)), Ok(Frame::data(half)), Err(Status::unknown("reset"))]),
+            // nobody has a database
+            Err(Error::unavailable("DATABASE_AWAY", "away")),
+            // this one stops
+            Ok(vec![Ok(operation(Running, 40)), Ok(trailers(Error::unavailable("SHUTTING_DOWN", "stops").into()))]),
+            // and this one says that it is over although it is not
+            Ok(vec![Ok(operation(Running, 50)), Ok(good())]),
+            Ok(vec![Ok(operation(Succeeded, 100)), Ok(good())]),
+        ];
+        assert_eq!(seen(streams).await, (vec![10, 40, 50, 100], Code::Ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_go_by_is_told() {
+        let running = || Ok(operation(OperationState::Running, 10));
+        let gone = Error::new(Kind::NotFound, "NOT_FOUND", "there is no such operation");
+        assert_eq!(seen(vec![Ok(vec![running()]), Err(gone)]).await, (vec![10], Code::NotFound));
+        // nobody answers ever again
+        let begin = Instant::now();
+        assert_eq!(seen(vec![Ok(vec![running()])]).await, (vec![10], Code::Unavailable));
+        assert!((PATIENCE..PATIENCE + LONGEST_WAIT * 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    }
+}

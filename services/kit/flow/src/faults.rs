@@ -107,6 +107,8 @@ pub struct KnownStep {
     pub no_undo: Option<String>,
     /// Whether it stands at the point of no return or after.
     pub past: bool,
+    /// How often it is tried in all when a passing fault meets it.
+    pub attempts: u32,
 }
 
 /// Every workflow that was registered in this process, by name.
@@ -133,6 +135,7 @@ pub(crate) fn wrapped(definition: &Definition, steps: Vec<Step>) -> Vec<Step> {
         name: named.step.clone(),
         no_undo: named.no_undo.clone(),
         past: definition.steps[..=at].iter().any(|step| step.point_of_no_return),
+        attempts: named.retry.attempts,
     });
     let known =
         Known { name: definition.name.clone(), resource: definition.resource.clone(), steps: known.collect() };

@@ -137,8 +137,7 @@ pub(crate) fn wrapped(definition: &Definition, steps: Vec<Step>) -> Vec<Step> {
         past: definition.steps[..=at].iter().any(|step| step.point_of_no_return),
         attempts: named.retry.attempts,
     });
-    let known =
-        Known { name: definition.name.clone(), resource: definition.resource.clone(), steps: known.collect() };
+    let known = Known { name: definition.name.clone(), resource: definition.resource.clone(), steps: known.collect() };
     KNOWN.lock().insert(definition.name.clone(), known);
     let wrap = |(at, step): (usize, Step)| {
         let names = Arc::new((definition.name.clone(), definition.steps[at].step.clone()));
@@ -222,7 +221,7 @@ fn forward(names: Names, run: Run) -> Run {
                 Fault::Twice => {
                     run(context.clone()).await?;
                     struck(&context);
-                    run(context).await
+                    run(context.afresh()).await
                 }
                 Fault::Within(wait) | Fault::Again(wait) => match until_wait(run(context.clone()), wait).await {
                     Some(result) => result,
@@ -248,7 +247,7 @@ fn back(names: Names, undo: Run) -> Run {
                 Undo::Twice => {
                     undo(context.clone()).await?;
                     struck(&context);
-                    undo(context).await
+                    undo(context.afresh()).await
                 }
                 Undo::Again(wait) => match until_wait(undo(context.clone()), wait).await {
                     Some(result) => result,

@@ -83,7 +83,7 @@ impl Gate {
 }
 
 /// A store that stops after some commits. When this is dropped, the threads that wait go on with an error; end what uses the
-/// store before.
+/// store before. One that has not stopped goes on as if nothing had been.
 pub struct Arrest(Gate);
 
 impl Arrest {
@@ -97,7 +97,14 @@ impl Arrest {
 
 impl Drop for Arrest {
     fn drop(&mut self) {
-        self.0.0.state.lock().unwrap_or_else(PoisonError::into_inner).released = true;
+        let reached = *self.0.0.reached.borrow();
+        let mut state = self.0.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached {
+            state.released = true;
+        } else {
+            state.plan = None;
+        }
+        drop(state);
         self.0.0.wake.notify_all();
     }
 }

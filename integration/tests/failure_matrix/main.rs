@@ -44,22 +44,22 @@ fn settings(workflow: &str, postgres: bool) -> Settings {
 fn run(all: &[Known], part: Part, postgres: bool, only: Option<&str>) -> Result<()> {
     let mut problems = Vec::new();
     for known in all {
-        let begun = Instant::now();
-        let mut matrix = Matrix::new(known.clone(), settings(&known.name, postgres), only.map(str::to_owned))?;
-        match part {
-            Part::Steps => matrix.steps()?,
-            Part::Crashes => matrix.crashes()?,
+        for mut matrix in Matrix::of(known, settings(&known.name, postgres), only)? {
+            let begun = Instant::now();
+            match part {
+                Part::Steps => matrix.steps()?,
+                Part::Crashes => matrix.crashes()?,
+            }
+            println!(
+                "{} {part:?}: {} cases, {} right by a step's reason for having no undo, {} problems, {:.1} s",
+                matrix.name(),
+                matrix.tally.cases,
+                matrix.tally.by_reason,
+                matrix.tally.problems.len(),
+                begun.elapsed().as_secs_f32()
+            );
+            problems.extend(matrix.tally.problems);
         }
-        let tally = matrix.tally;
-        println!(
-            "{} {part:?}: {} cases, {} right by a step's reason for having no undo, {} problems, {:.1} s",
-            known.name,
-            tally.cases,
-            tally.by_reason,
-            tally.problems.len(),
-            begun.elapsed().as_secs_f32()
-        );
-        problems.extend(tally.problems);
     }
     assert!(problems.is_empty(), "{} cases end with something left:\n{}", problems.len(), problems.join("\n"));
     Ok(())

@@ -83,6 +83,11 @@ pub fn of(workflow: &str) -> Result<Scenario> {
     })
 }
 
+/// Whether a workflow begins with nothing.
+pub fn creates(known: &Known) -> bool {
+    known.name.starts_with("create-") || known.name == "await-upload"
+}
+
 /// The choices for one field of a request.
 struct Choice {
     path: Vec<&'static str>,
@@ -121,12 +126,13 @@ impl World {
     fn choices(
         &mut self,
         known: &Known,
+        state: Option<&str>,
         info: &MethodInfo,
         message: &'static MessageInfo,
         path: &[&'static str],
         out: &mut Vec<Choice>,
     ) -> Result<()> {
-        let creates = known.name.starts_with("create-") || known.name == "await-upload";
+        let creates = creates(known);
         for field in &message.fields {
             if field.rule.output_only {
                 continue;
@@ -138,17 +144,22 @@ impl World {
             match field.ty {
                 // what a create makes has a UUID of its own
                 FieldType::Text if reference && creates && path.len() == 1 && field.name == "uuid" => {}
-                FieldType::Text if reference && creates && Self::kind_of(field, None).as_deref() == Some(&known.resource) => {
+                FieldType::Text
+                    if reference && creates && Self::kind_of(field, None).as_deref() == Some(&known.resource) =>
+                {
                     values.push(json!(Uuid::new_v4().to_string()));
                 }
                 FieldType::Text if reference => {
                     let kind = Self::kind_of(field, Some(&known.resource)).with_context(|| {
                         format!("it is not said what {}.{} refers to: say so with refers_to", message.name, field.name)
                     })?;
-                    let all = self.all_of(&kind)?;
-                    values.extend(all.iter().map(|uuid| {
-                        if field.repeated { json!([uuid.to_string()]) } else { json!(uuid.to_string()) }
-                    }));
+                    let subject = !creates && kind == known.resource;
+                    let all = if subject { self.subjects(&kind, state)? } else { self.all_of(&kind)? };
+                    values.extend(
+                        all.iter().map(|uuid| {
+                            if field.repeated { json!([uuid.to_string()]) } else { json!(uuid.to_string()) }
+                        }),
+                    );
                 }
                 FieldType::Bytes if info.raw_body == Some(field.number) => {
                     // a disk of 1 MiB at most, since a message has no more
@@ -157,7 +168,7 @@ impl World {
                 }
                 FieldType::Message(name) if field.rule.required => {
                     let inner = catalog().message(name).with_context(|| format!("no message {name}"))?;
-                    self.choices(known, info, inner, &at, out)?;
+                    self.choices(known, state, info, inner, &at, out)?;
                 }
                 _ if !field.rule.required => {}
                 FieldType::Text => values.push(self.text(&known.name, field)),
@@ -166,7 +177,9 @@ impl World {
                 FieldType::Float => values.push(json!(1)),
                 FieldType::Bytes => values.push(json!("AAAA")),
                 FieldType::Enum(_) => {
-                    values.extend(field.values.iter().filter(|(number, ..)| *number != 0).map(|(_, name, _)| json!(name)));
+                    values.extend(
+                        field.values.iter().filter(|(number, ..)| *number != 0).map(|(_, name, _)| json!(name)),
+                    );
                 }
                 FieldType::Time | FieldType::Duration | FieldType::Message(_) | FieldType::Map => {
                     bail!("{}.{} is required, and nothing is known to fill it with", message.name, field.name)
@@ -180,21 +193,23 @@ impl World {
     }
 
     /// Every way to begin a workflow that differs from the first in one choice.
-    pub fn wishes(&mut self, known: &Known, scenario: &Scenario) -> Result<Vec<Wish>> {
+    pub fn wishes(&mut self, known: &Known, state: Option<&str>, scenario: &Scenario) -> Result<Vec<Wish>> {
         match scenario {
             Scenario::Call(info) => {
                 let message = catalog().message(info.input).context("a call without message")?;
                 let mut choices = Vec::new();
-                self.choices(known, info, message, &[], &mut choices)?;
+                self.choices(known, state, info, message, &[], &mut choices)?;
                 let usual = body(&choices, |_| 0);
                 let mut wishes = vec![usual];
                 for (varied, choice) in choices.iter().enumerate() {
-                    wishes.extend((1..choice.values.len()).map(|value| body(&choices, |at| if at == varied { value } else { 0 })));
+                    wishes.extend(
+                        (1..choice.values.len()).map(|value| body(&choices, |at| if at == varied { value } else { 0 })),
+                    );
                 }
                 Ok(wishes.into_iter().map(|body| Wish { body, about: None }).collect())
             }
             Scenario::ForgottenVolume(_) => {
-                let found = self.site.sql(|conn| {
+                let found = self.site.look(|conn| {
                     let sql = "SELECT v.uuid, v.vm_uuid, v.host_uuid, h.cluster_uuid, v.image_uuid FROM volume v \
                                JOIN host h ON h.uuid = v.host_uuid WHERE v.type = 'ROOT' AND v.state = 'READY' ORDER BY v.uuid";
                     let rows = conn.query(Sql::new(sql))?;

@@ -55,7 +55,11 @@ fn runtime(name: &str) -> Result<Runtime> {
 /// A folder in memory where there is one: nothing here has to survive a power cut.
 fn scratch() -> Result<tempfile::TempDir> {
     let memory = PathBuf::from("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()) } else { tempfile::tempdir() };
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())
+    } else {
+        tempfile::tempdir()
+    };
     Ok(folder?)
 }
 
@@ -140,7 +144,10 @@ impl Site {
     }
 
     /// Lets something run in the node's runtime, until the node dies.
-    pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
         self.live().runtime.spawn(future)
     }
 
@@ -156,7 +163,15 @@ impl Site {
         self.store().dialect()
     }
 
-    /// Reads from the database, or changes it behind everybody's back.
+    /// Reads from the database.
+    pub fn look<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Conn) -> gyre_model::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        Ok(self.run(self.store().read("matrix", run))?)
+    }
+
+    /// Changes the database behind everybody's back.
     pub fn sql<T: Send + 'static>(
         &self,
         run: impl FnOnce(&mut Conn) -> gyre_model::Result<T> + Send + 'static,
@@ -166,7 +181,7 @@ impl Site {
 
     /// The first administrator.
     pub fn admin(&self) -> Result<Caller> {
-        let account = self.sql(|conn| {
+        let account = self.look(|conn| {
             let row = conn.query_one(Sql::new("SELECT uuid FROM account ORDER BY create_time LIMIT 1"))?;
             row.ok_or_else(|| gyre_model::Error::internal("no account"))?.id(0)
         })?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use gyre_model::Uuid;
+use gyre_proto::agent::v1::MachineState;
 use gyre_store::{Conn, Sql};
 
 use crate::site::Site;
@@ -75,7 +76,8 @@ fn is_key(columns: &[String], column: &str) -> bool {
 fn rows(conn: &mut Conn) -> gyre_model::Result<BTreeMap<String, BTreeMap<String, Cells>>> {
     let mut all = BTreeMap::new();
     for (table, columns) in columns(conn)? {
-        if NOT_COMPARED.contains(&table.as_str()) || NOT_COMPARED_BEGINNINGS.iter().any(|name| table.starts_with(name)) {
+        if NOT_COMPARED.contains(&table.as_str()) || NOT_COMPARED_BEGINNINGS.iter().any(|name| table.starts_with(name))
+        {
             continue;
         }
         let shown = columns.iter().map(|column| match conn.dialect() {
@@ -160,7 +162,8 @@ impl Slate {
         let mut hosts = BTreeSet::new();
         for (host, inventory) in site.agent.inventory() {
             hosts.insert(format!("host {host}"));
-            for (vm, state) in inventory.machines {
+            // what is left of a machine that is off is made anew by its start
+            for (vm, state) in inventory.machines.into_iter().filter(|(_, state)| *state != MachineState::Stopped) {
                 hosts.insert(format!("machine {vm} {} on {host}", state.as_str_name()));
             }
             for file in inventory.files {
@@ -182,19 +185,15 @@ impl Slate {
         effect
     }
 
-    fn compare(
-        &self,
-        after: &Self,
-        say: impl Fn(&str, &str, Option<&str>) -> String,
-        in_general: bool,
-    ) -> Vec<String> {
+    fn compare(&self, after: &Self, say: impl Fn(&str, &str, Option<&str>) -> String, in_general: bool) -> Vec<String> {
         let mut out = Vec::new();
         let none = BTreeMap::new();
         let tables: BTreeSet<_> = self.tables.keys().chain(after.tables.keys()).collect();
         for table in tables {
             let (before, now) = (self.tables.get(table).unwrap_or(&none), after.tables.get(table).unwrap_or(&none));
             let whole = |cells: &Cells| {
-                let cells = cells.iter().map(|(column, value)| format!("{column}={}", say(table, column, value.as_deref())));
+                let cells =
+                    cells.iter().map(|(column, value)| format!("{column}={}", say(table, column, value.as_deref())));
                 cells.collect::<Vec<_>>().join(" ")
             };
             let keys: BTreeSet<_> = before.keys().chain(now.keys()).collect();
@@ -206,13 +205,15 @@ impl Slate {
                     (Some(old), Some(new)) => {
                         for (column, value) in new.iter().filter(|(column, value)| old.get(*column) != Some(*value)) {
                             let was = old.get(column).cloned().flatten();
-                            let numbers = (was.as_deref().map(str::parse::<i64>), value.as_deref().map(str::parse::<i64>));
+                            let numbers =
+                                (was.as_deref().map(str::parse::<i64>), value.as_deref().map(str::parse::<i64>));
                             out.push(match numbers {
                                 (Some(Ok(was)), Some(Ok(now))) if !column.ends_with("_time") => {
                                     format!("~ {table} {name} {column} by {:+}", now - was)
                                 }
                                 _ => {
-                                    let (was, now) = (say(table, column, was.as_deref()), say(table, column, value.as_deref()));
+                                    let (was, now) =
+                                        (say(table, column, was.as_deref()), say(table, column, value.as_deref()));
                                     format!("~ {table} {name} {column} {was} -> {now}")
                                 }
                             });

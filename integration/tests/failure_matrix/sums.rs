@@ -60,7 +60,10 @@ const SUMS: [(&str, &str); 10] = [
 fn tables(conn: &mut Conn) -> gyre_model::Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (rule, sql) in SUMS {
-        for row in conn.query(Sql::new(format!("SELECT CAST(a AS TEXT), CAST(b AS TEXT), CAST(c AS TEXT) FROM ({}) AS sums", named(sql))))? {
+        for row in conn.query(Sql::new(format!(
+            "SELECT CAST(a AS TEXT), CAST(b AS TEXT), CAST(c AS TEXT) FROM ({}) AS sums",
+            named(sql)
+        )))? {
             let (name, one, other) = (row.text(0)?, row.text(1)?, row.text(2)?);
             if one != other {
                 wrong.push(format!("{rule}: {name}: {one}, should be {other}"));
@@ -97,12 +100,15 @@ pub fn wrong(site: &Site) -> Result<Vec<String>> {
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<gyre_model::Result<Vec<_>>>()
     }))?;
     let inventory = site.agent.inventory();
-    let on_hosts = |vm: Uuid| inventory.iter().find_map(|(host, all)| all.machines.get(&vm).map(|state| (*host, *state)));
+    let on_hosts =
+        |vm: Uuid| inventory.iter().find_map(|(host, all)| all.machines.get(&vm).map(|state| (*host, *state)));
     for vm in &known {
         let runs = matches!(on_hosts(vm.uuid), Some((host, MachineState::Running)) if Some(host) == vm.host);
         match (vm.state.as_str(), runs) {
             ("RUNNING", false) => wrong.push(format!("vm {} should run, and its host does not run it", vm.uuid)),
-            ("STOPPED" | "DESTROYED", true) => wrong.push(format!("vm {} should be off, and its host runs it", vm.uuid)),
+            ("STOPPED" | "DESTROYED", true) => {
+                wrong.push(format!("vm {} should be off, and its host runs it", vm.uuid))
+            }
             ("RUNNING" | "STOPPED" | "DESTROYED", _) => {}
             (state, _) => wrong.push(format!("vm {} is left {state}", vm.uuid)),
         }

@@ -24,7 +24,7 @@ pub struct World {
 
 /// A single row's first column.
 fn one(site: &Site, sql: String) -> Result<Option<Uuid>> {
-    site.sql(move |conn| conn.query_one(Sql::new(sql))?.map(|row| row.id(0)).transpose())
+    site.look(move |conn| conn.query_one(Sql::new(sql))?.map(|row| row.id(0)).transpose())
 }
 
 impl World {
@@ -79,7 +79,8 @@ impl World {
         self.done("CreateImageServer", json!({"imageServer": server}))?;
         let l2 = json!({"name": "l2", "type": "L2_NETWORK_TYPE_BRIDGE", "clusterUuid": cluster, "bridge": "gyre-test"});
         let l2 = self.make("CreateL2Network", json!({"l2Network": l2}))?;
-        let l3 = self.make("CreateL3Network", json!({"l3Network": {"name": "l3", "l2NetworkUuid": l2, "shared": true}}))?;
+        let l3 =
+            self.make("CreateL3Network", json!({"l3Network": {"name": "l3", "l2NetworkUuid": l2, "shared": true}}))?;
         let range = json!({
             "name": "range", "l3NetworkUuid": l3, "startAddress": "10.80.0.10", "endAddress": "10.80.255.250",
             "gateway": "10.80.0.1", "prefixLength": 16
@@ -121,12 +122,12 @@ impl World {
                 match (table, condition) {
                     ("image", "state = 'READY'") => {
                         let url = format!("https://images.invalid/{name}");
-                        let image = json!({"name": name, "url": url, "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
+                        let image =
+                            json!({"name": name, "url": url, "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
                         self.done("CreateImage", json!({"image": image}))?;
                     }
                     ("image", _) => {
-                        let image =
-                            json!({"name": name, "url": "upload", "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
+                        let image = json!({"name": name, "url": "upload", "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
                         self.done("CreateImage", json!({"image": image}))?;
                     }
                     ("host", _) => {
@@ -170,31 +171,62 @@ impl World {
 
     pub fn count(&self, table: &str, condition: &str) -> Result<i64> {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE {condition}");
-        self.site.sql(move |conn| conn.query_one(Sql::new(sql))?.map_or(Ok(0), |row| row.int(0)))
+        self.site.look(move |conn| conn.query_one(Sql::new(sql))?.map_or(Ok(0), |row| row.int(0)))
     }
 
-    /// Everything of a kind, what belongs to nobody first, then in the order in which it was made.
+    /// Everything of a kind in the order in which it was made.
     pub fn all_of(&self, kind: &str) -> Result<Vec<Uuid>> {
         let info = catalog().kind(kind).with_context(|| format!("there is no kind {kind}"))?;
+        let sql = format!("SELECT uuid FROM {} ORDER BY create_time, uuid", info.table);
+        self.site.look(move |conn| conn.query(Sql::new(sql))?.iter().map(|row| row.id(0)).collect())
+    }
+
+    /// The states in which there is something of a kind; nothing for a kind without states.
+    pub fn states_of(&self, kind: &str) -> Result<Vec<String>> {
+        let info = catalog().kind(kind).with_context(|| format!("there is no kind {kind}"))?;
         let message = catalog().message(info.message).context("a kind without message")?;
-        let own = if message.field("vm_uuid").is_some() { "vm_uuid IS NOT NULL, " } else { "" };
-        let sql = format!("SELECT uuid FROM {} ORDER BY {own}create_time, uuid", info.table);
-        self.site.sql(move |conn| conn.query(Sql::new(sql))?.iter().map(|row| row.id(0)).collect())
+        if message.field("state").is_none() {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT DISTINCT state FROM {} ORDER BY state", info.table);
+        self.site.look(move |conn| conn.query(Sql::new(sql))?.iter().map(|row| Ok(row.text(0)?.to_owned())).collect())
+    }
+
+    /// What a workflow may work on, where it works on what is there: in a state, what others refer to least first.
+    pub fn subjects(&self, kind: &str, state: Option<&str>) -> Result<Vec<Uuid>> {
+        let info = catalog().kind(kind).with_context(|| format!("there is no kind {kind}"))?;
+        let mut counts = vec!["0".to_owned()];
+        for other in catalog().kinds() {
+            let message = catalog().message(other.message).context("a kind without message")?;
+            for field in message.fields.iter().filter(|field| field.rule.refers_to == kind && !field.repeated) {
+                let (table, column) = (other.table, field.name);
+                counts.push(format!("(SELECT COUNT(*) FROM {table} o WHERE o.{column} = {}.uuid)", info.table));
+            }
+        }
+        let own = match catalog().message(info.message).and_then(|message| message.field("vm_uuid")) {
+            Some(_) => "vm_uuid IS NOT NULL, ",
+            None => "",
+        };
+        let state = state.map(|state| format!("WHERE state = '{state}'")).unwrap_or_default();
+        let order = format!("{own}{}, create_time, uuid", counts.join(" + "));
+        let sql = format!("SELECT uuid FROM {} {state} ORDER BY {order}", info.table);
+        self.site.look(move |conn| conn.query(Sql::new(sql))?.iter().map(|row| row.id(0)).collect())
     }
 
     /// Waits until an operation has ended; answers how, and why.
     pub fn ended(&self, operation: Uuid) -> Result<(OperationState, String)> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let found: Option<(String, String)> = self.site.run(self.site.store().read("matrix-operation", move |conn| {
-                let sql = Sql::new("SELECT state, error FROM operation WHERE uuid = ").bind(operation);
-                let row = conn.query_one(sql)?;
-                row.map(|row| {
-                    let error = if row.is_null(1) { "" } else { row.text(1)? };
-                    Ok((row.text(0)?.to_owned(), error.to_owned()))
-                })
-                .transpose()
-            }))?;
+            let found: Option<(String, String)> =
+                self.site.run(self.site.store().read("matrix-operation", move |conn| {
+                    let sql = Sql::new("SELECT state, error FROM operation WHERE uuid = ").bind(operation);
+                    let row = conn.query_one(sql)?;
+                    row.map(|row| {
+                        let error = if row.is_null(1) { "" } else { row.text(1)? };
+                        Ok((row.text(0)?.to_owned(), error.to_owned()))
+                    })
+                    .transpose()
+                }))?;
             let (state, error) = found.with_context(|| format!("operation {operation} is gone"))?;
             match state.as_str() {
                 "SUCCEEDED" => return Ok((OperationState::Succeeded, error)),
@@ -217,7 +249,7 @@ impl World {
                 return Ok(());
             }
             if Instant::now() > until {
-                let left = self.site.sql(|conn| {
+                let left = self.site.look(|conn| {
                     let sql = "SELECT workflow, state, steps FROM operation WHERE state IN ('QUEUED', 'RUNNING', 'UNDOING', 'STUCK')";
                     let rows = conn.query(Sql::new(sql))?;
                     rows.iter()

@@ -197,9 +197,9 @@ impl Agent {
     /// What there is on each simulated host: machines with what they are doing, and files of images and volumes. Nothing on a
     /// real host.
     pub fn inventory(&self) -> BTreeMap<Uuid, Inventory> {
-        let Hosts::Simulated { hosts, .. } = &self.0.hosts else { return BTreeMap::new() };
+        let Hosts::Simulated(simulator) = &self.0.hosts else { return BTreeMap::new() };
         let of = |host: &Host| {
-            let machines = host.machines().list().into_iter().filter_map(|machine| {
+            let machines = host.machines().list().0.into_iter().filter_map(|machine| {
                 let uuid = gyre_model::parse_uuid(&machine.vm_uuid)?;
                 Some((uuid, machine.state()))
             });
@@ -209,7 +209,7 @@ impl Agent {
                 tasks: host.tasks_running(),
             }
         };
-        hosts.lock().iter().map(|(uuid, host)| (*uuid, of(host))).collect()
+        simulator.hosts.lock().iter().map(|(uuid, host)| (*uuid, of(host))).collect()
     }
 
     /// How many hosts, machines and unfinished tasks there are.

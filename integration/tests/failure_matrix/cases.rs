@@ -18,14 +18,8 @@ use crate::sums;
 use crate::world::World;
 
 /// What an operation that failed may leave although nothing was done: beginnings of lines of its effect, and why.
-const LEFT: [(&str, &[&str], &str); 2] = [
-    (
-        "finish-upload",
-        &["+ file /var/lib/gyre/images/uuid.upload"],
-        "the bytes came before the workflow, and are sent again",
-    ),
-    ("finish-upload", &["- image "], "an upload that was looked at and cannot be kept goes, with its row"),
-];
+const LEFT: [(&str, &str, &str); 1] =
+    [("finish-upload", "- image ", "an upload that was looked at and cannot be kept goes, with its row")];
 
 /// How long the slate may take to become clean after the operation ended: what a host reports comes after it.
 const SETTLING: Duration = Duration::from_secs(8);
@@ -129,6 +123,17 @@ fn operations(world: &World, workflow: &str) -> Result<Vec<(Uuid, String, String
                 .collect()
         }))
         .map_err(anyhow::Error::from)
+}
+
+/// Whether a store stops within some time.
+fn stopped(world: &World, arrest: &gyre_store::faults::Arrest, within: Duration) -> bool {
+    world.site.run(async {
+        tokio::select! {
+            biased;
+            () = arrest.reached() => true,
+            () = tokio::time::sleep(within) => false,
+        }
+    })
 }
 
 impl Matrix {
@@ -283,14 +288,7 @@ impl Matrix {
         let world = self.world()?;
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            let stopped = world.site.run(async {
-                tokio::select! {
-                    biased;
-                    () = arrest.reached() => true,
-                    () = tokio::time::sleep(Duration::from_millis(5)) => false,
-                }
-            });
-            if stopped {
+            if stopped(world, arrest, Duration::from_millis(5)) {
                 return Ok(false);
             }
             let all = operations(world, &name)?;
@@ -298,7 +296,8 @@ impl Matrix {
             let mut ended =
                 ended.map(|(_, state, _)| matches!(state.as_str(), "SUCCEEDED" | "FAILED" | "CANCELLED")).peekable();
             if ended.peek().is_some() && ended.all(|ended| ended) {
-                return Ok(true);
+                // a commit is seen a moment before the store stops after it
+                return Ok(!stopped(world, arrest, Duration::from_millis(20)));
             }
             ensure!(Instant::now() < until, "neither over nor stopped");
         }
@@ -335,9 +334,8 @@ impl Matrix {
             let now = Slate::of(&world.site)?;
             let wrong = sums::wrong(&world.site)?;
             let effect = begun.before.effect(&now);
-            let left = LEFT.iter().any(|(of, lines, _)| {
-                let allowed = |line: &String| lines.iter().any(|start| line.starts_with(start));
-                *of == name && wanted.is_empty() && effect.iter().all(allowed)
+            let left = LEFT.iter().any(|(of, start, _)| {
+                *of == name && wanted.is_empty() && effect.iter().all(|line| line.starts_with(start))
             });
             if (effect == *wanted || left) && wrong.is_empty() {
                 return Ok(Vec::new());
@@ -385,6 +383,11 @@ impl Matrix {
                 Verdict::Clean
             } else {
                 ensure!(reason, "it is {} ({why}): {differs:#?}", state.as_str_name());
+                // what a host reports may have brought it to its end meanwhile
+                let whole_after_all = self.differs(&begun, &whole, GLANCE)?.is_empty();
+                if whole_after_all {
+                    return Ok((Verdict::ByReason, struck));
+                }
                 self.again(&begun, &whole).with_context(|| format!("it left {differs:#?}"))?;
                 Verdict::ByReason
             }

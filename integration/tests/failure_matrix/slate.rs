@@ -1,6 +1,7 @@
 //! What there is: all rows of all tables, and what the simulated hosts have. What an operation changed is the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use gyre_model::Uuid;
@@ -25,12 +26,13 @@ const NOT_COMPARED: [&str; 6] = [
 /// The beginnings of names of tables like these that are yet to come.
 const NOT_COMPARED_BEGINNINGS: [&str; 2] = ["operation_", "callback"];
 
-/// Columns that count changes or tell their time, and those that a host measures: they are hints, which the next look refreshes.
-const VOLATILE: [(&str, &str); 6] = [
+/// Columns that count changes or tell their time; texts for people; and what a host measures, a hint that the next look refreshes.
+const VOLATILE: [(&str, &str); 7] = [
     ("", "generation"),
     ("", "update_time"),
     ("host", "status_time"),
     ("host", "status_reason"),
+    ("vm", "state_reason"),
     ("image_server", "available_bytes"),
     ("primary_storage_host", "available_bytes"),
 ];
@@ -166,7 +168,9 @@ impl Slate {
             for (vm, state) in inventory.machines.into_iter().filter(|(_, state)| *state != MachineState::Stopped) {
                 hosts.insert(format!("machine {vm} {} on {host}", state.as_str_name()));
             }
-            for file in inventory.files {
+            // the bytes of an upload that waits are there or not: the next upload begins anew
+            let uploads = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "upload");
+            for file in inventory.files.into_iter().filter(|file| !uploads(file)) {
                 hosts.insert(format!("file {} on {host}", file.display()));
             }
         }

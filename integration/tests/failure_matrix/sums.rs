@@ -99,6 +99,9 @@ pub fn wrong(site: &Site) -> Result<Vec<String>> {
         let rows = conn.query(Sql::new("SELECT path FROM volume WHERE state = 'READY'"))?;
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<gyre_model::Result<Vec<_>>>()
     }))?;
+    let images =
+        site.look(|conn| conn.query(Sql::new("SELECT uuid FROM image"))?.iter().map(|row| row.id(0)).collect());
+    let images: Vec<Uuid> = images?;
     let inventory = site.agent.inventory();
     let on_hosts =
         |vm: Uuid| inventory.iter().find_map(|(host, all)| all.machines.get(&vm).map(|state| (*host, *state)));
@@ -120,6 +123,12 @@ pub fn wrong(site: &Site) -> Result<Vec<String>> {
         for file in all.files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "qcow2")) {
             if !paths.iter().any(|path| *path == file.to_string_lossy()) {
                 wrong.push(format!("host {host} has volume {}, which is none", file.display()));
+            }
+        }
+        for file in all.files.iter().filter(|file| file.extension().is_none_or(|ending| ending != "qcow2")) {
+            let uuid = file.file_stem().and_then(|stem| gyre_model::parse_uuid(&stem.to_string_lossy()));
+            if !images.iter().any(|image| Some(*image) == uuid) {
+                wrong.push(format!("host {host} has image {}, which is none", file.display()));
             }
         }
         if all.tasks > 0 {

@@ -248,7 +248,7 @@ impl Storage for SimStorage {
     }
 
     fn simulated_files(&self) -> Vec<PathBuf> {
-        let world = self.0.lock();
+        let world = self.world.lock();
         let image = |(folder, image, stage): &(PathBuf, Uuid, Stage)| match stage {
             Stage::Uploaded => Some(folder.join(format!("{image}.upload"))),
             Stage::Kept => Some(folder.join(image.to_string())),

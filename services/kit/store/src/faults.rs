@@ -97,9 +97,8 @@ impl Arrest {
 
 impl Drop for Arrest {
     fn drop(&mut self) {
-        let reached = *self.0.0.reached.borrow();
         let mut state = self.0.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if reached {
+        if *self.0.0.reached.borrow() {
             state.released = true;
         } else {
             state.plan = None;

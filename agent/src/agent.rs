@@ -1,10 +1,11 @@
 //! The agent as a whole: its hosts (one, or as many simulated ones as controllers name), its service, its start and its end.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gyre_model::{Error, Result, Uuid};
+use gyre_proto::agent::v1::MachineState;
 use gyre_proto::agent::v1::agent_service_server::AgentServiceServer;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,17 @@ struct Shared {
     faults: Option<Arc<Faults>>,
     tracker: TaskTracker,
     stop: CancellationToken,
+}
+
+/// What there is on a simulated host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Machines, and what they are doing.
+    pub machines: BTreeMap<Uuid, MachineState>,
+    /// Files of images and volumes, without caches.
+    pub files: BTreeSet<PathBuf>,
+    /// Tasks that run or wait.
+    pub tasks: usize,
 }
 
 enum Hosts {
@@ -180,6 +192,24 @@ impl Agent {
 
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.0.stop
+    }
+
+    /// What there is on each simulated host: machines with what they are doing, and files of images and volumes. Nothing on a
+    /// real host.
+    pub fn inventory(&self) -> BTreeMap<Uuid, Inventory> {
+        let Hosts::Simulated(simulator) = &self.0.hosts else { return BTreeMap::new() };
+        let of = |host: &Host| {
+            let machines = host.machines().list().0.into_iter().filter_map(|machine| {
+                let uuid = gyre_model::parse_uuid(&machine.vm_uuid)?;
+                Some((uuid, machine.state()))
+            });
+            Inventory {
+                machines: machines.collect(),
+                files: host.ports().storage.simulated_files().into_iter().collect(),
+                tasks: host.tasks_running(),
+            }
+        };
+        simulator.hosts.lock().iter().map(|(uuid, host)| (*uuid, of(host))).collect()
     }
 
     /// How many hosts, machines and unfinished tasks there are.

@@ -49,7 +49,7 @@ mod service;
 mod volumes;
 mod work;
 
-pub use agent::Agent;
+pub use agent::{Agent, Inventory};
 pub use config::{AgentConfig, Mode, NetworkMode, RealHost};
 pub use drivers::fetch::{PeerTls, UrlPolicy};
 pub use drivers::qemu::probe::{Accelerator, AcceleratorChoice, Missing, hypervisor_available};

@@ -193,6 +193,10 @@ pub trait Storage: Send + Sync {
     ) -> Result<PathBuf>;
     /// Deletes a volume's file. One that is not there is fine.
     async fn volume_delete(&self, folder: &Path, volume: Uuid) -> Result<()>;
+    /// The images and volumes of a simulated host, without caches; a real one has its folders to look into.
+    fn simulated_files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// An image on its way.

@@ -246,6 +246,16 @@ impl Storage for SimStorage {
         }
         Ok(())
     }
+
+    fn simulated_files(&self) -> Vec<PathBuf> {
+        let world = self.world.lock();
+        let image = |(folder, image, stage): &(PathBuf, Uuid, Stage)| match stage {
+            Stage::Uploaded => Some(folder.join(format!("{image}.upload"))),
+            Stage::Kept => Some(folder.join(image.to_string())),
+            Stage::Cached => None,
+        };
+        world.images.keys().filter_map(image).chain(world.volumes.keys().cloned()).collect()
+    }
 }
 
 /// Fetches for simulated hosts. Hosts under `.invalid` (a name that never exists) make their images up; all else is fetched, under

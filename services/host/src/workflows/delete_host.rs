@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gyre_flow::Context;
-use gyre_model::{Error, Result};
+use gyre_model::{Caller, Error, Result};
 use gyre_proto::host::v1::{Host, HostState};
 
 use crate::Inner;
@@ -18,23 +18,23 @@ const WAS: &str = "was_enabled";
 /// Disables the host, so that nothing is placed on it between the look and the end.
 pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    let was = context
+    // durable with the change itself; a step that runs again finds the host disabled by itself
+    if context.get::<bool>(WAS)?.is_none() {
+        let read = move |conn: &mut _| gyre_query::get::<Host>(conn, &Caller::system(), uuid);
+        let was = context.read("host-get", read).await?.state() == HostState::Enabled;
+        context.set(WAS, &was)?;
+    }
+    context
         .commit("host-close", move |conn, change| {
             references::host_empty(conn, uuid)?;
-            let mut was = false;
             let written = change_host(conn, change, uuid, |_, host| {
-                was = host.state() == HostState::Enabled;
+                let enabled = host.state() == HostState::Enabled;
                 host.set_state(HostState::Disabled);
-                Ok(was)
+                Ok(enabled)
             })?;
-            written.map(|_| was).ok_or_else(|| Error::not_found("host", uuid))
+            written.map(drop).ok_or_else(|| Error::not_found("host", uuid))
         })
-        .await?;
-    // a step that runs again finds it disabled by itself
-    if was {
-        context.set(WAS, &true)?;
-    }
-    Ok(())
+        .await
 }
 
 pub(super) async fn reopen(_: Arc<Inner>, context: Context) -> Result<()> {

@@ -330,6 +330,17 @@ impl Context {
         state.pending.push(Pending { attempt, write: Arc::new(write) });
     }
 
+    /// Forgets the rows that wait of the present try, as the end of a try that failed does.
+    #[cfg(feature = "faults")]
+    pub(crate) fn afresh(self) -> Self {
+        {
+            let mut state = self.shared.state.lock();
+            let attempt = state.attempt;
+            state.pending.retain(|pending| pending.attempt != attempt);
+        }
+        self
+    }
+
     /// Notes for the operation's timeline that a task of this step runs on a host.
     pub(crate) fn runs_on(&self, host: Uuid) {
         self.shared.state.lock().host = Some(host);

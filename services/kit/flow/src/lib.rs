@@ -51,6 +51,8 @@ mod context;
 mod debt;
 mod definition;
 mod engine;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod fence;
 mod lane;
 mod live;

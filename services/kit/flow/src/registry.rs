@@ -106,6 +106,8 @@ impl Registry {
                 }
                 found.push(step.clone());
             }
+            #[cfg(feature = "faults")]
+            let found = crate::faults::wrapped(&definition, found);
             let name = definition.name.clone();
             let workflow = Arc::new(Workflow { definition, steps: found });
             if workflows.insert(name, workflow).is_some() {

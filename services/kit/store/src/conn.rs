@@ -20,6 +20,8 @@ pub enum Dialect {
 pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) lost: bool,
+    #[cfg(feature = "faults")]
+    pub(crate) gate: crate::faults::Gate,
 }
 
 pub(crate) enum Inner {
@@ -96,8 +98,21 @@ impl Conn {
     }
 
     pub(crate) fn batch(&mut self, text: &str) -> DbResult<()> {
+        #[cfg(feature = "faults")]
+        if text == "COMMIT" {
+            return self.commit_at_gate();
+        }
         let result = on!(self, inner => inner.batch_execute(text));
         self.note(result)
+    }
+
+    #[cfg(feature = "faults")]
+    fn commit_at_gate(&mut self) -> DbResult<()> {
+        let gate = self.gate.clone();
+        gate.before().inspect_err(|_| self.lost = true)?;
+        let result = on!(self, inner => inner.batch_execute("COMMIT"));
+        self.note(result)?;
+        gate.after().inspect_err(|_| self.lost = true)
     }
 
     fn note<T>(&mut self, result: diesel::QueryResult<T>) -> DbResult<T> {

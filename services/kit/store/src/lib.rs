@@ -13,6 +13,8 @@
 
 mod conn;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod migrate;
 mod row;
 mod sql;

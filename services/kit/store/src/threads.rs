@@ -113,12 +113,16 @@ pub(crate) struct Threads {
     dialect: Dialect,
     writes: Sender<Job>,
     reads: Sender<Job>,
+    #[cfg(feature = "faults")]
+    gate: crate::faults::Gate,
 }
 
 impl Threads {
     pub(crate) fn start(config: &StoreConfig) -> Result<Self> {
         let opener = Opener::new(config)?;
         let dialect = opener.dialect();
+        #[cfg(feature = "faults")]
+        let gate = opener.gate.clone();
         let (writes, write_jobs) = channel();
         match dialect {
             Dialect::Sqlite => {
@@ -129,7 +133,13 @@ impl Threads {
                 for _ in 0..config.connections.max(1) {
                     spawn("store-reader", opener.clone(), opener.open(false)?, false, queue.clone())?;
                 }
-                Ok(Self { dialect, writes, reads })
+                Ok(Self {
+                    dialect,
+                    writes,
+                    reads,
+                    #[cfg(feature = "faults")]
+                    gate,
+                })
             }
             Dialect::Postgres => {
                 let queue = Queue::new(write_jobs);
@@ -138,13 +148,24 @@ impl Threads {
                 for _ in 0..config.connections.max(1) {
                     spawn_lazy("store", opener.clone(), first.take(), true, queue.clone())?;
                 }
-                Ok(Self { dialect, reads: writes.clone(), writes })
+                Ok(Self {
+                    dialect,
+                    reads: writes.clone(),
+                    writes,
+                    #[cfg(feature = "faults")]
+                    gate,
+                })
             }
         }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    #[cfg(feature = "faults")]
+    pub(crate) fn gate(&self) -> crate::faults::Gate {
+        self.gate.clone()
     }
 
     pub(crate) fn send(&self, job: Job) -> Result<()> {
@@ -300,6 +321,8 @@ fn group(conn: &mut Conn, batch: Vec<Job>) {
 #[derive(Clone)]
 struct Opener {
     target: Target,
+    #[cfg(feature = "faults")]
+    gate: crate::faults::Gate,
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "SQLite connects at once"))]
     connect_timeout: Duration,
 }
@@ -336,7 +359,12 @@ impl Opener {
             }
             _ => return Err(bad_url(url, "neither SQLite nor PostgreSQL")),
         };
-        Ok(Self { target, connect_timeout: config.connect_timeout })
+        Ok(Self {
+            target,
+            #[cfg(feature = "faults")]
+            gate: crate::faults::Gate::new(),
+            connect_timeout: config.connect_timeout,
+        })
     }
 
     fn dialect(&self) -> Dialect {
@@ -361,7 +389,12 @@ impl Opener {
                         ),
                     )
                 })?;
-                let mut conn = Conn { inner: Inner::Sqlite(inner), lost: false };
+                let mut conn = Conn {
+                    inner: Inner::Sqlite(inner),
+                    lost: false,
+                    #[cfg(feature = "faults")]
+                    gate: self.gate.clone(),
+                };
                 conn.batch(
                     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA case_sensitive_like = ON;",
@@ -384,7 +417,12 @@ impl Opener {
                     tracing::warn!(%error, "cannot connect to the database");
                     Error::unavailable("DATABASE_AWAY", "the database does not answer; try again")
                 })?;
-                let mut conn = Conn { inner: Inner::Postgres(inner), lost: false };
+                let mut conn = Conn {
+                    inner: Inner::Postgres(inner),
+                    lost: false,
+                    #[cfg(feature = "faults")]
+                    gate: self.gate.clone(),
+                };
                 conn.batch(
                     "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'; SET TIME ZONE 'UTC'",
                 )?;

@@ -1,11 +1,14 @@
 //! A connection, whichever database is behind it.
 
+use std::sync::Arc;
+
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 
 use crate::error::{DbError, DbResult};
 use crate::row::Row;
 use crate::sql::Sql;
+use crate::threads::Watch;
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub enum Dialect {
 pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) lost: bool,
+    /// Where statements are watched.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 pub(crate) enum Inner {
@@ -41,6 +46,10 @@ macro_rules! on {
 }
 
 impl Conn {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner, lost: false, watch: None }
+    }
+
     /// Which database it is.
     pub fn dialect(&self) -> Dialect {
         match self.inner {
@@ -56,6 +65,7 @@ impl Conn {
     /// # Errors
     /// What the database says.
     pub fn query(&mut self, sql: Sql) -> DbResult<Vec<Row>> {
+        self.begin()?;
         let result = on!(self, inner => sql.load::<Row>(inner));
         self.note(result)
     }
@@ -73,6 +83,7 @@ impl Conn {
     /// # Errors
     /// What the database says.
     pub fn execute(&mut self, sql: Sql) -> DbResult<usize> {
+        self.begin()?;
         let result = on!(self, inner => diesel::RunQueryDsl::execute(sql, inner));
         self.note(result)
     }
@@ -96,15 +107,29 @@ impl Conn {
     }
 
     pub(crate) fn batch(&mut self, text: &str) -> DbResult<()> {
+        self.begin()?;
         let result = on!(self, inner => inner.batch_execute(text));
         self.note(result)
     }
 
+    /// Before a statement: what was given up meanwhile goes no further.
+    fn begin(&mut self) -> DbResult<()> {
+        if self.watch.as_ref().is_some_and(|watch| !watch.begin_statement()) {
+            self.lost = true;
+        }
+        if self.lost {
+            return Err(DbError::Lost("the connection was given up".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// After a statement.
     fn note<T>(&mut self, result: diesel::QueryResult<T>) -> DbResult<T> {
-        result.map_err(|error| {
-            let error = DbError::from(error);
-            self.lost |= matches!(error, DbError::Lost(_));
-            error
-        })
+        let result = result.map_err(DbError::from);
+        self.lost |= matches!(result, Err(DbError::Lost(_)));
+        if let Some(watch) = &self.watch {
+            watch.end_statement(!self.lost);
+        }
+        result
     }
 }

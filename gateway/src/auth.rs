@@ -3,7 +3,9 @@
 //! - A token is verified with identity's public key once, then remembered by its SHA-256 until it expires, so that the next call
 //!   costs a hash and two look-ups. Whether its account may still call is asked at most every 5 seconds.
 //! - An API key (`gyre_…`) is asked about at identity; the answer is remembered for 5 seconds, a refusal for 1.
-//! - What is remembered is bounded, and nothing of it outlives those times: a disabled account is out after 5 seconds.
+//! - What is remembered is bounded, and nothing of it outlives those times: a disabled account is out after 5 seconds. There is
+//!   one exception: while identity says that its database is away nobody can disable an account or delete a key, so what it said
+//!   before goes on being believed, for 10 minutes at most. What needs no database is answered then: health, members, a stream.
 
 mod cache;
 mod keys;
@@ -37,8 +39,12 @@ const RENEWED: Duration = Duration::from_secs(3);
 const REFUSED: Duration = Duration::from_secs(1);
 /// How long a verified token is remembered at most.
 const VERIFIED: Duration = Duration::from_secs(300);
+/// How long an old answer is believed while identity's database is away.
+const OUTAGE: Duration = Duration::from_secs(600);
+/// How often identity is asked meanwhile.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// How long identity may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Most tokens, keys and accounts that are remembered, each.
 const MOST: usize = 16_384;
 
@@ -60,7 +66,20 @@ struct Standing {
     admin: bool,
     /// When to ask again, while this is still believed.
     renew: Instant,
+    /// Until when it is believed without an outage; it is remembered for longer.
     until: Instant,
+}
+
+/// What identity said of an API key.
+#[derive(Debug, Clone, Copy)]
+struct KnownKey {
+    caller: Option<Caller>,
+    /// When to ask again.
+    renew: Instant,
+    /// When it said so.
+    since: Instant,
+    /// When the key itself ends.
+    ends: Option<Instant>,
 }
 
 /// Finds out who calls.
@@ -69,7 +88,7 @@ pub struct Authenticator {
     identity: IdentityClient,
     keys: Keys,
     tokens: Cache<Digest, Claims>,
-    api_keys: Cache<Digest, Option<Caller>>,
+    api_keys: Cache<Digest, KnownKey>,
     accounts: Cache<Uuid, Standing>,
 }
 
@@ -156,9 +175,11 @@ impl Authenticator {
             if now < known.renew {
                 return Ok(known);
             }
-            // This call asks again; those beside it go on with what is believed.
-            let later = Standing { renew: known.until, ..known };
-            self.accounts.put(account, later, now, known.until);
+            if now < known.until {
+                // This call asks again; those beside it go on with what is believed.
+                let later = Standing { renew: known.until, ..known };
+                self.accounts.put(account, later, now, known.until + OUTAGE);
+            }
         }
         let request = CheckAccountRequest { account_uuid: account.to_string() };
         let answer = self.identity.clone().check_account(asked(Caller::system().request(request))).await;
@@ -166,22 +187,30 @@ impl Authenticator {
             Ok(answer) => (answer.get_ref().enabled, answer.get_ref().admin),
             Err(status) if status.code() == tonic::Code::NotFound => (false, false),
             Err(status) => match known {
-                Some(known) => return Ok(known),
-                None => return Err(unanswered(status)),
+                Some(known) if now < known.until => return Ok(known),
+                Some(known) if known.enabled && database_away(&status) => {
+                    let later = Standing { renew: Instant::now() + ASKED_AGAIN, ..known };
+                    self.accounts.put(account, later, now, known.until + OUTAGE);
+                    return Ok(known);
+                }
+                _ => return Err(unanswered(status)),
             },
         };
         // Counted from before the question: the answer may be as old as that.
         let until = now + if enabled { BELIEVED } else { REFUSED };
         let standing = Standing { enabled, admin, renew: until.min(now + RENEWED), until };
-        self.accounts.put(account, standing, now, until);
+        self.accounts.put(account, standing, now, until + OUTAGE);
         Ok(standing)
     }
 
     async fn api_key(&self, secret: &str, digest: Digest) -> Result<Caller, Refusal> {
         let unknown = || refused("INVALID_TOKEN", "the API key is not known, has expired, or its account is disabled");
         let now = Instant::now();
-        if let Some(known) = self.api_keys.get(&digest, now) {
-            return known.ok_or_else(unknown);
+        let known = self.api_keys.get(&digest, now).filter(|known| known.ends.is_none_or(|ends| now < ends));
+        if let Some(known) = known
+            && now < known.renew
+        {
+            return known.caller.ok_or_else(unknown);
         }
         if secret.len() > 256 {
             return Err(unknown());
@@ -189,7 +218,7 @@ impl Authenticator {
         metrics().verified.inc();
         let request = AuthenticateApiKeyRequest { key: secret.to_owned() };
         let answer = self.identity.clone().authenticate_api_key(asked(Caller::system().request(request))).await;
-        let (caller, until) = match answer {
+        let answered = match answer {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 let account = parse_uuid(&answer.account_uuid)
@@ -198,17 +227,22 @@ impl Authenticator {
                 let caller = Caller { api_key_uuid: key, ..Caller::of(account, answer.admin) };
                 let left = answer.expire_time.map(|time| time.seconds.saturating_sub(unix_seconds()).max(0));
                 let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
-                (Some(caller), now + left.map_or(BELIEVED, |left| left.min(BELIEVED)))
+                KnownKey { caller: Some(caller), renew: now + BELIEVED, since: now, ends: left.map(|left| now + left) }
             }
             Err(status) => match status.code() {
                 tonic::Code::Unauthenticated | tonic::Code::NotFound | tonic::Code::PermissionDenied => {
-                    (None, now + REFUSED)
+                    KnownKey { caller: None, renew: now + REFUSED, since: now, ends: None }
                 }
-                _ => return Err(unanswered(status)),
+                _ => match known {
+                    Some(known) if known.caller.is_some() && database_away(&status) => {
+                        KnownKey { renew: Instant::now() + ASKED_AGAIN, ..known }
+                    }
+                    _ => return Err(unanswered(status)),
+                },
             },
         };
-        self.api_keys.put(digest, caller, now, until);
-        caller.ok_or_else(unknown)
+        self.api_keys.put(digest, answered, now, answered.since + OUTAGE);
+        answered.caller.ok_or_else(unknown)
     }
 }
 
@@ -216,8 +250,17 @@ fn refused(reason: &'static str, message: &str) -> Refusal {
     Refusal::new(Refused::BadToken, Kind::Unauthenticated, reason, message)
 }
 
+/// Whether identity says that its database is away.
+fn database_away(status: &tonic::Status) -> bool {
+    status.code() == tonic::Code::Unavailable && Error::from(status.clone()).reason() == "DATABASE_AWAY"
+}
+
 fn unanswered(status: tonic::Status) -> Refusal {
     tracing::warn!(code = ?status.code(), error = %status.message(), "identity does not answer");
+    let error = Error::from(status);
+    if error.kind() == Kind::Unavailable && (error.reason().starts_with("DATABASE_") || error.reason() == "NO_LEASE") {
+        return error.into();
+    }
     Error::unavailable("IDENTITY_UNAVAILABLE", "it cannot be checked now who calls; try again").into()
 }
 

@@ -88,6 +88,31 @@ async fn a_disabled_account_is_out_once_what_is_believed_ends() {
 }
 
 #[tokio::test]
+async fn while_identitys_database_is_away_whoever_was_known_goes_on() {
+    let gateway = Fixture::new().await;
+    let (user, key) = (format!("Bearer {}", gateway.user()), format!("Bearer {API_KEY}"));
+    for bearer in [&user, &key] {
+        assert_eq!(get(&gateway, bearer).await.status, 200);
+    }
+    gateway.state.away.store(true, Ordering::Relaxed);
+    tokio::time::sleep(std::time::Duration::from_millis(5_500)).await;
+    for bearer in [&user, &key] {
+        assert_eq!(get(&gateway, bearer).await.status, 200, "longer than an answer is believed");
+    }
+    let said = get(&gateway, &format!("Bearer {}", gateway.admin())).await;
+    assert_eq!(
+        (said.status.as_u16(), said.reason().as_str()),
+        (503, "DATABASE_AWAY"),
+        "who was not known is not let in"
+    );
+    assert_ne!(said.header("retry-after"), "");
+    gateway.state.standing.lock().insert(USER, (false, false));
+    gateway.state.away.store(false, Ordering::Relaxed);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(get(&gateway, &user).await.reason(), "ACCOUNT_DISABLED");
+}
+
+#[tokio::test]
 async fn signing_in_answers_a_token_and_guessing_is_slowed_down() {
     let gateway = Fixture::new().await;
     let sign_in = async |password: &str| {

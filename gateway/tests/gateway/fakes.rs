@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -56,6 +56,17 @@ pub struct State {
     pub uploaded: AtomicU64,
     pub pieces: AtomicUsize,
     pub sign_ins: AtomicUsize,
+    /// Whether identity's database is away.
+    pub away: AtomicBool,
+}
+
+impl State {
+    fn there(&self) -> Result<(), Status> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("DATABASE_AWAY", "the database does not answer").into());
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
@@ -127,6 +138,7 @@ impl AuthenticationService for Fakes {
         &self,
         request: Request<AuthenticateApiKeyRequest>,
     ) -> Answer<AuthenticateApiKeyResponse> {
+        self.state.there()?;
         self.state.api_keys_asked.fetch_add(1, Ordering::Relaxed);
         if request.get_ref().key != API_KEY {
             return Err(Error::new(Kind::Unauthenticated, "UNKNOWN_KEY", "no such key").into());
@@ -140,6 +152,7 @@ impl AuthenticationService for Fakes {
     }
 
     async fn check_account(&self, request: Request<CheckAccountRequest>) -> Answer<CheckAccountResponse> {
+        self.state.there()?;
         let account = gyre_model::parse_uuid(&request.get_ref().account_uuid).unwrap();
         let (enabled, admin) = self.state.standing.lock().get(&account).copied().unwrap_or_default();
         Ok(Response::new(CheckAccountResponse { enabled, admin }))

@@ -148,7 +148,7 @@ pub(crate) async fn reserve(store: &Store, caller: Caller, want: Want) -> Result
 async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result<Seat> {
     for _ in 0..TRIES {
         let wish = want.clone();
-        let taken = store.write("placement-reserve", move |conn| {
+        let taken = store.write_again("placement-reserve", move |conn| {
             fence::check(conn, &caller)?;
             take_somewhere(conn, &wish)
         });
@@ -206,7 +206,7 @@ fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Seat> {
 /// # Errors
 /// The database's.
 pub(crate) async fn release(store: &Store, caller: Caller, claim: Uuid) -> Result<()> {
-    let release = store.write("placement-release", move |conn| {
+    let release = store.write_again("placement-release", move |conn| {
         fence::check(conn, &caller)?;
         table::release(conn, claim)
     });

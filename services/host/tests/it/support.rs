@@ -111,8 +111,25 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
+/// The database is a SQLite file; with `GYRE_TEST_POSTGRES` (the URL of a database whose user may make others) it is a new one on
+/// that server.
 pub async fn store(folder: &tempfile::TempDir) -> Store {
-    let store = Store::open(&StoreConfig::new(format!("sqlite://{}/gyre.db", folder.path().display()))).unwrap();
+    let url = match std::env::var("GYRE_TEST_POSTGRES") {
+        Ok(admin) => {
+            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
+            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
+            let url = format!("{server}/{name}");
+            let store = Store::open(&StoreConfig::new(admin.clone())).unwrap();
+            let make = store.read("create-database", move |conn| {
+                conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?;
+                Ok(())
+            });
+            make.await.unwrap();
+            url
+        }
+        Err(_) => format!("sqlite://{}/gyre.db", folder.path().display()),
+    };
+    let store = Store::open(&StoreConfig::new(url)).unwrap();
     store.migrate().await.unwrap();
     store
 }

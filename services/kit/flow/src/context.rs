@@ -12,7 +12,7 @@ use gyre_proto::common::v1::{
     WatchOperationRequest,
 };
 use gyre_query::Change;
-use gyre_store::Conn;
+use gyre_store::{Committed, Conn};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +22,9 @@ use crate::live::Live;
 use crate::record::{self, Record};
 use crate::timeline::{self, Timeline};
 use crate::{Inner, debt, metrics};
+
+/// How often a database that is away is asked what became of a commit.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
@@ -49,6 +52,8 @@ pub(crate) struct Shared {
     pub caller: Caller,
     pub input: Vec<u8>,
     pub state: Mutex<State>,
+    /// Held over a commit until it is known what became of it.
+    committing: tokio::sync::Mutex<()>,
 }
 
 /// What changes while an operation runs.
@@ -126,6 +131,7 @@ impl Shared {
             caller: Caller::of(parse_uuid(&operation.account_uuid).unwrap_or_default(), admin),
             input,
             state: Mutex::new(State { operation, vars, pending: Vec::new(), timeline, owes, attempt: 0, host: None }),
+            committing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -201,32 +207,62 @@ impl Shared {
         });
     }
 
-    /// Makes where the operation stands durable, with the rows that wait and those of the closure, under the fence.
+    /// Makes where the operation stands durable, with the rows that wait and those of the closure, under the fence. A commit
+    /// that got no answer is looked for until the database tells: an error means that nothing was written, as long as this
+    /// instance may work.
     pub async fn commit<T, F>(&self, name: &'static str, write: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn, &Change) -> Result<T> + Send + 'static,
     {
+        let _one_at_a_time = self.committing.lock().await;
+        let commit = Uuid::new_v4();
         let (operation, vars, timeline, pending) = {
             let mut state = self.state.lock();
             state.measure();
             (state.operation.clone(), state.vars.clone(), state.timeline.to_bytes(), state.pending.clone())
         };
         let (uuid, change, written) = (self.uuid, Change::of(self.caller, self.uuid), pending.len());
-        let result = self
+        let outcome = self
             .flow
             .store
-            .write(name, move |conn| {
-                record::save(conn, uuid, &operation, &vars, timeline)?;
+            .commit(name, move |conn| {
+                record::save(conn, uuid, &operation, &vars, timeline, commit)?;
                 for pending in &pending {
                     (pending.write)(conn, &change)?;
                 }
                 write(conn, &change)
             })
             .await?;
+        let result = match outcome {
+            Committed::Done(result) => result,
+            Committed::Unknown(result, error) => self.find_out(commit, error).await.map(|()| result)?,
+        };
         self.state.lock().pending.drain(..written);
         metrics::committed(self.flow.service, name);
         Ok(result)
+    }
+
+    /// Whether a commit happened that got no answer: Ok if it did.
+    async fn find_out(&self, commit: Uuid, unknown: Error) -> Result<()> {
+        let uuid = self.uuid;
+        loop {
+            if self.flow.may_start().is_err() {
+                return Err(unknown);
+            }
+            match self.flow.store.write("find-commit", move |conn| record::committed(conn, uuid, commit)).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    let text = "the database went away before a commit, and nothing was changed; try again";
+                    return Err(Error::unavailable("DATABASE_AWAY", text));
+                }
+                Err(error) if gyre_store::is_away(&error) || error.kind() == Kind::Aborted => {
+                    tracing::debug!(operation = %uuid, %error, "it is not known yet whether a commit happened");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

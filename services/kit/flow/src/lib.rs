@@ -124,6 +124,7 @@ pub(crate) struct Inner {
 impl Flow {
     /// An engine without workflows.
     pub fn new(service: &'static str, mesh: Mesh, store: Store) -> Self {
+        metrics::store();
         Self {
             inner: Arc::new(Inner {
                 service,

@@ -70,6 +70,12 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
     own
 });
 
+/// Registers what the store measures, once for a process.
+pub(crate) fn store() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| metrics::registry(gyre_store::metrics::register));
+}
+
 pub(crate) fn ended(workflow: &str, state: &'static str, took: Duration) {
     OWN.ended.get_or_create(&Ended { workflow: workflow.to_owned(), state }).inc();
     OWN.seconds.get_or_create(&Named { workflow: workflow.to_owned() }).observe(took.as_secs_f64());

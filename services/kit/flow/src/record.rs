@@ -6,7 +6,7 @@ use gyre_model::{Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Message;
 use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState};
 use gyre_query::table;
-use gyre_store::{Conn, DbError, Row, Sql, Value};
+use gyre_store::{Conn, DbError, Dialect, Row, Sql, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::queue::Class;
@@ -106,13 +106,14 @@ pub(crate) fn insert(conn: &mut Conn, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
-/// Writes where an operation stands, under its fence.
+/// Writes where an operation stands, under its fence. The commit has a name, by which [`committed`] finds it.
 pub(crate) fn save(
     conn: &mut Conn,
     uuid: Uuid,
     operation: &Operation,
     vars: &Map<String, Json>,
     timeline: Vec<u8>,
+    commit: Uuid,
 ) -> Result<()> {
     let table = table::<Operation>();
     let values = table.values(&operation.encode_to_vec())?;
@@ -134,10 +135,21 @@ pub(crate) fn save(
         .bind(vars)
         .sql(", timeline = ")
         .bind(timeline)
+        .sql(", last_commit = ")
+        .bind(commit)
         .sql(" WHERE operation_uuid = ")
         .bind(uuid);
     conn.execute(sql)?;
     Ok(())
+}
+
+/// Whether the last commit of an operation was this one. Where that commit is still under way it is waited for: it holds the row.
+pub(crate) fn committed(conn: &mut Conn, uuid: Uuid, commit: Uuid) -> Result<bool> {
+    let mut sql = Sql::new("SELECT last_commit FROM operation_work WHERE operation_uuid = ").bind(uuid);
+    if conn.dialect() == Dialect::Postgres {
+        sql.push(" FOR UPDATE");
+    }
+    conn.query_one(sql)?.map_or(Ok(false), |row| Ok(row.opt_id(0)? == Some(commit)))
 }
 
 /// Makes a queued or stuck operation run. False where another one still runs on the resource.

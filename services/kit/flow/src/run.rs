@@ -23,6 +23,8 @@ const UNDO_RETRY: Retry = Retry { attempts: 6, first_ms: 100 };
 const LAST_RETRY: Retry = Retry { attempts: 10, first_ms: 100 };
 /// How long an undo, or a step past the point of no return, may take before it is tried again.
 const NO_END: Duration = Duration::from_secs(600);
+/// How often what an undo needs is looked for while it is away.
+const AWAY: Duration = Duration::from_secs(1);
 /// How often a commit that met another change of the same rows is tried again.
 const CONFLICTS: u32 = 20;
 
@@ -92,7 +94,7 @@ impl Run<'_> {
                 metrics::ended(&self.workflow.definition.name, OperationState::Cancelled.as_str_name(), Duration::ZERO);
                 Ok(true)
             }
-            Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
+            Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             Err(error) => {
                 tracing::warn!(%error, "a cancelled operation waits on");
                 Ok(false)
@@ -133,7 +135,7 @@ impl Run<'_> {
         });
         match self.end("end-operation").await {
             Ok(()) => Ok(None),
-            Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
+            Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             // the rows of the last commit refused: the last step did not do its work
             Err(error) => {
                 self.shared.change(|state| {
@@ -163,7 +165,7 @@ impl Run<'_> {
                 state.note(Event::PointOfNoReturn).step.clone_from(&named.step);
             });
             if let Err(error) = self.commit("point-of-no-return").await {
-                return if error.reason() == "FENCED" { Err(Interrupted(error)) } else { Ok(Err(error)) };
+                return if out_of_hand(&error) { Err(Interrupted(error)) } else { Ok(Err(error)) };
             }
         }
         let retry = if past { LAST_RETRY } else { named.retry };
@@ -171,7 +173,11 @@ impl Run<'_> {
         loop {
             tried += 1;
             let Err(error) = self.try_step(at, past).await? else { return Ok(Ok(())) };
-            let again = (past || error.kind().retryable())
+            if waits(&error) {
+                // the step is not to blame: it has as many tries as before
+                tried -= 1;
+            }
+            let again = (past || error.kind().retryable() || waits(&error))
                 && tried < retry.attempts
                 && error.reason() != "DEADLINE"
                 && !(past && debt::host_is_away(&error));
@@ -315,7 +321,7 @@ impl Run<'_> {
         });
         match self.end("end-undo").await {
             Ok(()) => Ok(()),
-            Err(error) if error.reason() == "FENCED" => Err(Interrupted(error)),
+            Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             Err(error) => {
                 tracing::error!(%error, "the last rows of an undo were refused");
                 // what they belong to is not undone: the next time begins from there
@@ -339,6 +345,11 @@ impl Run<'_> {
             tried += 1;
             let Err(error) = self.try_undo(at, undo).await? else { return Ok(Ok(())) };
             tracing::warn!(step = %name, tried, %error, "a step cannot be undone yet");
+            if waits(&error) {
+                tried -= 1;
+                tokio::time::sleep(AWAY).await;
+                continue;
+            }
             // a host that is away does not come back within a few tries
             if tried >= UNDO_RETRY.attempts || debt::host_is_away(&error) {
                 return Ok(Err(error));
@@ -444,7 +455,9 @@ impl Run<'_> {
                     conflicts += 1;
                     tokio::time::sleep(Duration::from_millis(5 * u64::from(conflicts))).await;
                 }
-                Err(error) if error.kind() == Kind::Unavailable && self.flow.may_start().is_ok() => {
+                Err(error)
+                    if (error.kind() == Kind::Unavailable || waits(&error)) && self.flow.may_start().is_ok() =>
+                {
                     tracing::warn!(%error, "an operation waits for the database");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
@@ -464,6 +477,18 @@ pub(crate) fn undo_from(ran: Option<usize>, count: usize, fence: i64) -> usize {
 async fn run_step(step: &Step, context: Context, name: &str) -> Result<()> {
     let span = tracing::info_span!("step", step = %name);
     tracing::Instrument::instrument((step.run)(context), span).await
+}
+
+/// Whether a commit failed in a way after which the operation is its next owner's, or this instance's once it may work again:
+/// [`Run::commit_with`] gives up on a database that is away only when this instance may not go on.
+fn out_of_hand(error: &Error) -> bool {
+    error.reason() == "FENCED" || error.kind() == Kind::Unavailable || waits(error)
+}
+
+/// Whether what failed is the ground that all steps stand on: the database is away, or an instance that is asked cannot prove its
+/// membership. That is waited for, as long as the operation has time.
+fn waits(error: &Error) -> bool {
+    gyre_store::is_away(error) || error.reason() == "NO_LEASE"
 }
 
 fn no_end(step: &str) -> Error {

@@ -115,6 +115,11 @@ pub trait Membership: Send + Sync + 'static {
     /// Whether this process can prove, by its own clock, that its membership has not run out. Where it cannot, it must not start
     /// work that only an owner may do.
     fn lease_valid(&self) -> bool;
+
+    /// Whether this process is a member and cannot prove it. Then its view may be old, and waiting for another is in vain.
+    fn cut_off(&self) -> bool {
+        !self.lease_valid()
+    }
 }
 
 #[cfg(test)]

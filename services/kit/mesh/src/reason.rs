@@ -7,6 +7,8 @@ pub const NOT_OWNER: &str = "NOT_OWNER";
 pub const DRAINING: &str = "DRAINING";
 /// The receiver cannot prove that its membership still holds.
 pub const LEASE_LOST: &str = "LEASE_LOST";
+/// Nobody can take the call while etcd is away; reads go on.
+pub const NO_LEASE: &str = "NO_LEASE";
 /// No instance of the service is there.
 pub const NO_MEMBER: &str = "NO_MEMBER";
 /// The peer could not be reached, or the connection was lost before it answered.

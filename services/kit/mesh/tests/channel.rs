@@ -359,6 +359,31 @@ async fn without_a_provable_lease_only_reads_go_on() {
 }
 
 #[tokio::test]
+async fn while_everybody_is_cut_off_changes_are_refused_soon_and_reads_go_on() {
+    let (sender, mut seen) = seen();
+    let server = Node::server(None, &sender).await;
+    let client = Node::client(None);
+    for node in [&server, &client] {
+        node.membership.set(1, vec![server.member()]);
+        node.membership.set_lease_valid(false);
+    }
+    client.zones().get_zone(get(Uuid::new_v4())).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap().call, "get");
+    let began = std::time::Instant::now();
+    let error = Error::from(client.zones().create_zone(create("a")).await.unwrap_err());
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, reason::NO_LEASE), "{error}");
+    assert!(error.retry().is_some());
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+
+    // who is dead now is not replaced before etcd is back
+    client.membership.set(2, vec![Member::new(Uuid::new_v4(), HOST, dead_address().await)]);
+    let began = std::time::Instant::now();
+    let error = Error::from(client.zones().create_zone(create("a")).await.unwrap_err());
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, reason::NO_LEASE), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_service_that_comes_late_is_waited_for() {
     let (sender, _seen) = seen();
     let mesh = Mesh::local();

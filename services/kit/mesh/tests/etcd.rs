@@ -9,10 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use etcd_client::{Client, CompactionOptions, PutOptions};
+use etcd_client::{Client, CompactionOptions, GetOptions, PutOptions};
 use gyre_mesh::member::etcd::{Config, EtcdMembership, PREFIX};
 use gyre_mesh::member::{Member, Membership, View};
 use gyre_model::Uuid;
+use rustix::process::{Pid, Signal, kill_process};
 use support::until;
 use tempfile::TempDir;
 
@@ -65,6 +66,22 @@ impl Etcd {
     fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Loses all that it knows.
+    async fn start_anew(&mut self) {
+        std::fs::remove_dir_all(self.folder.path().join("etcd")).unwrap();
+        self.start_again().await;
+    }
+
+    async fn members(&self) -> i64 {
+        let under = Some(GetOptions::new().with_prefix().with_count_only());
+        self.client().await.get(PREFIX, under).await.unwrap().count()
     }
 
     async fn start_again(&mut self) {
@@ -170,6 +187,82 @@ async fn while_etcd_is_away_members_stay_and_the_lease_is_not_proved_and_then_al
     for membership in [&a, &b] {
         sees(membership, "both again", |view| view.has("vm", one.uuid) && view.has("vm", two.uuid)).await;
     }
+}
+
+/// The fewest members that are seen from now on.
+fn fewest(membership: &EtcdMembership) -> tokio::sync::watch::Receiver<usize> {
+    let mut views = membership.views().watch();
+    let (fewest, seen) = tokio::sync::watch::channel(views.borrow().all().count());
+    tokio::spawn(async move {
+        while views.changed().await.is_ok() {
+            let count = views.borrow_and_update().all().count();
+            fewest.send_modify(|fewest| *fewest = count.min(*fewest));
+        }
+    });
+    seen
+}
+
+#[tokio::test]
+async fn while_etcd_is_frozen_nobody_works_and_afterwards_the_ring_does_not_flap() {
+    let Some(etcd) = Etcd::start().await else { return };
+    let (a, b) = (etcd.join(TTL).await, etcd.join(TTL).await);
+    let (one, two) = (member("vm"), member("vm"));
+    a.join(vec![one.clone()]).await.unwrap();
+    b.join(vec![two.clone()]).await.unwrap();
+    sees(&a, "both", |view| view.members("vm").len() == 2).await;
+    let fewest = [fewest(&a), fewest(&b)];
+    etcd.signal(Signal::STOP);
+    let frozen = Instant::now();
+    until("no lease is proved", || !a.lease_valid() && !b.lease_valid()).await;
+    assert!(frozen.elapsed() <= TTL, "before etcd could give the lease to others: {:?}", frozen.elapsed());
+    assert!(a.cut_off() && b.cut_off());
+    tokio::time::sleep(TTL * 3).await;
+    assert_eq!(a.views().now().members("vm").len(), 2, "members stay known");
+    etcd.signal(Signal::CONT);
+    until("the leases are proved again", || a.lease_valid() && b.lease_valid()).await;
+    // by then everything that was held on to was settled
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(etcd.members().await, 2);
+    for seen in fewest {
+        assert_eq!(*seen.borrow(), 2, "nobody was gone for a moment");
+    }
+}
+
+#[tokio::test]
+async fn an_etcd_that_lost_its_data_is_told_again_and_who_is_gone_is_gone() {
+    let Some(mut etcd) = Etcd::start().await else { return };
+    let (a, b, c) = (etcd.join(TTL).await, etcd.join(TTL).await, etcd.join(TTL).await);
+    let (one, two, three) = (member("vm"), member("vm"), member("vm"));
+    a.join(vec![one.clone()]).await.unwrap();
+    b.join(vec![two.clone()]).await.unwrap();
+    c.join(vec![three.clone()]).await.unwrap();
+    sees(&a, "all", |view| view.members("vm").len() == 3).await;
+    let mut client = etcd.client().await;
+    for count in 0..50 {
+        // the old revisions are far ahead of the new ones
+        client.put("unrelated", count.to_string(), None).await.unwrap();
+    }
+    drop(client);
+    etcd.stop();
+    drop(c);
+    let fewest = [fewest(&a), fewest(&b)];
+    etcd.start_anew().await;
+    for membership in [&a, &b] {
+        sees(membership, "who is there", |view| !view.has("vm", three.uuid)).await;
+        until("the lease is proved", || membership.lease_valid()).await;
+        assert!(membership.views().now().has("vm", one.uuid) && membership.views().now().has("vm", two.uuid));
+    }
+    assert_eq!(etcd.members().await, 2);
+    for seen in fewest {
+        assert_eq!(*seen.borrow(), 2, "only who died was gone");
+    }
+    // and what comes now is seen
+    let late = etcd.join(TTL).await;
+    let four = member("vm");
+    late.join(vec![four.clone()]).await.unwrap();
+    sees(&a, "who came", |view| view.has("vm", four.uuid)).await;
+    late.leave().await;
+    sees(&a, "who left", |view| !view.has("vm", four.uuid)).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! A connection, whichever database is behind it.
 
+use std::sync::Arc;
+
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 
 use crate::error::{DbError, DbResult};
 use crate::row::Row;
 use crate::sql::Sql;
+use crate::threads::Watch;
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +24,9 @@ pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) lost: bool,
     #[cfg(feature = "faults")]
-    pub(crate) gate: crate::faults::Gate,
+    pub(crate) gate: Option<crate::faults::Gate>,
+    /// Where statements are watched.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 pub(crate) enum Inner {
@@ -43,6 +48,16 @@ macro_rules! on {
 }
 
 impl Conn {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self {
+            inner,
+            lost: false,
+            #[cfg(feature = "faults")]
+            gate: None,
+            watch: None,
+        }
+    }
+
     /// Which database it is.
     pub fn dialect(&self) -> Dialect {
         match self.inner {
@@ -58,6 +73,7 @@ impl Conn {
     /// # Errors
     /// What the database says.
     pub fn query(&mut self, sql: Sql) -> DbResult<Vec<Row>> {
+        self.begin()?;
         let result = on!(self, inner => sql.load::<Row>(inner));
         self.note(result)
     }
@@ -75,6 +91,7 @@ impl Conn {
     /// # Errors
     /// What the database says.
     pub fn execute(&mut self, sql: Sql) -> DbResult<usize> {
+        self.begin()?;
         let result = on!(self, inner => diesel::RunQueryDsl::execute(sql, inner));
         self.note(result)
     }
@@ -98,6 +115,7 @@ impl Conn {
     }
 
     pub(crate) fn batch(&mut self, text: &str) -> DbResult<()> {
+        self.begin()?;
         #[cfg(feature = "faults")]
         if text == "COMMIT" {
             return self.commit_at_gate();
@@ -109,17 +127,32 @@ impl Conn {
     #[cfg(feature = "faults")]
     fn commit_at_gate(&mut self) -> DbResult<()> {
         let gate = self.gate.clone();
-        gate.before().inspect_err(|_| self.lost = true)?;
+        if let Some(gate) = &gate {
+            gate.before().inspect_err(|_| self.lost = true)?;
+        }
         let result = on!(self, inner => inner.batch_execute("COMMIT"));
         self.note(result)?;
-        gate.after().inspect_err(|_| self.lost = true)
+        gate.map_or(Ok(()), |gate| gate.after().inspect_err(|_| self.lost = true))
     }
 
+    /// Before a statement: what was given up meanwhile goes no further.
+    fn begin(&mut self) -> DbResult<()> {
+        if self.watch.as_ref().is_some_and(|watch| !watch.begin_statement()) {
+            self.lost = true;
+        }
+        if self.lost {
+            return Err(DbError::Lost("the connection was given up".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// After a statement.
     fn note<T>(&mut self, result: diesel::QueryResult<T>) -> DbResult<T> {
-        result.map_err(|error| {
-            let error = DbError::from(error);
-            self.lost |= matches!(error, DbError::Lost(_));
-            error
-        })
+        let result = result.map_err(DbError::from);
+        self.lost |= matches!(result, Err(DbError::Lost(_)));
+        if let Some(watch) = &self.watch {
+            watch.end_statement(!self.lost);
+        }
+        result
     }
 }

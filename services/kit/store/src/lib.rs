@@ -9,12 +9,21 @@
 //! - A closure may run on any thread, and must not call anybody else: no RPC, no file, no waiting while a transaction is open.
 //! - Statements are [`Sql`] fragments: text with bound values, prepared once for each text. Rows come back as [`Row`]s. The
 //!   dialects differ so little in what Gyre says that one text serves both; [`Conn::dialect`] tells where it does not.
-//! - A database that is away is `UNAVAILABLE` after [`StoreConfig::connect_timeout`], and is tried again with the next call.
+//! - Whoever calls is answered. A database that is away is `UNAVAILABLE`, `DATABASE_AWAY`, within two seconds, whether the call
+//!   waits for a connection, for a statement or for a commit, and whether the server is gone, cut off or frozen (`threads`); it is
+//!   connected to again by itself. One that has too much to do is `RESOURCE_EXHAUSTED`, `DATABASE_BUSY`.
+//! - Such an error means that nothing was changed, with one exception: a commit that was sent and got no answer may have
+//!   happened. [`outcome_unknown`] tells it apart; [`Store::commit`] is for whoever can find out.
+//! - Not solved: a single connection that is stuck on a server that answers others is given up only after 35 s (5 s after the
+//!   server's own limit for a statement); and SQLite is not watched: a disk that hangs makes its callers wait.
 
 mod conn;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(feature = "sqlite")]
+mod file;
+pub mod metrics;
 mod migrate;
 mod row;
 mod sql;
@@ -22,7 +31,7 @@ mod threads;
 mod value;
 
 pub use conn::{Conn, Dialect};
-pub use error::{DbError, DbResult};
+pub use error::{DbError, DbResult, is_away, outcome_unknown};
 pub use row::Row;
 pub use sql::Sql;
 pub use value::{Type, Value};
@@ -33,7 +42,7 @@ use std::time::Duration;
 use gyre_model::{Error, Kind, Result};
 use tokio::sync::oneshot;
 
-use threads::{Job, Threads};
+use threads::{Around, Job, Threads};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -44,14 +53,24 @@ pub struct StoreConfig {
     pub connections: usize,
     /// How long a connection to PostgreSQL may take.
     pub connect_timeout: Duration,
+    /// Most reads, and most writes, that wait for a connection.
+    pub queue: usize,
+    /// How long they wait at most.
+    pub longest_wait: Duration,
 }
 
 impl StoreConfig {
-    /// The defaults for a URL: 2 readers for SQLite, 8 connections for PostgreSQL, 2 s to connect.
+    /// The defaults for a URL: 2 readers for SQLite, 8 connections for PostgreSQL, 2 s to connect; 10 000 may wait, for 10 s.
     pub fn new(url: impl Into<String>) -> Self {
         let url = url.into();
         let connections = if url.starts_with("sqlite:") { 2 } else { 8 };
-        Self { url, connections, connect_timeout: Duration::from_secs(2) }
+        Self {
+            url,
+            connections,
+            connect_timeout: Duration::from_secs(2),
+            queue: 10_000,
+            longest_wait: Duration::from_secs(10),
+        }
     }
 }
 
@@ -73,34 +92,72 @@ impl Store {
     /// Reads: several statements may see different moments.
     ///
     /// # Errors
-    /// What the closure answers, or that the database is away.
+    /// What the closure answers, or that the database is away or has too much to do.
     pub async fn read<T, F>(&self, name: &'static str, run: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, false, run).await
+        self.submit(name, Around::Nothing, run).await?.certain()
     }
 
     /// Writes in one transaction, and answers once it is durable. The closure's error undoes it.
     ///
     /// # Errors
-    /// What the closure answers, or that the database is away.
+    /// What the closure answers, or that the database is away or has too much to do: nothing was changed then, unless
+    /// [`outcome_unknown`] says that it may have been.
     pub async fn write<T, F>(&self, name: &'static str, run: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, true, run).await
+        self.submit(name, Around::Transaction, run).await?.certain()
     }
 
-    async fn submit<T, F>(&self, name: &'static str, write: bool, run: F) -> Result<T>
+    /// Writes as [`Store::write`] does, and runs the closure again where another transaction was in its way: a deadlock, a
+    /// serialization failure, a lock that was not to be had.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_again<T, F>(&self, name: &'static str, run: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + Sync + 'static,
+    {
+        let run = Arc::new(run);
+        let mut tried = 0;
+        loop {
+            let run = Arc::clone(&run);
+            match self.write(name, move |conn| run(conn)).await {
+                Err(error) if again(&error) && tried < CONFLICTS => {
+                    tried += 1;
+                    metrics::retried(name);
+                    tokio::time::sleep(pause(tried)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes as [`Store::write`] does, for whoever can find out by itself whether a commit happened that got no answer.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; but nothing was changed.
+    pub async fn commit<T, F>(&self, name: &'static str, run: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.submit(name, Around::Transaction, run).await
+    }
+
+    async fn submit<T, F>(&self, name: &'static str, around: Around, run: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.threads.send(Job::new(name, write, run, answer))?;
+        self.threads.send(Job::new(name, around, run, answer));
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -109,15 +166,50 @@ impl Store {
     /// # Errors
     /// A migration that failed; those before it stay.
     pub async fn migrate(&self) -> Result<Vec<String>> {
-        let (answer, answered) = oneshot::channel();
-        self.threads.send(Job::bare("migrate", migrate::run, answer))?;
-        answered.await.unwrap_or_else(|_| Err(stopped()))
+        self.submit("migrate", Around::Bare, migrate::run).await?.certain()
     }
 
     /// Which database it is.
     pub fn dialect(&self) -> Dialect {
         self.threads.dialect()
     }
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub enum Committed<T> {
+    /// It is durable.
+    Done(T),
+    /// Its commit was sent and no answer came: what the closure answered, and what to tell a caller who cannot find out.
+    Unknown(T, Error),
+}
+
+impl<T> Committed<T> {
+    /// Only what is certain.
+    ///
+    /// # Errors
+    /// That it is not.
+    pub fn certain(self) -> Result<T> {
+        match self {
+            Self::Done(value) => Ok(value),
+            Self::Unknown(_, error) => Err(error),
+        }
+    }
+}
+
+/// How often a transaction is run again after a conflict.
+const CONFLICTS: u32 = 6;
+
+/// Whether the same transaction may succeed when it is run again.
+fn again(error: &Error) -> bool {
+    error.kind() == Kind::Aborted && error.reason() == "CONFLICT"
+}
+
+/// The wait before it is: twice as long every time, and by chance different for those that met.
+fn pause(tried: u32) -> Duration {
+    use std::hash::{BuildHasher as _, RandomState};
+    let longest = 4_000_u64 << tried.min(6);
+    Duration::from_micros(longest / 2 + RandomState::new().hash_one(tried) % (longest / 2))
 }
 
 fn stopped() -> Error {

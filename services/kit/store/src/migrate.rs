@@ -26,13 +26,23 @@ fn failed(error: impl std::fmt::Display) -> Error {
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>> {
     match &mut conn.inner {
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(inner) => apply(inner, SQLITE),
+        Inner::Sqlite(inner) => {
+            use diesel::connection::SimpleConnection;
+            // another process may be at it
+            inner.batch_execute("PRAGMA busy_timeout = 30000").map_err(failed)?;
+            let result = apply(inner, SQLITE);
+            inner.batch_execute("PRAGMA busy_timeout = 1000").map_err(failed)?;
+            result
+        }
         #[cfg(feature = "postgres")]
         Inner::Postgres(inner) => {
             use diesel::connection::SimpleConnection;
+            // however long it and those before it take
+            inner.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").map_err(failed)?;
             inner.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).map_err(failed)?;
             let result = apply(inner, POSTGRES);
             inner.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).map_err(failed)?;
+            inner.batch_execute("SET statement_timeout = '30s'; SET lock_timeout = '2s'").map_err(failed)?;
             result
         }
     }

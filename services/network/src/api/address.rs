@@ -36,7 +36,7 @@ impl AddressService for Api {
             address: address.map(u32::from),
         };
         for _ in 0..TRIES {
-            let taken = self.inner.store.write("address-allocate", move |conn| {
+            let taken = self.inner.store.write_again("address-allocate", move |conn| {
                 fence::check(conn, &caller)?;
                 address::address_allocate(conn, &caller, &wish)
             });
@@ -55,7 +55,7 @@ impl AddressService for Api {
         let request = request.into_inner();
         let network = uuid("l3-network", &request.l3_network_uuid)?;
         let nic = uuid("nic", &request.nic_uuid)?;
-        let release = self.inner.store.write("address-release", move |conn| {
+        let release = self.inner.store.write_again("address-release", move |conn| {
             fence::check(conn, &caller)?;
             address::address_release(conn, network, nic)
         });

@@ -193,6 +193,11 @@ impl Follower {
 
     /// Waits a fault out that may pass.
     async fn bear(&mut self, error: Error) -> Result<Option<Operation>> {
+        if gyre_store::is_away(&error) {
+            // however long the database is away: the watcher need not ask for the same stream again
+            self.pause().await;
+            return Ok(None);
+        }
         let since = *self.faulty.get_or_insert_with(Instant::now);
         if !error.kind().retryable() || since.elapsed() > PATIENCE {
             return Err(error);

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a call waits for a member of a service that has none: longer than the lease of one that died and is being replaced.
 const PATIENCE_FOR_MEMBERS: Duration = Duration::from_secs(10);
+/// How long a call is tried while this process is cut off from the membership: nobody replaces whoever does not take the call,
+/// and those who take it would have done so by then.
+const PATIENCE_CUT_OFF: Duration = Duration::from_millis(1_500);
 /// How long a call waits for the ring that the receiver knew already.
 const PATIENCE_FOR_EPOCH: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -38,6 +41,11 @@ impl Patience {
         now.saturating_duration_since(self.started) <= PATIENCE_FOR_MEMBERS
     }
 
+    /// Whether it is still tried while this process is cut off from the membership.
+    pub fn while_cut_off(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) <= PATIENCE_CUT_OFF
+    }
+
     /// After a try by the view of an epoch failed: how long to wait. `newer`: the receiver knows a later epoch. None where the
     /// call has no deadline, and was tried for long enough.
     pub fn pause(&mut self, now: Instant, seen: i64, newer: Option<i64>, deadline: Option<Instant>) -> Option<Pause> {
@@ -67,6 +75,7 @@ mod tests {
         assert_eq!(patience.pause(start, 4, None, None), Some(Pause { epoch: 5, until: at(40) }));
         assert_eq!(patience.pause(start, 4, Some(9), None), Some(Pause { epoch: 9, until: at(1000) }));
         assert_eq!(patience.pause(start, 4, None, Some(at(100))), Some(Pause { epoch: 5, until: at(100) }));
+        assert!(patience.while_cut_off(at(1_500)) && !patience.while_cut_off(at(1_501)));
         assert!(patience.for_members(at(10_000)) && !patience.for_members(at(10_001)));
         assert_eq!(patience.pause(at(30_001), 4, None, None), None);
         assert!(patience.pause(at(30_001), 4, None, Some(at(40_000))).is_some());

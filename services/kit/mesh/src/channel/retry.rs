@@ -174,6 +174,9 @@ impl<'a> Retries<'a> {
 
     /// Waits for another view, or for one of at least this epoch, but not long.
     async fn pause(&mut self, epoch: Option<i64>) -> Result<()> {
+        if self.channel.mesh.membership().cut_off() && !self.patience.while_cut_off(Instant::now()) {
+            return Err(self.cut_off());
+        }
         let Some(pause) = self.patience.pause(Instant::now(), self.epoch, epoch, self.deadline.at()) else {
             return Err(self.give_up());
         };
@@ -186,6 +189,16 @@ impl<'a> Retries<'a> {
             return Err(self.with_last(over));
         }
         Ok(())
+    }
+
+    /// Why a call is not tried for longer while etcd is away.
+    fn cut_off(&mut self) -> Error {
+        let last = self.give_up();
+        let text = format!(
+            "the instance that this call needs cannot prove its membership, since etcd does not answer; try again: {}",
+            last.message()
+        );
+        Error::unavailable(reason::NO_LEASE, text).with("cause", last.reason()).with("service", self.channel.service)
     }
 
     /// The error of the last try.

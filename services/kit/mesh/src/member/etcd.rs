@@ -9,8 +9,13 @@
 //! 3. The watcher (`watcher`) lists the prefix, then watches from the next revision. What that makes of the members,
 //!    [`super::roster`] decides. While etcd is away the members stay as they were: reads go on.
 //!
-//! What is not solved: a machine that sleeps with a lease and wakes up stops the clock that judges it. The database's fences
-//! stand behind that.
+//! 4. When etcd comes back after all leases ran out, or without its data, everybody is gone for a moment and registers anew. Who
+//!    cannot prove its own membership, or is not there itself, therefore holds on to the others for a while (`watcher`): the ring
+//!    does not flap.
+//!
+//! The clock is the one that goes on while the machine sleeps (`CLOCK_BOOTTIME`), and `SIGSTOP` stops no clock: a process that was
+//! paused either way finds its lease run out when it wakes. What is not solved: a virtual machine that its host pauses sees no
+//! time pass, and a process may be paused between its look at the clock and its deed. The database's fences stand behind both.
 //!
 //! The client crate does not reopen streams, and a call may hang on a member of etcd that died: everything has its own timeout
 //! here. HTTP/2 pings are sent every 10 s and only while calls are open; etcd closes the connection of whoever pings more.
@@ -20,12 +25,13 @@ mod watcher;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use etcd_client::{Client, ConnectOptions, TlsOptions};
 use gyre_model::{Error, Result};
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -75,18 +81,24 @@ impl Config {
 /// What [`Lease`] says, for whoever asks before each step: by our own clock, and without a lock.
 #[derive(Debug)]
 struct Proof {
-    born: Instant,
+    born: Duration,
     /// Microseconds since `born`; 0: not held.
     until: AtomicU64,
 }
 
+/// The time since the machine started, its sleep included.
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 impl Proof {
     fn new() -> Self {
-        Self { born: Instant::now(), until: AtomicU64::new(0) }
+        Self { born: since_boot(), until: AtomicU64::new(0) }
     }
 
     fn now(&self) -> Moment {
-        self.born.elapsed()
+        since_boot().saturating_sub(self.born)
     }
 
     fn publish(&self, lease: &Lease) {
@@ -104,6 +116,13 @@ struct Shared {
     proof: Proof,
     /// Members that this process wants to be.
     wanted: Mutex<Vec<Member>>,
+}
+
+impl Shared {
+    /// Whether this process wants to be a member and cannot prove that it is.
+    fn cut_off(&self) -> bool {
+        !self.proof.holds() && !self.wanted.lock().is_empty()
+    }
 }
 
 /// Membership in etcd.
@@ -187,6 +206,10 @@ impl Membership for EtcdMembership {
 
     fn lease_valid(&self) -> bool {
         self.shared.proof.holds()
+    }
+
+    fn cut_off(&self) -> bool {
+        self.shared.cut_off()
     }
 }
 

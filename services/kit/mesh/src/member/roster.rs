@@ -73,6 +73,10 @@ impl Roster {
                 members.insert(key.key, member);
             }
         }
+        if revision < self.seen {
+            // an etcd that lost what it knew counts anew
+            self.epoch = 0;
+        }
         let missing = self.members.keys().any(|key| !members.contains_key(key));
         self.epoch = if missing { revision } else { self.epoch.max(newest) };
         self.seen = revision;
@@ -105,6 +109,16 @@ impl Roster {
             };
         }
         changed
+    }
+
+    /// Those of others that are not here, with their keys.
+    pub fn missing<'a>(&self, others: &'a Self) -> impl Iterator<Item = (&'a String, &'a Member)> {
+        others.members.iter().filter(|(key, _)| !self.members.contains_key(*key))
+    }
+
+    /// Whether a key is here.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
     }
 
     /// What a process sees now that saw this before.

@@ -1,7 +1,11 @@
 //! Sees the members in etcd, and replaces the view when they change.
+//!
+//! A watch that broke is opened again after a list: etcd may have lost its data meanwhile, and have come further than where we
+//! were, so that no revision tells.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcd_client::{Client, EventType, GetOptions, KeyValue, WatchOptions, WatchResponse, WatchStream};
 use tokio::sync::mpsc;
@@ -13,12 +17,19 @@ use crate::member::roster::{Change, Roster};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long members that are gone are held on to by a process that lost its own membership with them: longer than everybody's
+/// keeper takes to register again.
+const HELD: Duration = Duration::from_secs(3);
 
 pub(super) struct Watcher {
     client: Client,
     shared: Arc<Shared>,
     keeper: mpsc::WeakSender<Command>,
     roster: Roster,
+    /// Members that are not in etcd any more and held on to, until when.
+    held: BTreeMap<String, (Member, Instant)>,
+    /// Whether they were lost while this process was not in order itself.
+    doubted: bool,
 }
 
 /// Why a watch ended.
@@ -31,7 +42,7 @@ enum Ended {
 
 impl Watcher {
     pub(super) fn new(client: Client, shared: Arc<Shared>, keeper: mpsc::WeakSender<Command>) -> Self {
-        Self { client, shared, keeper, roster: Roster::default() }
+        Self { client, shared, keeper, roster: Roster::default(), held: BTreeMap::new(), doubted: false }
     }
 
     /// Watches for ever.
@@ -44,6 +55,7 @@ impl Watcher {
                 Ended::Broken => {
                     wait = if self.roster.seen() > before { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
                     tokio::time::sleep(wait).await;
+                    self.list_until_done().await;
                 }
             }
         }
@@ -62,7 +74,9 @@ impl Watcher {
     async fn list(&mut self) -> Result<(), Failed> {
         let listed = call("list members", CALL, self.client.get(PREFIX, Some(GetOptions::new().with_prefix()))).await?;
         let revision = listed.header().map_or(0, |header| header.revision());
+        let before = self.roster.clone();
         self.roster.listed(revision, listed.kvs().iter().map(|pair| read(pair, true)));
+        self.hold(&before);
         self.publish();
         Ok(())
     }
@@ -77,7 +91,21 @@ impl Watcher {
             }
         };
         loop {
-            match next(&mut stream).await {
+            let until = self.held.values().map(|(_, until)| *until).min();
+            let over = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let next = tokio::select! {
+                next = next(&mut stream) => next,
+                () = over => {
+                    self.publish();
+                    continue;
+                }
+            };
+            match next {
                 Ok(response) => {
                     if let Some(ended) = self.apply(&response) {
                         return ended;
@@ -103,16 +131,37 @@ impl Watcher {
         }
         let events = response.events().iter();
         let changes = events.filter_map(|event| Some(read(event.kv()?, event.event_type() == EventType::Put)));
+        let before = self.roster.clone();
         if self.roster.apply(changes) {
+            self.hold(&before);
             self.publish();
         }
         None
     }
 
-    fn publish(&self) {
-        let view = self.roster.view(&self.shared.views.now());
-        tracing::info!(epoch = self.roster.epoch(), members = self.roster.len(), "the ring changed");
-        let missing = self.shared.wanted.lock().iter().any(|member| !view.has(&member.service, member.uuid));
+    /// Holds on to those who are gone, for now: [`Watcher::publish`] decides.
+    fn hold(&mut self, before: &Roster) {
+        let until = Instant::now() + HELD;
+        for (key, member) in self.roster.missing(before) {
+            self.held.insert(key.clone(), (member.clone(), until));
+        }
+    }
+
+    fn publish(&mut self) {
+        let seen = self.roster.view(&self.shared.views.now());
+        let missing = self.shared.wanted.lock().iter().any(|member| !seen.has(&member.service, member.uuid));
+        // That others are gone says something of them only where this process is in order itself.
+        let doubtful = missing || self.shared.cut_off();
+        let (now, roster, doubted) = (Instant::now(), &self.roster, doubtful || self.doubted);
+        self.held.retain(|key, (_, until)| doubted && *until > now && !roster.has(key));
+        self.doubted = doubtful || !self.held.is_empty();
+        let view = if self.held.is_empty() {
+            seen
+        } else {
+            let held = self.held.values().map(|(member, _)| member);
+            self.shared.views.now().next(self.roster.epoch(), self.roster.members().chain(held).cloned())
+        };
+        tracing::info!(epoch = roster.epoch(), members = roster.len(), held = self.held.len(), "the ring changed");
         self.shared.views.publish(view);
         if missing && let Some(keeper) = self.keeper.upgrade() {
             // A keeper with a full queue will look after it anyway.

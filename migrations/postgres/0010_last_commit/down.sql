@@ -1,0 +1,1 @@
+ALTER TABLE operation_work DROP COLUMN last_commit;

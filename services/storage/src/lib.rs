@@ -82,6 +82,11 @@ impl Service {
         flow.tasks().background("storage-totals", config.totals_period, Activator::default(), Totals::new(store));
         Ok(Self { api: Api::new(flow.clone(), config.upload_pause), flow })
     }
+
+    /// The engine that runs its workflows.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
 }
 
 impl gyre_flow::process::Service for Service {

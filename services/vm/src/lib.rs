@@ -107,6 +107,11 @@ impl Service {
         reconcile::start(&inner);
         Ok(Self { inner })
     }
+
+    /// The engine that runs its workflows.
+    pub fn flow(&self) -> &Flow {
+        &self.inner.flow
+    }
 }
 
 impl gyre_flow::process::Service for Service {

@@ -119,6 +119,11 @@ impl Registry {
         self.workflows.read().get(name).cloned().ok_or_else(|| Error::internal(format!("no workflow {name}")))
     }
 
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Workflow>> {
+        self.workflows.read().values().cloned().collect()
+    }
+
     /// Lets go of the steps, and with them of the service that they hold.
     pub fn clear(&self) {
         self.workflows.write().clear();

@@ -367,3 +367,15 @@ async fn another_instance_goes_on_where_one_died_and_the_dead_one_can_commit_not
     first.flow.shutdown(Duration::from_secs(5)).await;
     assert_eq!(second.wait(&operation).await, ended);
 }
+
+#[tokio::test]
+async fn whoever_shows_or_tests_all_workflows_can_list_them() {
+    let site = Site::new().await;
+    let all = site.flow.workflows();
+    assert_eq!(all.iter().map(|workflow| workflow.name.as_str()).collect::<Vec<_>>(), ["build-zone", "raze-zone"]);
+    assert_eq!((all[0].service, all[0].resource.as_str()), ("host", "zone"));
+    let undone: Vec<_> = all[0].steps.iter().map(|step| (step.name.as_str(), step.undo)).collect();
+    assert_eq!(undone, [("record", true), ("wall", true), ("roof", true), ("done", false)]);
+    assert_eq!(all[0].steps[3].no_undo.as_deref(), Some("it is the last"));
+    assert!(all[1].steps[1].point_of_no_return && !all[1].steps[0].point_of_no_return);
+}

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gyre_flow::Context;
+use gyre_flow::{Context, Var};
 use gyre_model::{Error, Result};
 use gyre_proto::host::v1::{Host, HostState};
 
@@ -12,8 +12,8 @@ use crate::Inner;
 use crate::store::host::change_host;
 use crate::store::references;
 
-/// What the host was before.
-const WAS: &str = "was_enabled";
+/// Whether the host was enabled before.
+pub(super) const WAS: Var<bool> = Var::new("was_enabled");
 
 /// Disables the host, so that nothing is placed on it between the look and the end.
 pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
@@ -32,13 +32,13 @@ pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
         .await?;
     // a step that runs again finds it disabled by itself
     if was {
-        context.set(WAS, &true)?;
+        context.set(&WAS, &true)?;
     }
     Ok(())
 }
 
 pub(super) async fn reopen(_: Arc<Inner>, context: Context) -> Result<()> {
-    if context.get::<bool>(WAS)?.unwrap_or(false) {
+    if context.get(&WAS)?.unwrap_or(false) {
         let uuid = context.resource_uuid();
         context.on_commit(move |conn, change| {
             let enable = |_: &mut _, host: &mut Host| {

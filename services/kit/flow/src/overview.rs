@@ -55,7 +55,7 @@ fn overview(service: &'static str, workflow: &Workflow) -> WorkflowOverview {
         undo: step.undo.is_some(),
         no_undo: named.no_undo.clone(),
         point_of_no_return: named.point_of_no_return,
-        plugin: false,
+        plugin: named.plugin.is_some(),
     });
     WorkflowOverview {
         name: definition.name.clone(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gyre_flow::{Context, Flow, Steps, Submit};
+use gyre_flow::{Context, Flow, Steps, Submit, Var};
 use gyre_mesh::Mesh;
 use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
@@ -31,6 +31,8 @@ steps:
   - step: done
     no_undo: it is the last
 ";
+
+const HEIGHT: Var<i32> = Var::new("height");
 
 const RAZE: &str = "
 name: raze-zone
@@ -89,7 +91,7 @@ async fn wall(world: Arc<World>, context: Context) -> Result<()> {
     permit.forget();
     world.note("wall");
     context.progress(50, "half a wall");
-    context.set("height", &3)?;
+    context.set(&HEIGHT, &3)?;
     world.fault("wall")
 }
 
@@ -99,7 +101,7 @@ async fn unwall(world: Arc<World>, _: Context) -> Result<()> {
 }
 
 async fn roof(world: Arc<World>, context: Context) -> Result<()> {
-    world.note(&format!("roof on {}", context.need::<i32>("height")?));
+    world.note(&format!("roof on {}", context.need(&HEIGHT)?));
     world.fault("roof")
 }
 
@@ -161,7 +163,9 @@ impl Site {
         let steps = Steps::new()
             .step("record", &world, record, unrecord)
             .step("wall", &world, wall, unwall)
+            .gives(&HEIGHT)
             .step("roof", &world, roof, unroof)
+            .needs(&HEIGHT)
             .without_undo("done", &world, done)
             .without_undo("empty", &world, empty)
             .without_undo("level", &world, level);

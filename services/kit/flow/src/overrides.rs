@@ -74,6 +74,10 @@ impl Extension {
         for (at, insert) in self.insert.iter().enumerate() {
             let at = format!("{}: insert[{at}]", self.origin);
             let step = insert.step(&at)?;
+            if definition.steps.iter().any(|other| other.step == step.step) {
+                let what = format!("{} has a step {:?} already: choose another name", definition.name, step.step);
+                return Err(wrong(format_args!("{at}.step"), what));
+            }
             let position = match (&insert.before, &insert.after) {
                 (Some(name), None) => position(definition, &format!("{at}.before"), name)?,
                 (None, Some(name)) => position(definition, &format!("{at}.after"), name)? + 1,

@@ -145,7 +145,8 @@ impl Plugin {
 
     async fn client(&self) -> Result<StepServiceClient<tonic::transport::Channel>> {
         let channel = self.mesh.connect_outside(&self.outside).await.map_err(|error| {
-            Error::unavailable("PLUGIN_UNREACHABLE", format!("plugin {}: {}", self.name, error.message()))
+            let text = format!("plugin {}: {}", self.name, error.message());
+            Error::new(Kind::Unavailable, "PLUGIN_UNREACHABLE", text)
         })?;
         Ok(StepServiceClient::new(channel).max_decoding_message_size(MOST_BYTES))
     }
@@ -170,13 +171,16 @@ impl Plugin {
     /// What a plugin's error means here: two kinds pass, all others are its word.
     fn failure(&self, status: &Status) -> Error {
         let said = cut(status.message());
+        // without a time to wait, which is the step's retry policy's to say
+        let away = |text: String| Error::new(Kind::Unavailable, "PLUGIN_UNAVAILABLE", text);
+        let cause = std::error::Error::source(status);
         let error = match status.code() {
-            Code::DeadlineExceeded => Error::new(
-                Kind::DeadlineExceeded,
-                "PLUGIN_TIMEOUT",
-                format!("plugin {} did not answer within {:?}", self.name, self.timeout),
-            ),
-            Code::Unavailable => Error::unavailable("PLUGIN_UNAVAILABLE", format!("plugin {}: {said}", self.name)),
+            Code::DeadlineExceeded => self.timed_out(),
+            // tonic's own timer
+            Code::Cancelled if cause.is_some_and(|cause| cause.is::<tonic::TimeoutExpired>()) => self.timed_out(),
+            // a status with a cause was made here: the connection broke
+            _ if cause.is_some() => away(format!("plugin {} went away: {said}", self.name)),
+            Code::Unavailable => away(format!("plugin {}: {said}", self.name)),
             code => {
                 let kind = match Kind::of(code) {
                     // the engine's own words, which no plugin speaks
@@ -188,6 +192,11 @@ impl Plugin {
             }
         };
         error.with("plugin", self.name.as_str()).with("address", self.outside.to_string())
+    }
+
+    fn timed_out(&self) -> Error {
+        let text = format!("plugin {} did not answer within {:?}", self.name, self.timeout);
+        Error::new(Kind::DeadlineExceeded, "PLUGIN_TIMEOUT", text)
     }
 
     async fn call(&self, context: &Context) -> Result<Call> {

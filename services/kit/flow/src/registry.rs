@@ -164,6 +164,13 @@ impl Registry {
             Some(directory) => (own.resolve()?, overrides::load(directory, service, own)?.resolve()?),
             None => (Vec::new(), own.resolve()?),
         };
+        // parts first, so that an error names the file and not what it is spliced into
+        let (parts, whole): (Vec<_>, Vec<_>) = now.iter().partition(|definition| definition.resource.is_empty());
+        for definition in parts.into_iter().chain(whole) {
+            if let Some(own) = before.iter().find(|own| own.name == definition.name) {
+                check::keeps(own, definition)?;
+            }
+        }
         let mut workflows = self.workflows.write();
         for definition in now.into_iter().filter(|definition| !definition.resource.is_empty()) {
             let found: Vec<_> = definition
@@ -174,9 +181,6 @@ impl Registry {
                     None => steps.find(named),
                 })
                 .collect::<Result<_>>()?;
-            if let Some(own) = before.iter().find(|own| own.name == definition.name) {
-                check::keeps(own, &definition)?;
-            }
             check::fits(&definition, &found)?;
             let name = definition.name.clone();
             if workflows.insert(name, Arc::new(Workflow { definition, steps: found })).is_some() {

@@ -62,6 +62,7 @@ fn main() {
             ".gyre.network",
             ".gyre.vm",
             ".gyre.agent",
+            ".gyre.plugin",
         ])
         .expect("generate JSON codecs");
 

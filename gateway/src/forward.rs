@@ -55,7 +55,7 @@ impl Forward {
             .methods()
             .filter_map(|method| match method.host {
                 HostedBy::Service(service) => Some((service, mesh.channel(service))),
-                HostedBy::Every | HostedBy::Gateway | HostedBy::Agent => None,
+                HostedBy::Every | HostedBy::Gateway | HostedBy::Agent | HostedBy::Plugin => None,
             })
             .collect();
         let members = MemberServiceServer::new(Members::new(mesh.clone()));
@@ -86,7 +86,7 @@ impl Forward {
                 None => Ok(crate::grpc::no_such_call(method.path).into_http()),
             },
             HostedBy::Gateway => self.members.clone().call(request).await,
-            HostedBy::Agent => Ok(crate::grpc::no_such_call(method.path).into_http()),
+            HostedBy::Agent | HostedBy::Plugin => Ok(crate::grpc::no_such_call(method.path).into_http()),
         };
         match sent {
             Ok(response) => response,

@@ -38,6 +38,14 @@ impl TestNode {
     /// # Errors
     /// When it cannot be started.
     pub async fn start(folder: &Path, hosts: Hosts) -> Result<Self> {
+        Self::start_with(folder, hosts, |_| ()).await
+    }
+
+    /// The same, with settings changed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start_with(folder: &Path, hosts: Hosts, change: impl FnOnce(&mut NodeConfig)) -> Result<Self> {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = NodeConfig::embedded(&folder.join("gyre.db"), listen);
         // what a host says is looked at soon
@@ -55,6 +63,7 @@ impl TestNode {
                 agent
             }
         });
+        change(&mut config);
         let node = Node::start(config).await?;
         let text = std::fs::read_to_string(&admin_file).context("the node wrote no sign-in file")?;
         Ok(Self { node, folder: folder.to_owned(), sign_in: serde_json::from_str(&text)? })

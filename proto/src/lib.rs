@@ -83,6 +83,7 @@ package!("gyre.storage.v1", storage::v1);
 package!("gyre.network.v1", network::v1);
 package!("gyre.vm.v1", vm::v1);
 package!("gyre.agent.v1", agent::v1);
+package!("gyre.plugin.v1", plugin::v1);
 
 pub mod options {
     pub mod v1 {

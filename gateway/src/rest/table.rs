@@ -18,7 +18,7 @@ pub struct Table {
 
 /// Whether callers from outside may know of a call.
 pub fn is_open(method: &MethodInfo) -> bool {
-    method.access != Access::Internal && method.host != HostedBy::Agent
+    method.access != Access::Internal && !matches!(method.host, HostedBy::Agent | HostedBy::Plugin)
 }
 
 impl Table {

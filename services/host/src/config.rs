@@ -1,6 +1,7 @@
 //! What the host service is told. Nothing here reads the environment.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::work::WorkKind;
@@ -31,6 +32,8 @@ pub struct Config {
     pub report_compare: Duration,
     /// How many tasks run on one host at once.
     pub widths: Widths,
+    /// The directory of files that change workflows.
+    pub workflows: Option<PathBuf>,
 }
 
 /// How many tasks of each kind run on one host at once; more wait here, in the order in which they came.
@@ -58,6 +61,7 @@ impl Default for Config {
             report_period: Duration::from_secs(10),
             report_compare: Duration::from_secs(60),
             widths: Widths::default(),
+            workflows: None,
         }
     }
 }

@@ -80,6 +80,11 @@ impl Service {
         Ok(Self { inner })
     }
 
+    /// The engine that runs its workflows.
+    pub fn flow(&self) -> &Flow {
+        &self.inner.flow
+    }
+
     /// The calls.
     pub fn routes(&self) -> Routes {
         api::routes(&self.inner)

@@ -41,6 +41,7 @@ impl Args {
             missed: self.missed_heartbeats,
             connect_timeout: self.connect_timeout,
             widths: Widths { light: self.task_width, image: self.image_width, ..Widths::default() },
+            workflows: self.process.workflows.clone(),
             ..Config::default()
         }
     }

@@ -60,7 +60,8 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_host_tasks", "Tasks on hosts, by kind and stage (waiting or running)", own.tasks.clone());
         all.register("gyre_host_task_seconds", "How long tasks took, waiting included", own.task_seconds.clone());
         all.register("gyre_placements", "Placements asked for, by result", own.placements.clone());
-        let text = "Whole reports of hosts, by what came of them: changed, unchanged (dropped), or compared all the same";
+        let text =
+            "Whole reports of hosts, by what came of them: changed, unchanged (dropped), or compared all the same";
         all.register("gyre_host_reports", text, own.reports.clone());
         all.register("gyre_placement_seconds", "How long placing took", own.placement_seconds.clone());
     });

@@ -19,14 +19,16 @@ pub(crate) fn register(inner: &Arc<Inner>) -> Result<()> {
         .without_undo("connect-host", inner, create_host::connect)
         .without_undo("ready-host", inner, create_host::ready)
         .step("close-host", inner, delete_host::close, delete_host::reopen)
+        .notes(&delete_host::WAS)
         .step("remove-host", inner, delete_host::remove, delete_host::keep)
         .without_undo("renew-session", inner, reconnect_host::renew);
-    inner.flow.register(
+    inner.flow.register_with(
         steps,
         &[
             include_str!("workflows/create-host.yaml"),
             include_str!("workflows/delete-host.yaml"),
             include_str!("workflows/reconnect-host.yaml"),
         ],
+        inner.config.workflows.as_deref(),
     )
 }

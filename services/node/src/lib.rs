@@ -153,7 +153,12 @@ impl Node {
 async fn start_services(process: &mut Process, store: &Store, config: Services, limit: Duration) -> Result<()> {
     let mesh = process.mesh().clone();
     let (mesh, store) = (&mesh, store);
-    let Services { identity, host, storage, network, vm } = config;
+    let Services { identity, mut host, mut storage, network, mut vm } = config;
+    if let Some(directory) = &process.args().workflows {
+        host.workflows.get_or_insert_with(|| directory.clone());
+        storage.workflows.get_or_insert_with(|| directory.clone());
+        vm.workflows.get_or_insert_with(|| directory.clone());
+    }
     host_service(process, gyre_identity::Service::start(mesh.clone(), store.clone(), identity).await?, limit);
     host_service(process, gyre_host::Service::start(mesh.clone(), store.clone(), host).await?, limit);
     host_service(process, gyre_storage::Service::start(mesh.clone(), store.clone(), storage).await?, limit);

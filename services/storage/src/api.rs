@@ -15,7 +15,7 @@ use gyre_proto::storage::v1::image_server_service_server::ImageServerServiceServ
 use gyre_proto::storage::v1::image_service_server::ImageServiceServer;
 use gyre_proto::storage::v1::primary_storage_service_server::PrimaryStorageServiceServer;
 use gyre_proto::storage::v1::volume_service_server::VolumeServiceServer;
-use gyre_proto::{FieldMask, ListRequest, Message, Page, Resource};
+use gyre_proto::{FieldMask, ListRequest, Message, Named, Page, Resource};
 use gyre_query::Change;
 use gyre_store::Conn;
 use tonic::service::Routes;
@@ -93,7 +93,7 @@ impl Api {
     }
 
     /// Starts a workflow with the rows that it begins with.
-    async fn submit<M: Message>(
+    async fn submit<M: Named>(
         &self,
         (caller, workflow): (Caller, &'static str),
         resource: Uuid,

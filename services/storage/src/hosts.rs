@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gyre_flow::Context;
+use gyre_flow::{Context, Var};
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::Resource as _;
 use gyre_proto::agent::v1::task::Work;
@@ -15,7 +15,7 @@ use gyre_proto::agent::v1::{ImageFacts, StorageFacts, TaskOutcome, task_outcome}
 use gyre_proto::host::v1::{Host, HostStatus};
 
 /// The note that a host was asked.
-const ASKED: &str = "asked";
+pub(crate) const ASKED: Var<bool> = Var::new("asked");
 
 /// How long work on hosts may take.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,7 @@ async fn connected(context: &Context, uuid: Uuid) -> Result<Host> {
 /// Has a connected host do something, and notes that it was asked.
 pub(crate) async fn ask(context: &Context, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
     connected(context, host).await?;
-    context.set(ASKED, &true)?;
+    context.set(&ASKED, &true)?;
     context.run_task(host, work, limit).await
 }
 
@@ -74,14 +74,14 @@ pub(crate) async fn ask_to_delete(context: &Context, host: Uuid, work: Work, lim
         Kind::Aborted | Kind::Unavailable | Kind::DeadlineExceeded | Kind::Cancelled | Kind::Internal => false,
     };
     if refused {
-        context.set(ASKED, &false)?;
+        context.set(&ASKED, &false)?;
     }
     Err(error)
 }
 
 /// Whether the host may have begun what this operation asks of it.
 pub(crate) fn asked(context: &Context) -> Result<bool> {
-    Ok(context.fence() > 1 || context.get(ASKED)?.unwrap_or(false))
+    Ok(context.fence() > 1 || context.get(&ASKED)?.unwrap_or(false))
 }
 
 fn no_facts(what: &str) -> Error {

@@ -22,6 +22,7 @@ mod store;
 mod totals;
 mod workflows;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gyre_flow::Flow;
@@ -49,6 +50,8 @@ pub struct Config {
     pub upload_pause: Duration,
     /// How often the totals of primary storages are compared with the sums over their hosts.
     pub totals_period: Duration,
+    /// The directory of files that change workflows.
+    pub workflows: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             task_limit: Duration::from_secs(60),
             upload_pause: Duration::from_secs(60),
             totals_period: Duration::from_secs(60),
+            workflows: None,
         }
     }
 }
@@ -77,10 +81,15 @@ impl Service {
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
         let flow = Flow::new(NAME, mesh, store.clone());
         let limits = Limits { transfer: config.transfer_limit, task: config.task_limit };
-        workflows::register(&flow, limits)?;
+        workflows::register(&flow, limits, config.workflows.as_deref())?;
         flow.start();
         flow.tasks().background("storage-totals", config.totals_period, Activator::default(), Totals::new(store));
         Ok(Self { api: Api::new(flow.clone(), config.upload_pause), flow })
+    }
+
+    /// The engine that runs its workflows.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
     }
 }
 

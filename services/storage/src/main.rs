@@ -30,6 +30,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Args { process, transfer_limit, task_limit, upload_pause } = Args::parse();
-    let config = Config { transfer_limit, task_limit, upload_pause, ..Config::default() };
+    let workflows = process.workflows.clone();
+    let config = Config { transfer_limit, task_limit, upload_pause, workflows, ..Config::default() };
     gyre_flow::process::run("gyre-storage", &process, |mesh, store| Service::start(mesh, store, config)).await
 }

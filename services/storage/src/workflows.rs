@@ -10,6 +10,7 @@ mod images;
 mod primary_storages;
 mod volumes;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gyre_flow::{Context, Flow, Steps};
@@ -17,7 +18,9 @@ use gyre_model::Result;
 
 use crate::hosts::Limits;
 
-const DEFINITIONS: [&str; 13] = [
+const DEFINITIONS: [&str; 15] = [
+    include_str!("workflows/allocate-volume.yaml"),
+    include_str!("workflows/measure-room.yaml"),
     include_str!("workflows/create-primary-storage.yaml"),
     include_str!("workflows/delete-primary-storage.yaml"),
     include_str!("workflows/create-image-server.yaml"),
@@ -34,13 +37,13 @@ const DEFINITIONS: [&str; 13] = [
 ];
 
 /// Registers all of them.
-pub(crate) fn register(flow: &Flow, limits: Limits) -> Result<()> {
+pub(crate) fn register(flow: &Flow, limits: Limits, directory: Option<&Path>) -> Result<()> {
     let limits = Arc::new(limits);
     let steps = primary_storages::add(Steps::new(), &limits);
     let steps = image_servers::add(steps, &limits);
     let steps = images::add(steps, &limits);
     let steps = volumes::add(steps, &limits);
-    flow.register(steps, &DEFINITIONS)
+    flow.register_with(steps, &DEFINITIONS, directory)
 }
 
 /// A step whose work the call has done already.

@@ -20,6 +20,7 @@ pub mod state;
 mod store;
 mod workflows;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub start_limit: Duration,
     /// How often machines that are off are looked through for room that they still hold.
     pub reconcile_period: Duration,
+    /// The directory of files that change workflows.
+    pub workflows: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             grace: Duration::from_secs(30),
             start_limit: Duration::from_secs(120),
             reconcile_period: Duration::from_secs(60),
+            workflows: None,
         }
     }
 }
@@ -102,10 +106,16 @@ impl Service {
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
         let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config, settle: Activator::default() });
-        flow.register(workflows::steps(&inner), workflows::DEFINITIONS)?;
+        let directory = inner.config.workflows.as_deref();
+        flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, directory)?;
         flow.start();
         reconcile::start(&inner);
         Ok(Self { inner })
+    }
+
+    /// The engine that runs its workflows.
+    pub fn flow(&self) -> &Flow {
+        &self.inner.flow
     }
 }
 

@@ -33,8 +33,12 @@ pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Re
         return output::print_value(globals.format, &answer);
     }
     let lanes = answer.get_field_by_name("lanes");
-    let lanes: Vec<_> =
-        lanes.iter().flat_map(|list| list.as_list().unwrap_or_default()).filter_map(Value::as_message).cloned().collect();
+    let lanes: Vec<_> = lanes
+        .iter()
+        .flat_map(|list| list.as_list().unwrap_or_default())
+        .filter_map(Value::as_message)
+        .cloned()
+        .collect();
     let info = catalog().message("gyre.common.v1.Lane").ok_or_else(|| Failure::general("there is no lane"))?;
     if lanes.is_empty() {
         if !globals.quiet {

@@ -32,6 +32,9 @@ pub struct UpArgs {
     /// Images may be taken from this folder by file:// URLs; several by repeating it
     #[arg(long, value_name = "PATH")]
     pub allow_image_path: Vec<PathBuf>,
+    /// Directory of files that change workflows, in a folder for each service; docs/workflows.md says how
+    #[arg(long, value_name = "DIR", env = "GYRE_WORKFLOWS")]
+    pub workflows: Option<PathBuf>,
     /// Address of the plain HTTP listener for /metrics and /healthz
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,

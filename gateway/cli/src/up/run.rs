@@ -116,7 +116,12 @@ async fn serve(args: UpArgs) -> Result<()> {
     folders.is_for(simulated)?;
     let admin_file = folders.at("admin.json");
     let mut config = NodeConfig::embedded(&folders.at("gyre.db"), args.listen);
-    config.process = ProcessArgs { metrics_listen: args.metrics_listen, telemetry, ..config.process };
+    config.process = ProcessArgs {
+        metrics_listen: args.metrics_listen,
+        workflows: args.workflows.clone(),
+        telemetry,
+        ..config.process
+    };
     config.admin_file = Some(admin_file.clone());
     config.agent = Some(agent(&args, &folders, simulated)?);
     let node = Node::start(config).await?;

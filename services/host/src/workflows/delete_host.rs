@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gyre_flow::Context;
+use gyre_flow::{Context, Var};
 use gyre_model::{Caller, Error, Result};
 use gyre_proto::host::v1::{Host, HostState};
 
@@ -12,17 +12,17 @@ use crate::Inner;
 use crate::store::host::change_host;
 use crate::store::references;
 
-/// What the host was before.
-const WAS: &str = "was_enabled";
+/// Whether the host was enabled before.
+pub(super) const WAS: Var<bool> = Var::new("was_enabled");
 
 /// Disables the host, so that nothing is placed on it between the look and the end.
 pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     // durable with the change itself; a step that runs again finds the host disabled by itself
-    if context.get::<bool>(WAS)?.is_none() {
+    if context.get(&WAS)?.is_none() {
         let read = move |conn: &mut _| gyre_query::get::<Host>(conn, &Caller::system(), uuid);
         let was = context.read("host-get", read).await?.state() == HostState::Enabled;
-        context.set(WAS, &was)?;
+        context.set(&WAS, &was)?;
     }
     context
         .commit("host-close", move |conn, change| {
@@ -38,7 +38,7 @@ pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
 }
 
 pub(super) async fn reopen(_: Arc<Inner>, context: Context) -> Result<()> {
-    if context.get::<bool>(WAS)?.unwrap_or(false) {
+    if context.get(&WAS)?.unwrap_or(false) {
         let uuid = context.resource_uuid();
         context.on_commit(move |conn, change| {
             let enable = |_: &mut _, host: &mut Host| {

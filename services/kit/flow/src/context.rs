@@ -21,10 +21,14 @@ use serde_json::{Map, Value as Json};
 use crate::live::Live;
 use crate::record::{self, Record};
 use crate::timeline::{self, Timeline};
+use crate::var::{How, Uses, Var};
 use crate::{Inner, debt, metrics};
 
 /// How often a database that is away is asked what became of a commit.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Where the full name of the request's message lies among the variables: no variable of Rust has such a name.
+pub(crate) const INPUT: &str = "gyre/request";
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
@@ -42,6 +46,8 @@ pub struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) step: usize,
     pub(crate) undoing: bool,
+    /// What the step says of variables.
+    pub(crate) uses: Arc<Uses>,
 }
 
 pub(crate) struct Shared {
@@ -323,28 +329,69 @@ impl Context {
     /// What an earlier step found out, or this one in an earlier run.
     ///
     /// # Errors
-    /// It is there and of another type: a fault of Gyre's.
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let found = self.shared.state.lock().vars.get(name).cloned();
-        found.map(|value| serde_json::from_value(value).map_err(Error::internal)).transpose()
+    /// The step does not say that it reads it; it is there and of another type: faults of Gyre's.
+    pub fn get<T: DeserializeOwned>(&self, var: &Var<T>) -> Result<Option<T>> {
+        if !self.uses.reads(var.name()) {
+            return Err(self.undeclared("reads", var.name(), "needs or may_use"));
+        }
+        self.look_up(var.name()).map(|value| serde_json::from_value(value).map_err(Error::internal)).transpose()
     }
 
-    /// What an earlier step must have found out.
+    /// What an earlier step must have found out. Not for an undo, which must bear that nothing ran.
     ///
     /// # Errors
-    /// It did not: a fault of Gyre's.
-    pub fn need<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        self.get(name)?.ok_or_else(|| Error::internal(format!("no step has found out {name:?}")))
+    /// The step does not say that it needs it; it is not there: faults of Gyre's.
+    pub fn need<T: DeserializeOwned>(&self, var: &Var<T>) -> Result<T> {
+        if self.undoing || !self.uses.needs(var.name()) {
+            return Err(self.undeclared("needs", var.name(), "needs (an undo may only get)"));
+        }
+        self.get(var)?.ok_or_else(|| Error::internal(format!("no step has found out {:?}", var.name())))
     }
 
-    /// Keeps what this step found out for later ones. It becomes durable with the next commit.
+    /// Keeps what this step found out. It becomes durable with the next commit.
     ///
     /// # Errors
-    /// A value that has no JSON form: a fault of Gyre's.
-    pub fn set<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
-        let value = serde_json::to_value(value).map_err(Error::internal)?;
-        self.shared.state.lock().vars.insert(name.to_owned(), value);
+    /// The step does not say that it writes it; a value that has no JSON form: faults of Gyre's.
+    pub fn set<T: Serialize>(&self, var: &Var<T>, value: &T) -> Result<()> {
+        if !self.uses.writes(var.name()) {
+            return Err(self.undeclared("writes", var.name(), "gives or notes"));
+        }
+        self.put(var.name().to_owned(), serde_json::to_value(value).map_err(Error::internal)?);
         Ok(())
+    }
+
+    /// Whether all is there that the step says it gives: asked once it succeeded.
+    pub(crate) fn has_given(&self) -> Result<()> {
+        match self.uses.names(How::Gives).find(|name| self.look_up(name).is_none()) {
+            Some(name) => Err(self.undeclared("does not give", name, "notes")),
+            None => Ok(()),
+        }
+    }
+
+    fn undeclared(&self, does: &str, var: &str, remedy: &str) -> Error {
+        Error::internal(format!(
+            "step {} {does} {var:?}, against what it declares: declare it with {remedy}",
+            self.key()
+        ))
+    }
+
+    pub(crate) fn look_up(&self, name: &str) -> Option<Json> {
+        self.shared.state.lock().vars.get(name).cloned()
+    }
+
+    pub(crate) fn put(&self, name: String, value: Json) {
+        self.shared.state.lock().vars.insert(name, value);
+    }
+
+    /// The operation as it is now.
+    pub(crate) fn operation(&self) -> Operation {
+        self.shared.state.lock().operation.clone()
+    }
+
+    /// The request with the name of its message, where the instance that accepted it wrote that down.
+    pub(crate) fn input_message(&self) -> Result<(Option<String>, &[u8])> {
+        let name = self.look_up(INPUT).map(|name| serde_json::from_value(name).map_err(Error::internal)).transpose()?;
+        Ok((name, &self.shared.input))
     }
 
     /// Tells how far this step is, for whoever watches.

@@ -1,4 +1,5 @@
-//! Workflows as operators see them: a file for each, in the service's `workflows/`.
+//! Workflows as people write them, a file for each in the service's `workflows/`; `docs/workflows.md` describes the format. Here
+//! is what one file says by itself; [`crate::compose`] puts several together, [`crate::check`] holds them against the steps.
 //!
 //! ```yaml
 //! name: create-vm
@@ -7,6 +8,7 @@
 //! steps:
 //!   - step: reserve-host
 //!     label: pick a host
+//!   - workflow: allocate-volume
 //!   - step: start-machine
 //!     label: start the machine
 //!     retry: { attempts: 3, first_ms: 200 }
@@ -14,48 +16,64 @@
 //!     no_undo: nothing is left to undo once it ran
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Error, Kind, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-/// A workflow.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Definition {
+use crate::plugin::{PluginEntry, USUAL_DEADLINE as USUAL_DEADLINE_OF_PLUGINS};
+
+/// What a workflow may take where its file does not say.
+const USUAL_DEADLINE: u64 = 600;
+/// The longest deadline: a week.
+const LONGEST_DEADLINE: u64 = 7 * 86_400;
+/// Most tries of a step.
+const MOST_ATTEMPTS: u32 = 1_000;
+
+/// A workflow, its sub-workflows spliced in.
+#[derive(Debug, Clone)]
+pub(crate) struct Definition {
     /// Its name, such as "create-vm".
     pub name: String,
-    /// The kind of resource that it works on.
+    /// The kind of resource that it works on. Empty for a part, which only other workflows use.
     pub resource: String,
     /// How long it may take before what runs is stopped and undone.
-    #[serde(default = "default_deadline")]
     pub deadline_seconds: u64,
     /// Its steps in order.
     pub steps: Vec<StepDefinition>,
+    /// Where it stands, for errors about it.
+    pub origin: Arc<str>,
 }
 
 /// A step of a workflow.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepDefinition {
-    /// The registered step.
+#[derive(Debug, Clone)]
+pub(crate) struct StepDefinition {
+    /// Its name, which is new in the workflow: those of sub-workflows have the sub-workflow's name before theirs.
     pub step: String,
+    /// The step that is registered in Rust; a plugin's stands for itself.
+    pub registered: String,
     /// What people read; the step's name where it is missing.
     pub label: Option<String>,
     /// How often a passing fault is tried again.
-    #[serde(default)]
     pub retry: Retry,
+    /// How long it may take, all tries together.
+    pub deadline_seconds: Option<u64>,
     /// Why there is nothing to undo.
     pub no_undo: Option<String>,
     /// Once this step has begun, the operation is not undone any more: the rest is tried until it succeeds.
-    #[serde(default)]
     pub point_of_no_return: bool,
+    /// The plugin that does it, where it is not Gyre's own.
+    pub plugin: Option<Arc<PluginEntry>>,
+    /// Where it stands, for errors about it.
+    pub origin: String,
 }
 
 /// How a step is tried again after a passing fault.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// Tries in all.
     pub attempts: u32,
     /// The wait before the second try, in milliseconds; it doubles from try to try, up to 5 s.
@@ -76,27 +94,187 @@ impl Retry {
     }
 }
 
-fn default_deadline() -> u64 {
-    600
+/// The lane in which an operation waits for its turn.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lane {
+    /// That of its resource, one operation wide: the only one.
+    #[default]
+    Resource,
 }
 
-impl Definition {
-    /// Reads a definition.
+/// A file that defines a workflow.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub name: String,
+    pub resource: Option<String>,
+    /// Read so that a file that asks for another lane is refused.
+    #[serde(default, rename = "lane")]
+    _lane: Lane,
+    pub deadline_seconds: Option<u64>,
+    pub steps: Vec<Entry>,
+    #[serde(skip)]
+    pub origin: Arc<str>,
+}
+
+/// An entry of its list of steps: a step, or another workflow whose steps stand here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub step: Option<String>,
+    pub workflow: Option<String>,
+    pub label: Option<String>,
+    pub retry: Option<Retry>,
+    pub deadline_seconds: Option<u64>,
+    pub no_undo: Option<String>,
+    #[serde(default)]
+    pub point_of_no_return: bool,
+    pub plugin: Option<PluginEntry>,
+}
+
+/// What an entry is.
+pub(crate) enum Item {
+    Step(StepDefinition),
+    Part(String),
+}
+
+/// An error about a file of workflows.
+pub(crate) fn wrong(at: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
+    Error::new(Kind::FailedPrecondition, "WORKFLOW_INVALID", format!("{at}: {what}"))
+}
+
+/// Reads YAML; an error names the place.
+pub(crate) fn read<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T> {
+    serde_yaml_ng::from_str(text).map_err(|error| wrong(origin, error))
+}
+
+/// Whether a name can stand in keys and paths.
+pub(crate) fn check_name(at: &str, name: &str) -> Result<()> {
+    let fine = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '-');
+    if (1..=64).contains(&name.len()) && name.chars().all(fine) {
+        return Ok(());
+    }
+    Err(wrong(at, format_args!("{name:?} is no name: write 1 to 64 of a-z, 0-9 and -")))
+}
+
+/// Whether a deadline makes sense.
+pub(crate) fn check_deadline(at: &str, seconds: Option<u64>) -> Result<()> {
+    match seconds {
+        Some(seconds) if !(1..=LONGEST_DEADLINE).contains(&seconds) => Err(wrong(
+            at,
+            format_args!("deadline_seconds is {seconds}: write 1 to {LONGEST_DEADLINE}, or leave it out"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a retry policy makes sense.
+pub(crate) fn check_retry(at: &str, retry: Option<Retry>) -> Result<()> {
+    match retry {
+        Some(retry) if !(1..=MOST_ATTEMPTS).contains(&retry.attempts) => {
+            Err(wrong(at, format_args!("retry.attempts is {}: write 1 (try once) to {MOST_ATTEMPTS}", retry.attempts)))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl File {
+    /// Reads a file.
     ///
     /// # Errors
     /// What is wrong and where.
-    pub fn parse(text: &str) -> Result<Self> {
-        let definition: Self = serde_yaml_ng::from_str(text).map_err(|error| {
-            Error::new(Kind::FailedPrecondition, "WORKFLOW_INVALID", format!("a workflow cannot be read: {error}"))
-        })?;
-        if definition.steps.is_empty() {
-            return Err(definition.wrong("has no steps"));
+    pub fn parse(origin: Option<&str>, text: &str) -> Result<Self> {
+        let mut file: Self = read(origin.unwrap_or("a workflow of Gyre's"), text)?;
+        file.origin = origin.map_or_else(|| format!("Gyre's workflow {}", file.name), str::to_owned).into();
+        check_name(&format!("{}: name", file.origin), &file.name)?;
+        check_deadline(&file.origin, file.deadline_seconds)?;
+        if file.steps.is_empty() {
+            return Err(wrong(&file.origin, "steps is empty: write at least one"));
         }
-        Ok(definition)
+        match &file.resource {
+            Some(resource) if gyre_model::catalog().kind(resource).is_none() => {
+                let kinds: Vec<_> = gyre_model::catalog().kinds().map(|kind| kind.kind).collect();
+                let what = format!("resource: there is no kind {resource:?}: write one of {}", sorted(kinds));
+                Err(wrong(&file.origin, what))
+            }
+            None if file.deadline_seconds.is_some() => Err(wrong(
+                &file.origin,
+                "deadline_seconds: a part has the deadline of the workflow that it stands in; leave it out, or name a resource",
+            )),
+            _ => Ok(file),
+        }
     }
 
-    /// An error about this definition.
-    pub(crate) fn wrong(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(Kind::FailedPrecondition, "WORKFLOW_INVALID", format!("workflow {}: {what}", self.name))
+    /// How long it may take.
+    pub fn deadline(&self) -> u64 {
+        self.deadline_seconds.unwrap_or(USUAL_DEADLINE)
     }
+}
+
+impl StepDefinition {
+    /// How long it may take, all tries together, where that is bounded by more than the workflow's deadline.
+    pub fn deadline(&self) -> Option<Duration> {
+        let usual = self.plugin.is_some().then_some(USUAL_DEADLINE_OF_PLUGINS);
+        self.deadline_seconds.or(usual).map(Duration::from_secs)
+    }
+}
+
+impl Entry {
+    /// What stands here.
+    ///
+    /// # Errors
+    /// Neither a step nor a workflow, or both; settings that only the other has.
+    pub fn item(&self, at: &str) -> Result<Item> {
+        let step = match (&self.step, &self.workflow) {
+            (Some(step), None) => step,
+            (None, Some(part)) => {
+                let alone = self.label.is_none()
+                    && self.retry.is_none()
+                    && self.deadline_seconds.is_none()
+                    && self.no_undo.is_none()
+                    && !self.point_of_no_return
+                    && self.plugin.is_none();
+                if !alone {
+                    return Err(wrong(
+                        at,
+                        "what a sub-workflow's steps are like stands in its own file; write nothing but workflow",
+                    ));
+                }
+                return Ok(Item::Part(part.clone()));
+            }
+            (Some(_), Some(_)) => return Err(wrong(at, "step and workflow stand together: write one of them")),
+            (None, None) => return Err(wrong(at, "write step or workflow")),
+        };
+        check_name(&format!("{at}.step"), step)?;
+        check_deadline(at, self.deadline_seconds)?;
+        check_retry(at, self.retry)?;
+        if self.no_undo.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(wrong(at, "no_undo is empty: write why nothing is to be undone"));
+        }
+        if let Some(plugin) = &self.plugin {
+            plugin.check(at)?;
+            if self.point_of_no_return {
+                return Err(wrong(at, "point_of_no_return: a plugin's step cannot be one; leave it out"));
+            }
+        }
+        Ok(Item::Step(StepDefinition {
+            step: step.clone(),
+            registered: step.clone(),
+            label: self.label.clone(),
+            retry: self.retry.unwrap_or_default(),
+            deadline_seconds: self.deadline_seconds,
+            no_undo: self.no_undo.clone(),
+            point_of_no_return: self.point_of_no_return,
+            plugin: self.plugin.clone().map(Arc::new),
+            origin: at.to_owned(),
+        }))
+    }
+}
+
+/// Names in one order, for messages.
+pub(crate) fn sorted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_unstable();
+    names.join(", ")
 }

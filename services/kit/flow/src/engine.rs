@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Uuid, parse_uuid, time};
-use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState, OperationStep, OperationStepState};
+use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState};
 use tokio::sync::Notify;
 
 use crate::Inner;
 use crate::context::Shared;
+use crate::layout;
 use crate::live::Live;
 use crate::metrics;
 use crate::record::{self, Record};
@@ -263,19 +264,8 @@ fn cancel_waiting(flow: &Arc<Inner>, uuid: Uuid) {
 
 /// Lays the recorded steps out as the definition has them now: it may have changed since the operation began.
 fn by_name(workflow: &Workflow, operation: &mut Operation) {
-    let mut recorded = std::mem::take(&mut operation.steps);
-    for named in &workflow.definition.steps {
-        let step = match recorded.iter().position(|step| step.name == named.step) {
-            Some(at) => recorded.remove(at),
-            None => OperationStep {
-                name: named.step.clone(),
-                state: OperationStepState::Pending.into(),
-                message: named.label.clone().unwrap_or_default(),
-                ..OperationStep::default()
-            },
-        };
-        operation.steps.push(step);
-    }
+    let recorded = std::mem::take(&mut operation.steps);
+    operation.steps = layout::lay_out(&workflow.definition.steps, recorded);
 }
 
 /// Whether an operation that rests or was left goes backwards.

@@ -141,7 +141,11 @@ pub(crate) fn wrapped(definition: &Definition, steps: Vec<Step>) -> Vec<Step> {
     KNOWN.lock().insert(definition.name.clone(), known);
     let wrap = |(at, step): (usize, Step)| {
         let names = Arc::new((definition.name.clone(), definition.steps[at].step.clone()));
-        Step { run: forward(Arc::clone(&names), step.run), undo: step.undo.map(|undo| back(names, undo)) }
+        Step {
+            run: forward(Arc::clone(&names), step.run),
+            undo: step.undo.map(|undo| back(names, undo)),
+            uses: step.uses,
+        }
     };
     steps.into_iter().enumerate().map(wrap).collect()
 }

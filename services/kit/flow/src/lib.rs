@@ -47,6 +47,8 @@
 //! cancel of what waits against its turn (whoever lets it begin or end holds its lock; in another instance, the fence).
 
 mod api;
+mod check;
+mod compose;
 mod context;
 mod debt;
 mod definition;
@@ -55,8 +57,12 @@ mod engine;
 pub mod faults;
 pub mod fence;
 mod lane;
+mod layout;
 mod live;
 mod metrics;
+mod overrides;
+mod overview;
+mod plugin;
 pub mod process;
 pub mod queue;
 mod record;
@@ -70,16 +76,19 @@ mod submit;
 mod task;
 pub mod tidy;
 mod timeline;
+mod var;
 
 pub use api::OperationApi;
 pub use context::Context;
-pub use definition::Definition;
+pub use overview::{StepOverview, WorkflowOverview};
 pub use record::busy;
 pub use recovery::choose;
 pub use registry::Steps;
 pub use request::once;
 pub use submit::Submit;
+pub use var::Var;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -144,9 +153,18 @@ impl Flow {
     /// Adds the steps of a service and the workflows that are made of them, after checking one against the other.
     ///
     /// # Errors
-    /// A definition that cannot be read, names a step that is not registered, or leaves a step without undo and without a reason.
+    /// A definition that cannot be read, names a step that is not registered, or leaves a step without undo and
+    /// without a reason, or needs what no step before it gives.
     pub fn register(&self, steps: Steps, definitions: &[&str]) -> Result<()> {
-        self.inner.registry.add(steps, definitions)
+        self.register_with(steps, definitions, None)
+    }
+
+    /// The same, with the workflows changed as the files in an operator's directory say.
+    ///
+    /// # Errors
+    /// Those of [`Flow::register`]; a file that cannot be read or does not fit, with its name, the place in it and the remedy.
+    pub fn register_with(&self, steps: Steps, definitions: &[&str], directory: Option<&Path>) -> Result<()> {
+        self.inner.registry.add(self.inner.service, &self.inner.mesh, &steps, definitions, directory)
     }
 
     /// Adds lanes that the service works beside those of its resources to what `ListLanes` answers. Service and instance are filled

@@ -1,29 +1,42 @@
 //! The steps that a service can do, and the workflows made of them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use gyre_mesh::Mesh;
 use gyre_model::{Error, Result};
 use parking_lot::RwLock;
 
+use crate::compose::Library;
 use crate::context::Context;
-use crate::definition::Definition;
+use crate::definition::{Definition, StepDefinition, sorted, wrong};
+use crate::var::{How, Uses, Var};
+use crate::{check, overrides, plugin};
 
 pub(crate) type Run = Arc<dyn Fn(Context) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-/// A step: what it does, and how that is undone.
+/// A step: what it does, how that is undone, and what it says of variables.
 #[derive(Clone)]
 pub(crate) struct Step {
     pub run: Run,
     pub undo: Option<Run>,
+    pub uses: Arc<Uses>,
 }
 
-/// Steps on their way to the engine.
+/// Steps on their way to the engine. What a step finds out and what it needs is said right behind it:
+///
+/// ```ignore
+/// Steps::new()
+///     .step("addresses", &service, addresses, release_addresses).gives(&ADDRESSES)
+///     .step("place", &service, place, unplace).needs(&ADDRESSES).gives(&PLACE)
+/// ```
 #[derive(Default)]
 pub struct Steps {
-    steps: HashMap<&'static str, Step>,
+    steps: Vec<(&'static str, Step)>,
+    pub(crate) misplaced: Option<&'static str>,
 }
 
 fn boxed<S, F, R>(service: &Arc<S>, function: F) -> Run
@@ -44,7 +57,7 @@ impl Steps {
 
     /// Adds a step and its undo, which must bear a step that did nothing, half or all of its work, and being run twice.
     #[must_use]
-    pub fn step<S, F, R, U, V>(mut self, name: &'static str, service: &Arc<S>, run: F, undo: U) -> Self
+    pub fn step<S, F, R, U, V>(self, name: &'static str, service: &Arc<S>, run: F, undo: U) -> Self
     where
         S: Send + Sync + 'static,
         F: Fn(Arc<S>, Context) -> R + Send + Sync + 'static,
@@ -52,20 +65,74 @@ impl Steps {
         U: Fn(Arc<S>, Context) -> V + Send + Sync + 'static,
         V: Future<Output = Result<()>> + Send + 'static,
     {
-        self.steps.insert(name, Step { run: boxed(service, run), undo: Some(boxed(service, undo)) });
-        self
+        self.add(name, boxed(service, run), Some(boxed(service, undo)))
     }
 
     /// Adds a step without undo; workflows that use it say why none is needed.
     #[must_use]
-    pub fn without_undo<S, F, R>(mut self, name: &'static str, service: &Arc<S>, run: F) -> Self
+    pub fn without_undo<S, F, R>(self, name: &'static str, service: &Arc<S>, run: F) -> Self
     where
         S: Send + Sync + 'static,
         F: Fn(Arc<S>, Context) -> R + Send + Sync + 'static,
         R: Future<Output = Result<()>> + Send + 'static,
     {
-        self.steps.insert(name, Step { run: boxed(service, run), undo: None });
+        self.add(name, boxed(service, run), None)
+    }
+
+    /// The step added last finds this out whenever it succeeds.
+    #[must_use]
+    pub fn gives<T: 'static>(self, var: &Var<T>) -> Self {
+        self.declare(var, How::Gives)
+    }
+
+    /// The step added last may note this, for itself, its undo, or steps that can do without.
+    #[must_use]
+    pub fn notes<T: 'static>(self, var: &Var<T>) -> Self {
+        self.declare(var, How::Notes)
+    }
+
+    /// The step added last cannot do without this: in every workflow, a step before it must give it. To its undo, which must bear
+    /// that nothing ran, it is there or not.
+    #[must_use]
+    pub fn needs<T: 'static>(self, var: &Var<T>) -> Self {
+        self.declare(var, How::Needs)
+    }
+
+    /// The step added last, or its undo, reads this where it is there.
+    #[must_use]
+    pub fn may_use<T: 'static>(self, var: &Var<T>) -> Self {
+        self.declare(var, How::MayUse)
+    }
+
+    fn add(mut self, name: &'static str, run: Run, undo: Option<Run>) -> Self {
+        self.steps.push((name, Step { run, undo, uses: Arc::default() }));
         self
+    }
+
+    fn declare<T: 'static>(mut self, var: &Var<T>, how: How) -> Self {
+        match self.steps.last_mut() {
+            Some((_, step)) => Arc::make_mut(&mut step.uses).add(var, how),
+            None => self.misplaced = Some(var.name()),
+        }
+        self
+    }
+
+    pub(crate) fn all(&self) -> &[(&'static str, Step)] {
+        &self.steps
+    }
+
+    fn find(&self, named: &StepDefinition) -> Result<Step> {
+        match self.steps.iter().find(|(name, _)| *name == named.registered) {
+            Some((_, step)) => Ok(step.clone()),
+            None => Err(wrong(
+                format_args!("{}.step", named.origin),
+                format_args!(
+                    "there is no step {:?}: write one of {}, or say with plugin who does it",
+                    named.registered,
+                    sorted(self.steps.iter().map(|(name, _)| *name))
+                ),
+            )),
+        }
     }
 }
 
@@ -82,35 +149,43 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub fn add(&self, steps: Steps, definitions: &[&str]) -> Result<()> {
+    /// Adds workflows, changed as the files of an operator's directory say.
+    pub fn add(
+        &self,
+        service: &str,
+        mesh: &Mesh,
+        steps: &Steps,
+        definitions: &[&str],
+        directory: Option<&Path>,
+    ) -> Result<()> {
+        steps.check(service)?;
+        let own = Library::of(definitions)?;
+        let (before, now) = match directory {
+            Some(directory) => (own.resolve()?, overrides::load(directory, service, own)?.resolve()?),
+            None => (Vec::new(), own.resolve()?),
+        };
+        // parts first, so that an error names the file and not what it is spliced into
+        let (parts, whole): (Vec<_>, Vec<_>) = now.iter().partition(|definition| definition.resource.is_empty());
+        for definition in parts.into_iter().chain(whole) {
+            if let Some(own) = before.iter().find(|own| own.name == definition.name) {
+                check::keeps(own, definition)?;
+            }
+        }
         let mut workflows = self.workflows.write();
-        for text in definitions {
-            let definition = Definition::parse(text)?;
-            if gyre_model::catalog().kind(&definition.resource).is_none() {
-                return Err(definition.wrong(format_args!("there is no kind {:?}", definition.resource)));
-            }
-            let mut found = Vec::new();
-            for (at, named) in definition.steps.iter().enumerate() {
-                let Some(step) = steps.steps.get(named.step.as_str()) else {
-                    return Err(definition.wrong(format_args!("there is no step {:?}", named.step)));
-                };
-                if definition.steps[..at].iter().any(|before| before.step == named.step) {
-                    return Err(definition.wrong(format_args!("step {:?} stands twice", named.step)));
-                }
-                let past = definition.steps[..=at].iter().any(|step| step.point_of_no_return);
-                if step.undo.is_none() && named.no_undo.is_none() && !past {
-                    return Err(definition.wrong(format_args!(
-                        "step {:?} has no undo; say why none is needed with no_undo",
-                        named.step
-                    )));
-                }
-                found.push(step.clone());
-            }
+        for definition in now.into_iter().filter(|definition| !definition.resource.is_empty()) {
+            let found: Vec<_> = definition
+                .steps
+                .iter()
+                .map(|named| match &named.plugin {
+                    Some(entry) => plugin::step(named, entry, mesh),
+                    None => steps.find(named),
+                })
+                .collect::<Result<_>>()?;
+            check::fits(&definition, &found)?;
             #[cfg(feature = "faults")]
             let found = crate::faults::wrapped(&definition, found);
             let name = definition.name.clone();
-            let workflow = Arc::new(Workflow { definition, steps: found });
-            if workflows.insert(name, workflow).is_some() {
+            if workflows.insert(name, Arc::new(Workflow { definition, steps: found })).is_some() {
                 return Err(Error::internal("two workflows have one name"));
             }
         }
@@ -119,6 +194,11 @@ impl Registry {
 
     pub fn get(&self, name: &str) -> Result<Arc<Workflow>> {
         self.workflows.read().get(name).cloned().ok_or_else(|| Error::internal(format!("no workflow {name}")))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Workflow>> {
+        self.workflows.read().values().cloned().collect()
     }
 
     /// Lets go of the steps, and with them of the service that they hold.

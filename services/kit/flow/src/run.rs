@@ -113,7 +113,8 @@ impl Run<'_> {
     }
 
     fn context(&self, step: usize, undoing: bool) -> Context {
-        Context { shared: Arc::clone(&self.shared), step, undoing }
+        let uses = Arc::clone(&self.workflow.steps[step].uses);
+        Context { shared: Arc::clone(&self.shared), step, undoing, uses }
     }
 
     /// Runs the steps that are not done. Answers which one failed.
@@ -124,6 +125,11 @@ impl Run<'_> {
             state.operation.steps.iter().position(|step| step.state() != OperationStepState::Done).unwrap_or(count)
         };
         for at in first..count {
+            // one that was done before an operator inserted another in front of it
+            let done = self.shared.state.lock().operation.steps[at].state() == OperationStepState::Done;
+            if done {
+                continue;
+            }
             if let Err(error) = self.step(at).await? {
                 return Ok(Some(Failed { at, error }));
             }
@@ -214,14 +220,16 @@ impl Run<'_> {
             step.start_time.get_or_insert_with(time::now);
         });
         let work = run_step(&self.workflow.steps[at], self.context(at, false), &named.step);
+        let (left, limit) = self.time_left(at);
         let result = if past {
-            tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(&named.step)))
+            let longest = named.deadline().unwrap_or(NO_END).min(NO_END);
+            tokio::time::timeout(longest, work).await.unwrap_or_else(|_| Err(no_end(&named.step, longest)))
         } else {
             tokio::select! {
                 biased;
                 () = self.shared.live.cancel.cancelled() => Err(cancelled()),
                 result = work => result,
-                () = tokio::time::sleep(self.time_left()) => Err(self.too_late()),
+                () = tokio::time::sleep(left) => Err(too_late(limit, &named.step, &self.workflow.definition.name)),
             }
         };
         match result {
@@ -241,22 +249,18 @@ impl Run<'_> {
         }
     }
 
-    fn time_left(&self) -> Duration {
-        let limit =
-            i64::try_from(self.workflow.definition.deadline_seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        let left = self.began.saturating_add(limit) - time::now_micros();
-        Duration::from_micros(u64::try_from(left).unwrap_or(0))
-    }
-
-    fn too_late(&self) -> Error {
-        Error::new(
-            Kind::DeadlineExceeded,
-            "DEADLINE",
-            format!(
-                "{} did not end within {} s",
-                self.workflow.definition.name, self.workflow.definition.deadline_seconds
-            ),
-        )
+    /// How long a step may still take, and which limit that is: the step's own or the workflow's.
+    fn time_left(&self, at: usize) -> (Duration, Limit) {
+        let left = |from: i64, limit: Duration| {
+            let until = from.saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+            Duration::from_micros(u64::try_from(until.saturating_sub(time::now_micros())).unwrap_or(0))
+        };
+        let whole = Duration::from_secs(self.workflow.definition.deadline_seconds);
+        let of_workflow = (left(self.began, whole), Limit::Workflow(whole));
+        let Some(own) = self.workflow.definition.steps[at].deadline() else { return of_workflow };
+        let began = self.shared.state.lock().operation.steps[at].start_time.as_ref().map(time::to_micros);
+        let of_step = (left(began.unwrap_or_else(time::now_micros), own), Limit::Step(own));
+        if of_step.0 < of_workflow.0 { of_step } else { of_workflow }
     }
 
     /// Goes back from a step that failed; or lets the operation rest where it is past the point of no return.
@@ -365,7 +369,7 @@ impl Run<'_> {
         let attempt = self.shared.attempt(at, Event::StepUndoStarted, |_| ());
         let span = tracing::info_span!("undo", step = %name);
         let work = tracing::Instrument::instrument(undo(self.context(at, true)), span);
-        match tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(name))) {
+        match tokio::time::timeout(NO_END, work).await.unwrap_or_else(|_| Err(no_end(name, NO_END))) {
             Ok(()) => {
                 self.shared.attempted(at, &attempt, Event::StepUndoDone, None, |_| ());
                 Ok(Ok(()))
@@ -455,9 +459,7 @@ impl Run<'_> {
                     conflicts += 1;
                     tokio::time::sleep(Duration::from_millis(5 * u64::from(conflicts))).await;
                 }
-                Err(error)
-                    if (error.kind() == Kind::Unavailable || waits(&error)) && self.flow.may_start().is_ok() =>
-                {
+                Err(error) if (error.kind() == Kind::Unavailable || waits(&error)) && self.flow.may_start().is_ok() => {
                     tracing::warn!(%error, "an operation waits for the database");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
@@ -476,7 +478,8 @@ pub(crate) fn undo_from(ran: Option<usize>, count: usize, fence: i64) -> usize {
 
 async fn run_step(step: &Step, context: Context, name: &str) -> Result<()> {
     let span = tracing::info_span!("step", step = %name);
-    tracing::Instrument::instrument((step.run)(context), span).await
+    tracing::Instrument::instrument((step.run)(context.clone()), span).await?;
+    context.has_given()
 }
 
 /// Whether a commit failed in a way after which the operation is its next owner's, or this instance's once it may work again:
@@ -491,8 +494,23 @@ fn waits(error: &Error) -> bool {
     gyre_store::is_away(error) || error.reason() == "NO_LEASE"
 }
 
-fn no_end(step: &str) -> Error {
-    Error::new(Kind::DeadlineExceeded, "STEP_TIMEOUT", format!("step {step} did not end within {NO_END:?}"))
+fn no_end(step: &str, limit: Duration) -> Error {
+    Error::new(Kind::DeadlineExceeded, "STEP_TIMEOUT", format!("step {step} did not end within {limit:?}"))
+}
+
+/// Which limit a step ran into.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Step(Duration),
+    Workflow(Duration),
+}
+
+fn too_late(limit: Limit, step: &str, workflow: &str) -> Error {
+    let text = match limit {
+        Limit::Step(limit) => format!("step {step} of {workflow} did not end within {} s", limit.as_secs()),
+        Limit::Workflow(limit) => format!("{workflow} did not end within {} s", limit.as_secs()),
+    };
+    Error::new(Kind::DeadlineExceeded, "DEADLINE", text)
 }
 
 fn cancelled() -> Error {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
-use gyre_proto::Message;
-use gyre_proto::common::v1::{Operation, OperationState, OperationStep, OperationStepState};
+use gyre_proto::Named;
+use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_query::Change;
 use gyre_store::Conn;
 use serde_json::Map;
 use tokio::sync::oneshot;
 
+use crate::context::INPUT;
+use crate::layout;
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
 use crate::timeline::Timeline;
@@ -45,7 +47,7 @@ impl Flow {
     /// may not start work.
     pub async fn submit<M, F>(&self, submit: Submit<'_, M>, rows: F) -> Result<Operation>
     where
-        M: Message,
+        M: Named,
         F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
     {
         let inner = self.inner();
@@ -54,12 +56,6 @@ impl Flow {
         let workflow = inner.registry.get(submit.workflow)?;
         let uuid = Uuid::new_v4();
         let now = time::from_micros(time::now_micros());
-        let step = |name: &str, label: &Option<String>| OperationStep {
-            name: name.to_owned(),
-            state: OperationStepState::Pending.into(),
-            message: label.clone().unwrap_or_default(),
-            ..OperationStep::default()
-        };
         let operation = Operation {
             uuid: uuid.to_string(),
             account_uuid: submit.caller.account_uuid.to_string(),
@@ -71,7 +67,7 @@ impl Flow {
             workflow: submit.workflow.to_owned(),
             resource_kind: workflow.definition.resource.clone(),
             resource_uuid: submit.resource.to_string(),
-            steps: workflow.definition.steps.iter().map(|named| step(&named.step, &named.label)).collect(),
+            steps: workflow.definition.steps.iter().map(layout::pending).collect(),
             fence: 1,
             instance_uuid: inner.mesh.instance().to_string(),
             request_id: submit.request_id.to_owned(),
@@ -81,7 +77,7 @@ impl Flow {
         let record = Record {
             operation,
             input: submit.input.encode_to_vec(),
-            vars: Map::new(),
+            vars: Map::from_iter([(INPUT.to_owned(), M::NAME.into())]),
             admin: submit.caller.admin,
             cancel: false,
             timeline: Timeline::default(),

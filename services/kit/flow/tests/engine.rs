@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gyre_flow::{Context, Flow, Steps, Submit};
+use gyre_flow::{Context, Flow, Steps, Submit, Var};
 use gyre_mesh::Mesh;
 use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
@@ -31,6 +31,8 @@ steps:
   - step: done
     no_undo: it is the last
 ";
+
+const HEIGHT: Var<i32> = Var::new("height");
 
 const RAZE: &str = "
 name: raze-zone
@@ -89,7 +91,7 @@ async fn wall(world: Arc<World>, context: Context) -> Result<()> {
     permit.forget();
     world.note("wall");
     context.progress(50, "half a wall");
-    context.set("height", &3)?;
+    context.set(&HEIGHT, &3)?;
     world.fault("wall")
 }
 
@@ -99,7 +101,7 @@ async fn unwall(world: Arc<World>, _: Context) -> Result<()> {
 }
 
 async fn roof(world: Arc<World>, context: Context) -> Result<()> {
-    world.note(&format!("roof on {}", context.need::<i32>("height")?));
+    world.note(&format!("roof on {}", context.need(&HEIGHT)?));
     world.fault("roof")
 }
 
@@ -161,7 +163,9 @@ impl Site {
         let steps = Steps::new()
             .step("record", &world, record, unrecord)
             .step("wall", &world, wall, unwall)
+            .gives(&HEIGHT)
             .step("roof", &world, roof, unroof)
+            .needs(&HEIGHT)
             .without_undo("done", &world, done)
             .without_undo("empty", &world, empty)
             .without_undo("level", &world, level);
@@ -378,4 +382,16 @@ async fn who_took_over_undoes_also_what_only_the_one_before_knows_of() {
     second.world.gate.add_permits(1);
     assert_eq!(second.wait(&operation).await.state(), OperationState::Failed);
     assert_eq!(second.world.log(), ["record", "wall", "unroof", "unwall", "unrecord"]);
+}
+
+#[tokio::test]
+async fn whoever_shows_or_tests_all_workflows_can_list_them() {
+    let site = Site::new().await;
+    let all = site.flow.workflows();
+    assert_eq!(all.iter().map(|workflow| workflow.name.as_str()).collect::<Vec<_>>(), ["build-zone", "raze-zone"]);
+    assert_eq!((all[0].service, all[0].resource.as_str()), ("host", "zone"));
+    let undone: Vec<_> = all[0].steps.iter().map(|step| (step.name.as_str(), step.undo)).collect();
+    assert_eq!(undone, [("record", true), ("wall", true), ("roof", true), ("done", false)]);
+    assert_eq!(all[0].steps[3].no_undo.as_deref(), Some("it is the last"));
+    assert!(all[1].steps[1].point_of_no_return && !all[1].steps[0].point_of_no_return);
 }

@@ -60,6 +60,10 @@ pub struct ProcessArgs {
     #[arg(long, env = "GYRE_KEEP_OPERATIONS", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
     pub keep_operations: Duration,
 
+    /// Directory of files that change workflows, in a folder for each service; docs/workflows.md says how.
+    #[arg(long, env = "GYRE_WORKFLOWS", value_name = "DIR")]
+    pub workflows: Option<PathBuf>,
+
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -103,6 +107,7 @@ impl ProcessArgs {
             lease_ttl: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
             keep_operations: Duration::from_secs(7 * 24 * 3600),
+            workflows: None,
             telemetry: TelemetryArgs::default(),
         }
     }

@@ -17,6 +17,7 @@ pub mod config;
 pub mod context;
 pub mod member;
 mod mesh;
+pub mod outside;
 pub mod reason;
 pub mod ring;
 pub mod serve;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use gyre_mesh::outside::Outside;
 use gyre_mesh::tls::Identity;
 use gyre_model::{Error, Kind, Uuid};
 use gyre_proto::host::v1::ListZonesRequest;
@@ -93,4 +94,19 @@ fn what_is_not_pem_is_refused_at_once() {
     let ours = Authority::new("ours");
     assert!(Identity::from_pem("", "", ours.pem.clone()).is_err());
     assert!(Identity::from_pem("no certificate", "no key", "no authority").is_err());
+}
+
+#[tokio::test]
+async fn programs_outside_the_mesh_are_called_with_our_certificate_and_believed_by_our_authority() {
+    let ours = Authority::new("ours");
+    let theirs = Authority::new("theirs");
+    let (sender, _seen) = seen();
+    let server = Node::server(Some(&ours.identity(BOTH, &ours)), &sender).await;
+    let there = Outside::parse(&format!("https://{}", server.address.unwrap())).unwrap();
+    let member = Node::client(Some(&ours.identity(BOTH, &ours)));
+    member.mesh.can_reach(&there).unwrap();
+    member.mesh.connect_outside(&there).await.unwrap();
+    let stranger = Node::client(Some(&theirs.identity(BOTH, &theirs)));
+    let error = stranger.mesh.connect_outside(&there).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, "PEER_UNREACHABLE"), "{error}");
 }

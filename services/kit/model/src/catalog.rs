@@ -30,6 +30,8 @@ pub enum HostedBy {
     Gateway,
     /// Agents on hosts.
     Agent,
+    /// Programs of the operator's: nobody in the mesh.
+    Plugin,
 }
 
 /// A call.
@@ -301,6 +303,7 @@ impl Reader {
                 "*" => HostedBy::Every,
                 "gateway" => HostedBy::Gateway,
                 "agent" => HostedBy::Agent,
+                "plugin" => HostedBy::Plugin,
                 name => HostedBy::Service(keep(name)),
             };
             for method in service.methods() {

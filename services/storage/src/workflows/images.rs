@@ -2,27 +2,32 @@
 
 use std::sync::Arc;
 
-use gyre_flow::{Context, Steps};
+use gyre_flow::{Context, Steps, Var};
 use gyre_model::{Result, Uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{DeleteImage, FinishUpload, ImportImage};
 use gyre_proto::storage::v1::{Image, ImageState};
 
 use super::nothing;
-use crate::hosts::{self, Limits};
+use crate::hosts::{self, ASKED, Limits};
 use crate::store::SYSTEM;
 use crate::store::images::{self, Place};
 
 /// The note of the state that an image was in before it was marked.
-const WAS: &str = "was";
+const WAS: Var<i32> = Var::new("was");
 
 pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
     steps
         .step("record-image", limits, nothing, unrecord)
         .step("import-image", limits, import, delete_what_came)
+        .notes(&ASKED)
         .step("keep-upload", limits, keep_upload, give_up_upload)
+        .notes(&ASKED)
         .step("mark-image-deleting", limits, mark_deleting, unmark)
+        .notes(&WAS)
+        .may_use(&ASKED)
         .without_undo("delete-image-file", limits, delete_file)
+        .notes(&ASKED)
 }
 
 async fn unrecord(_: Arc<Limits>, context: Context) -> Result<()> {
@@ -112,14 +117,14 @@ async fn mark_deleting(_: Arc<Limits>, context: Context) -> Result<()> {
     if image.state() == ImageState::Deleting {
         return Ok(());
     }
-    context.set(WAS, &i32::from(image.state()))?;
+    context.set(&WAS, &i32::from(image.state()))?;
     context.commit("mark-image", move |conn, change| images::mark_deleting(conn, change, uuid)).await
 }
 
 /// Takes the mark back, if the file is certainly there and it was this operation that marked it.
 async fn unmark(_: Arc<Limits>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    let was = context.get::<i32>(WAS)?.and_then(|was| ImageState::try_from(was).ok());
+    let was = context.get(&WAS)?.and_then(|was| ImageState::try_from(was).ok());
     if let Some(was) = was
         && !hosts::asked(&context)?
     {

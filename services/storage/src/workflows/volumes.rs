@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gyre_flow::{Context, Steps};
+use gyre_flow::{Context, Steps, Var};
 use gyre_model::{Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::host::v1::Host;
@@ -10,23 +10,29 @@ use gyre_proto::storage::v1::{CreateVolumeRequest, PrimaryStorage, Volume, Volum
 
 use super::nothing;
 use crate::drivers;
-use crate::hosts::{self, Limits};
+use crate::hosts::{self, ASKED, Limits};
 use crate::store::primary_storages::candidates;
 use crate::store::volumes;
 use crate::store::{SYSTEM, images, opt_uuid, uuid_of};
 
 /// The note of the state that a volume was in before it was marked.
-const WAS: &str = "was";
+const WAS: Var<i32> = Var::new("was");
 
 pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
     steps
         .step("record-volume", limits, nothing, unrecord)
         .without_undo("place-volume", limits, place)
         .step("make-volume", limits, make, unmake)
+        .notes(&ASKED)
         .without_undo("confirm-volume", limits, confirm)
         .step("mark-volume-deleting", limits, mark_deleting, unmark)
+        .notes(&WAS)
+        .may_use(&ASKED)
         .step("mark-volume-destroyed", limits, mark_destroyed, unmark)
+        .notes(&WAS)
+        .may_use(&ASKED)
         .without_undo("delete-volume-file", limits, delete_file)
+        .notes(&ASKED)
 }
 
 async fn unrecord(_: Arc<Limits>, context: Context) -> Result<()> {
@@ -174,7 +180,7 @@ async fn mark(context: &Context, check: bool) -> Result<()> {
     if volume.state() == VolumeState::Deleting {
         return Ok(());
     }
-    context.set(WAS, &i32::from(volume.state()))?;
+    context.set(&WAS, &i32::from(volume.state()))?;
     context
         .commit("mark-volume", move |conn, change| {
             if check {
@@ -196,7 +202,7 @@ async fn mark_destroyed(_: Arc<Limits>, context: Context) -> Result<()> {
 /// Takes the mark back, if the file is certainly there and it was this operation that marked it.
 async fn unmark(_: Arc<Limits>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    let was = context.get::<i32>(WAS)?.and_then(|was| VolumeState::try_from(was).ok());
+    let was = context.get(&WAS)?.and_then(|was| VolumeState::try_from(was).ok());
     if let Some(was) = was
         && !hosts::asked(&context)?
     {

@@ -18,7 +18,7 @@ use gyre_proto::vm::v1::{
     ListVmsResponse, ReadVmConsoleRequest, ReadVmConsoleResponse, RebootVmRequest, RecoverVmRequest, StartVmRequest,
     StopVmRequest, UpdateVmRequest, Vm, VmNic, VmState, WriteVmConsoleRequest, WriteVmConsoleResponse,
 };
-use gyre_proto::{ListRequest, Message};
+use gyre_proto::{ListRequest, Named};
 use gyre_store::Conn;
 use tonic::{Request, Response, Status};
 
@@ -107,7 +107,7 @@ fn mac(nic: Uuid) -> String {
 
 impl Api {
     /// Submits work on a machine that is there: moves it by the event at once where nothing is under way.
-    async fn work<M: Message>(
+    async fn work<M: Named>(
         &self,
         caller: Caller,
         workflow: &'static str,

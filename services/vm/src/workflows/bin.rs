@@ -7,7 +7,7 @@ use gyre_model::{Result, time};
 use gyre_proto::vm::v1::{Vm, VmState};
 
 use super::create::{delete_root_volume, release_room};
-use super::power::{begin, remove_from, shut_down};
+use super::power::{BEFORE, begin, remove_from, shut_down};
 use super::{uuid, vm_if_any};
 use crate::Inner;
 use crate::state::Event;
@@ -19,7 +19,7 @@ pub(super) async fn begin_destroy(_: Arc<Inner>, context: Context) -> Result<()>
 
 /// Shuts a machine down that was not off.
 pub(super) async fn stop(inner: Arc<Inner>, context: Context) -> Result<()> {
-    if context.get::<i32>("before")? == Some(VmState::Stopped.into()) {
+    if context.need(&BEFORE)? == i32::from(VmState::Stopped) {
         return Ok(());
     }
     shut_down(&inner, &context, false, 0).await

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gyre_flow::Context;
+use gyre_flow::{Context, Var};
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::host::v1::{ReleasePlacementRequest, ReservePlacementRequest, ReservePlacementResponse};
 use gyre_proto::network::v1::{AllocateAddressRequest, ReleaseAddressRequest};
@@ -22,6 +22,13 @@ const MOST_HOSTS: usize = 20;
 /// Why storage refuses a host although another may do.
 const TRY_ANOTHER_HOST: [&str; 3] = ["NO_STORAGE_ROOM", "NO_PRIMARY_STORAGE", "DISK_FULL"];
 
+/// What the machine's interfaces got.
+pub(super) const ADDRESSES: Var<Vec<Address>> = Var::new("addresses");
+/// Where the machine goes.
+pub(super) const PLACE: Var<Place> = Var::new("place");
+/// The hosts that have no storage for it, each with why.
+pub(super) const EXCLUDED: Var<BTreeMap<String, String>> = Var::new("excluded");
+
 /// What an interface got.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Address {
@@ -34,7 +41,7 @@ pub(super) struct Address {
     dns: Vec<String>,
 }
 
-/// Where the machine goes.
+/// A host and its cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Place {
     pub host: String,
@@ -82,7 +89,7 @@ pub(super) async fn addresses(inner: Arc<Inner>, context: Context) -> Result<()>
         )
         .violation("vm.l3_network_uuids", "must be networks of one cluster"));
     }
-    context.set("addresses", &taken)
+    context.set(&ADDRESSES, &taken)
 }
 
 pub(super) async fn release_addresses(inner: Arc<Inner>, context: Context) -> Result<()> {
@@ -102,13 +109,13 @@ pub(super) async fn release_addresses(inner: Arc<Inner>, context: Context) -> Re
 pub(super) async fn place(inner: Arc<Inner>, context: Context) -> Result<()> {
     let wish = context.input::<CreateVmRequest>()?.vm.unwrap_or_default();
     let vm = vm(&context).await?;
-    let addresses: Vec<Address> = context.need("addresses")?;
+    let addresses = context.need(&ADDRESSES)?;
     let cluster = addresses.first().map(|address| address.cluster.clone()).unwrap_or_default();
     if !vm.cluster_uuid.is_empty() && !cluster.is_empty() && cluster != vm.cluster_uuid {
         return Err(Error::invalid("vm.cluster_uuid", "must be the cluster of the machine's networks"));
     }
     let cluster = if cluster.is_empty() { vm.cluster_uuid.clone() } else { cluster };
-    let mut excluded: BTreeMap<String, String> = context.get("excluded")?.unwrap_or_default();
+    let mut excluded = context.get(&EXCLUDED)?.unwrap_or_default();
     loop {
         let request = ReservePlacementRequest {
             claim_uuid: vm.uuid.clone(),
@@ -122,11 +129,11 @@ pub(super) async fn place(inner: Arc<Inner>, context: Context) -> Result<()> {
         context.progress(10, "pick a host");
         let got = inner.placement().reserve_placement(context.request(request, CALL)).await?.into_inner();
         match root_volume(&inner, &context, &vm, &got).await {
-            Ok(()) => return context.set("place", &Place { host: got.host_uuid, cluster: got.cluster_uuid }),
+            Ok(()) => return context.set(&PLACE, &Place { host: got.host_uuid, cluster: got.cluster_uuid }),
             Err(error) if TRY_ANOTHER_HOST.contains(&error.reason()) && excluded.len() < MOST_HOSTS => {
                 excluded.insert(got.host_uuid, error.message().to_owned());
                 // a repeat of this step must exclude the same hosts
-                context.set("excluded", &excluded)?;
+                context.set(&EXCLUDED, &excluded)?;
                 release_room(&inner, &context).await?;
             }
             Err(error) => return Err(error),
@@ -200,7 +207,7 @@ pub(super) fn dns(addresses: &[Address], nic: &str) -> Vec<String> {
 
 /// The host of a machine that is placed.
 pub(super) fn host_of(context: &Context, vm: &Vm) -> Result<gyre_model::Uuid> {
-    match context.get::<Place>("place")? {
+    match context.get(&PLACE)? {
         Some(place) => uuid("a host", &place.host),
         None => uuid("a host", &vm.host_uuid),
     }

@@ -12,6 +12,8 @@ use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::vm::v1::Vm;
 
 use crate::Inner;
+use create::{ADDRESSES, EXCLUDED, PLACE};
+use power::BEFORE;
 
 /// The definitions, one file each.
 pub(crate) const DEFINITIONS: &[&str] = &[
@@ -32,20 +34,37 @@ pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
     Steps::new()
         .step("record", inner, create::record, create::forget)
         .step("addresses", inner, create::addresses, create::release_addresses)
+        .gives(&ADDRESSES)
         .step("place", inner, create::place, create::unplace)
+        .needs(&ADDRESSES)
+        .notes(&EXCLUDED)
+        .gives(&PLACE)
         .step("start", inner, power::start, power::unstart)
+        .needs(&PLACE)
+        .may_use(&ADDRESSES)
         .step("begin-start", inner, power::begin_start, power::restore)
+        .gives(&BEFORE)
         .step("reserve", inner, power::reserve, power::unreserve)
+        .gives(&PLACE)
         .step("begin-stop", inner, power::begin_stop, power::restore)
+        .gives(&BEFORE)
         .without_undo("stop", inner, power::stop)
+        .may_use(&PLACE)
         .without_undo("release", inner, power::release)
         .step("begin-reboot", inner, power::begin_reboot, power::restore)
+        .gives(&BEFORE)
         .without_undo("reboot", inner, power::reboot)
+        .may_use(&ADDRESSES)
+        .may_use(&PLACE)
         .step("begin-destroy", inner, bin::begin_destroy, power::restore)
+        .gives(&BEFORE)
         .without_undo("stop-for-bin", inner, bin::stop)
+        .needs(&BEFORE)
+        .may_use(&PLACE)
         .without_undo("bin", inner, bin::bin)
         .without_undo("recover", inner, bin::recover)
         .step("begin-expunge", inner, bin::begin_expunge, power::restore)
+        .gives(&BEFORE)
         .without_undo("remove", inner, bin::remove)
         .without_undo("destroy-volume", inner, bin::destroy_volume)
         .without_undo("release-addresses", inner, create::release_addresses)

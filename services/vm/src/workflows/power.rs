@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gyre_flow::Context;
+use gyre_flow::{Context, Var};
 use gyre_model::{Error, Kind, Result, parse_uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{
@@ -14,7 +14,7 @@ use gyre_proto::network::v1::L3Network;
 use gyre_proto::storage::v1::Volume;
 use gyre_proto::vm::v1::{RebootVmRequest, StopVmRequest, Vm, VmState};
 
-use super::create::{Address, CALL, Place, dns, fill_in, host_of, release_room};
+use super::create::{ADDRESSES, CALL, PLACE, Place, dns, fill_in, host_of, release_room};
 use super::{uuid, vm, vm_if_any};
 use crate::Inner;
 use crate::state::{Event, next};
@@ -23,15 +23,18 @@ use crate::store::{vm_move, vm_restore, wrong_state};
 /// What pulling a plug may take beyond the guest's grace.
 const PLUG: Duration = Duration::from_secs(60);
 
+/// The state from which the operation took the machine.
+pub(super) const BEFORE: Var<i32> = Var::new("before");
+
 /// Moves the machine by the event that begins an operation, and remembers where it came from.
 pub(super) async fn begin(context: &Context, event: Event) -> Result<()> {
     let uuid = context.resource_uuid();
     let before = vm(context).await?;
     let to = next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
-    if context.get::<i32>("before")?.is_none() {
+    if context.get(&BEFORE)?.is_none() {
         // a repeat may find the state that this step made: the first one tells the truth
         let from = if before.state() == to { VmState::Unknown } else { before.state() };
-        context.set("before", &i32::from(from))?;
+        context.set(&BEFORE, &i32::from(from))?;
     }
     context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await
 }
@@ -39,7 +42,7 @@ pub(super) async fn begin(context: &Context, event: Event) -> Result<()> {
 /// Puts the machine back into the state from which the operation took it.
 pub(super) async fn restore(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    if let Some(before) = context.get::<i32>("before")?.and_then(|state| VmState::try_from(state).ok()) {
+    if let Some(before) = context.get(&BEFORE)?.and_then(|state| VmState::try_from(state).ok()) {
         context.on_commit(move |conn, change| vm_restore(conn, change, uuid, before));
     }
     Ok(())
@@ -68,7 +71,7 @@ pub(super) async fn reserve(inner: Arc<Inner>, context: Context) -> Result<()> {
         ..ReservePlacementRequest::default()
     };
     let got = inner.placement().reserve_placement(context.request(request, CALL)).await?.into_inner();
-    context.set("place", &Place { host: got.host_uuid, cluster: got.cluster_uuid })
+    context.set(&PLACE, &Place { host: got.host_uuid, cluster: got.cluster_uuid })
 }
 
 pub(super) async fn unreserve(inner: Arc<Inner>, context: Context) -> Result<()> {
@@ -93,7 +96,7 @@ async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
     let volume = volume.ok_or_else(|| {
         Error::new(Kind::FailedPrecondition, "NO_ROOT_VOLUME", format!("the root volume of vm {} is gone", vm.uuid))
     })?;
-    let addresses: Vec<Address> = context.get("addresses")?.unwrap_or_default();
+    let addresses = context.get(&ADDRESSES)?.unwrap_or_default();
     let nics = vm.nics.iter().map(|nic| {
         let network = networks.iter().find(|network| network.uuid == nic.l3_network_uuid);
         let known = network.map(|network| network.dns.clone()).unwrap_or_default();
@@ -120,8 +123,8 @@ async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
 /// Starts the machine on its host. The row says that it runs with the operation's last commit.
 pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
     let mut vm = vm(&context).await?;
-    let addresses: Vec<Address> = context.get("addresses")?.unwrap_or_default();
-    let place: Place = context.need("place")?;
+    let addresses = context.get(&ADDRESSES)?.unwrap_or_default();
+    let place = context.need(&PLACE)?;
     fill_in(&mut vm, &addresses, &place);
     let machine = Some(spec(&context, &vm).await?);
     let host = host_of(&context, &vm)?;

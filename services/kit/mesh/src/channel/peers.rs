@@ -54,6 +54,11 @@ impl Peers {
         Self { tls, born: Instant::now(), all: RwLock::default() }
     }
 
+    /// What this process shows of itself over TLS.
+    pub(crate) fn tls(&self) -> Option<&ClientTlsConfig> {
+        self.tls.as_ref()
+    }
+
     /// The connection to an address.
     pub(crate) fn get(&self, address: &str, view: &View) -> Result<Arc<PeerConnection>> {
         if let Some(peer) = self.all.read().get(address) {
@@ -173,7 +178,7 @@ fn ran_out(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// An error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -47,6 +47,7 @@ impl Dispatch {
             HostedBy::Service(name) => self.mesh.local_service(name),
             HostedBy::Gateway => self.mesh.local_service("gateway"),
             HostedBy::Agent => self.mesh.local_service("agent"),
+            HostedBy::Plugin => None,
             // The same call is answered by each service: the channel says which one was meant.
             HostedBy::Every => match named {
                 Some(name) => self.mesh.local_service(name),

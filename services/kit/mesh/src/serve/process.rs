@@ -334,6 +334,7 @@ impl Running {
             HostedBy::Service(name) => self.mesh.local_service(name).is_some(),
             HostedBy::Gateway => self.mesh.local_service("gateway").is_some(),
             HostedBy::Agent => self.mesh.local_service("agent").is_some(),
+            HostedBy::Plugin => false,
             HostedBy::Every => self.mesh.any_local_service().is_some(),
         };
         let mut services: Vec<_> =

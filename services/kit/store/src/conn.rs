@@ -115,11 +115,11 @@ impl Conn {
     }
 
     pub(crate) fn batch(&mut self, text: &str) -> DbResult<()> {
-        self.begin()?;
         #[cfg(feature = "faults")]
         if text == "COMMIT" {
             return self.commit_at_gate();
         }
+        self.begin()?;
         let result = on!(self, inner => inner.batch_execute(text));
         self.note(result)
     }
@@ -130,6 +130,8 @@ impl Conn {
         if let Some(gate) = &gate {
             gate.before().inspect_err(|_| self.lost = true)?;
         }
+        // the database owes nothing yet to whoever is held up on purpose
+        self.begin()?;
         let result = on!(self, inner => inner.batch_execute("COMMIT"));
         self.note(result)?;
         gate.map_or(Ok(()), |gate| gate.after().inspect_err(|_| self.lost = true))

@@ -85,7 +85,7 @@ impl Operations for Tables<'_> {
             let mut operation = record::load(conn, uuid)?.ok_or_else(record::fenced)?.operation;
             operation.fence = fence;
             operation.set_state(state);
-            record::save(conn, uuid, &operation, &Map::new(), Timeline::default().to_bytes())?;
+            record::save(conn, uuid, &operation, &Map::new(), Timeline::default().to_bytes(), Uuid::new_v4())?;
             if unless_cancelled && record::is_cancelled(conn, uuid)? {
                 return Err(gyre_model::Error::new(gyre_model::Kind::Cancelled, "CANCELLED", "cancelled"));
             }

@@ -8,8 +8,8 @@ use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Message;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::{
-    Operation, OperationEvent, OperationEventKind, OperationState, OperationStep, OperationStepState,
-    WatchOperationRequest,
+    CancelOperationRequest, Operation, OperationEvent, OperationEventKind, OperationState, OperationStep,
+    OperationStepState, WatchOperationRequest,
 };
 use gyre_query::Change;
 use gyre_store::{Committed, Conn};
@@ -29,6 +29,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the full name of the request's message lies among the variables: no variable of Rust has such a name.
 pub(crate) const INPUT: &str = "gyre/request";
+
+/// How long a child may take to accept a cancel.
+const CANCEL: Duration = Duration::from_secs(2);
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
@@ -74,6 +77,8 @@ pub(crate) struct State {
     attempt: u64,
     /// The host of the present try's last task.
     host: Option<Uuid>,
+    /// The operation of another service that the present step waits for: the service, and the UUID.
+    awaited: Option<(&'static str, String)>,
 }
 
 impl State {
@@ -136,7 +141,16 @@ impl Shared {
             resource: uuid(&operation.resource_uuid)?,
             caller: Caller::of(parse_uuid(&operation.account_uuid).unwrap_or_default(), admin),
             input,
-            state: Mutex::new(State { operation, vars, pending: Vec::new(), timeline, owes, attempt: 0, host: None }),
+            state: Mutex::new(State {
+                operation,
+                vars,
+                pending: Vec::new(),
+                timeline,
+                owes,
+                attempt: 0,
+                host: None,
+                awaited: None,
+            }),
             committing: tokio::sync::Mutex::default(),
         })
     }
@@ -281,6 +295,20 @@ fn duration(time: Duration) -> gyre_proto::Duration {
     gyre_proto::Duration {
         seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+impl Shared {
+    /// Asks the operation that a broken-off step waited for to stop, too: the undo comes after it in its lane, and should not wait
+    /// for work that nobody wants any more. One that cannot be asked, or is past its point of no return, goes on.
+    pub async fn cancel_awaited(&self) {
+        let Some((service, uuid)) = self.state.lock().awaited.take() else { return };
+        let mut client = OperationServiceClient::new(self.flow.mesh.channel(service));
+        let mut request = self.caller.request(CancelOperationRequest { uuid: uuid.clone() });
+        request.set_timeout(CANCEL);
+        if let Err(status) = client.cancel_operation(request).await {
+            tracing::debug!(operation = %uuid, error = %Error::from(status), "a child goes on");
+        }
     }
 }
 
@@ -470,6 +498,13 @@ impl Context {
     /// # Errors
     /// Why it failed; that the service does not answer.
     pub async fn await_operation(&self, service: &'static str, operation: Operation) -> Result<Operation> {
+        self.shared.state.lock().awaited = Some((service, operation.uuid.clone()));
+        let ended = self.follow_operation(service, operation).await;
+        self.shared.state.lock().awaited = None;
+        ended
+    }
+
+    async fn follow_operation(&self, service: &'static str, operation: Operation) -> Result<Operation> {
         let channel = self.shared.flow.mesh.channel(service);
         let mut client = OperationServiceClient::new(channel);
         let uuid = operation.uuid.clone();

@@ -225,12 +225,16 @@ impl Run<'_> {
             let longest = named.deadline().unwrap_or(NO_END).min(NO_END);
             tokio::time::timeout(longest, work).await.unwrap_or_else(|_| Err(no_end(&named.step, longest)))
         } else {
-            tokio::select! {
+            let result = tokio::select! {
                 biased;
                 () = self.shared.live.cancel.cancelled() => Err(cancelled()),
                 result = work => result,
                 () = tokio::time::sleep(left) => Err(too_late(limit, &named.step, &self.workflow.definition.name)),
+            };
+            if result.is_err() {
+                self.shared.cancel_awaited().await;
             }
+            result
         };
         match result {
             Ok(()) => {

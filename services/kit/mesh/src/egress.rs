@@ -22,6 +22,11 @@ pub use target::{Host, Target};
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use gyre_model::{Error, Kind, Result};
+
+/// The header in which a caller names a callback.
+pub const CALLBACK: &str = "x-gyre-callback";
+
 /// What the operator allows; by default nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Allow {
@@ -50,6 +55,32 @@ impl Allow {
             }
             Host::Name(_) => self.rules.iter().any(|rule| rule.may_cover(target)),
         }
+    }
+
+    /// Reads the URL of a callback, and sees whether it may be allowed.
+    ///
+    /// # Errors
+    /// `CALLBACK_INVALID`, `CALLBACK_NOT_ALLOWED`; both name the header and its value.
+    pub fn callback(&self, url: &str) -> Result<Target> {
+        let shown: String = url.chars().take(200).collect();
+        let target = Target::parse(url).map_err(|must| {
+            Error::new(
+                Kind::InvalidArgument,
+                "CALLBACK_INVALID",
+                format!("the header {CALLBACK} {must}, got {shown:?}"),
+            )
+            .violation(CALLBACK, format!("{must}, got {shown:?}"))
+        })?;
+        if self.check(&target) {
+            return Ok(target);
+        }
+        let text = format!(
+            "the header {CALLBACK} names {shown:?}, where the operator allows no callbacks; leave it out and wait for the \
+             operation, or have the operator start all services and gateways with --callback-allow {} (GYRE_CALLBACK_ALLOW)",
+            target.rule()
+        );
+        let error = Error::new(Kind::PermissionDenied, "CALLBACK_NOT_ALLOWED", text);
+        Err(error.with("header", CALLBACK).with("value", shown))
     }
 
     /// Whether a target may be reached at an address.

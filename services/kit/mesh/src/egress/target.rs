@@ -115,6 +115,14 @@ impl Target {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// The narrowest rule that would allow it, as an operator writes it.
+    pub(super) fn rule(&self) -> String {
+        match &self.host {
+            Host::Name(name) if name == "localhost" => format!("127.0.0.1:{}", self.port),
+            _ => self.authority(),
+        }
+    }
+
     /// What the `Host` header says.
     pub fn authority(&self) -> String {
         if self.port == self.usual_port() { self.host.to_string() } else { self.destination() }

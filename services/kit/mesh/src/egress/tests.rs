@@ -274,3 +274,25 @@ fn rules_are_read_and_written() {
         assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_refused_callback_says_which_setting_allows_it() {
+    let error = Allow::default().callback("https://hooks.example.com/x").unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (Kind::PermissionDenied, "CALLBACK_NOT_ALLOWED"));
+    let said = error.message();
+    for part in ["x-gyre-callback", "https://hooks.example.com/x", "--callback-allow hooks.example.com "] {
+        assert!(said.contains(part), "{said}");
+    }
+    for (url, rule) in [
+        ("http://localhost:81/", "127.0.0.1:81"),
+        ("http://[::1]/", "[::1]"),
+        ("http://10.1.2.3:443/", "10.1.2.3:443"),
+        ("https://hooks.example.com:8443/", "hooks.example.com:8443"),
+    ] {
+        let error = Allow::default().callback(url).unwrap_err();
+        assert!(error.message().contains(&format!("--callback-allow {rule} ")), "{}", error.message());
+        assert!(allow(&[rule]).callback(url).is_ok(), "{url}");
+    }
+    let error = allow(&["public"]).callback("http://u:p@hooks.example.com/").unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (Kind::InvalidArgument, "CALLBACK_INVALID"));
+}

@@ -13,7 +13,8 @@ const HOOK: &str = "https://hooks.example.com/gyre?x=1";
 async fn a_callback_reaches_the_call_over_http_and_grpc() {
     let gateway = Fixture::new().await;
     let path = format!("/v1/vms/{VM}:start");
-    assert_eq!(gateway.send("POST", &path, &[("X-Gyre-Callback", HOOK), ("prefer", "wait=1")], "").await.status, 200);
+    // the call that waits for the operation has none
+    assert_eq!(gateway.send("POST", &path, &[("X-Gyre-Callback", HOOK), ("prefer", "wait=1")], "").await.status, 202);
     let mut vms = VmServiceClient::new(gateway.channel());
     let start = StartVmRequest { uuid: VM.into(), ..Default::default() };
     let mut request = gateway.with_token(start.clone(), &gateway.user());

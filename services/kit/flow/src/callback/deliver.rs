@@ -206,7 +206,10 @@ fn begin(flow: &Arc<Inner>, due: Due) {
             // what is cut here is sent again by the next owner
             () = late => {}
             result = deliver(&place.flow, &place.due) => if let Err(error) = result {
-                tracing::warn!(operation = %place.due.uuid, %error, "a callback cannot be read or recorded; it is tried again");
+                let operation = place.due.uuid;
+                tracing::warn!(%operation, %error, "a callback cannot be read or recorded; it is tried again");
+                // before the place is free again: what cannot be recorded must not be sent without end
+                tokio::time::sleep(PERIOD).await;
             }
         }
     });
@@ -227,13 +230,18 @@ async fn deliver(flow: &Inner, due: &Due) -> Result<()> {
     }
     let account = account(&operation);
     let key = match key {
-        Some(key) => key,
-        None => flow.store.write("make-callback-key", move |conn| key::find_or_make(conn, account)).await?,
+        Some(key) => Ok(key),
+        None => flow.store.write("make-callback-key", move |conn| key::find_or_make(conn, account)).await,
     };
-    let allow = flow.mesh.callbacks();
-    let outcome = match Target::parse(&operation.callback_url) {
-        Ok(target) => flow.callbacks.poster.post(&allow, &target, letter(&operation, &key)?).await,
-        Err(must) => Err(Failed::Try(format!("the URL {must}"))),
+    let outcome = match (key, Target::parse(&operation.callback_url)) {
+        (Ok(key), Ok(target)) => {
+            let allow = flow.mesh.callbacks();
+            flow.callbacks.poster.post(&allow, &target, letter(&operation, &key)?).await
+        }
+        (Ok(_), Err(must)) => Err(Failed::Try(format!("the URL {must}"))),
+        (Err(error), _) if error.kind().retryable() => return Err(error),
+        // the account is gone
+        (Err(_), _) => Err(Failed::Try("the account has no key to sign with".to_owned())),
     };
     record(flow, &operation, due, outcome).await
 }

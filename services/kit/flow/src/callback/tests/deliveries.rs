@@ -250,6 +250,20 @@ async fn it_is_given_up_after_a_day_or_when_the_receiver_is_gone() {
 }
 
 #[tokio::test]
+async fn without_its_account_it_is_not_sent() {
+    let (_folder, store, account) = database().await;
+    let site = Site::on(&store, account).await;
+    let receiver = Receiver::new(&["200 OK"]).await;
+    let operation = site.submit("", Some(&receiver.url())).await.unwrap();
+    let delete = |conn: &mut gyre_store::Conn| Ok(conn.execute(Sql::new("DELETE FROM account"))?);
+    store.write("delete-account", delete).await.unwrap();
+    site.flow.start();
+    let tried = site.until(&operation.uuid, "tried", |operation| operation.callback_attempts == 1).await;
+    assert_eq!(tried.callback_error, "the account has no key to sign with");
+    assert_eq!(*receiver.connections.lock(), 0);
+}
+
+#[tokio::test]
 async fn the_same_wish_keeps_its_first_callback() {
     let (_folder, store, account) = database().await;
     let site = Site::on(&store, account).await;

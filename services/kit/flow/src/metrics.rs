@@ -115,12 +115,7 @@ pub(crate) fn committed(service: &'static str, name: &'static str) {
     OWN.commits.get_or_create(&Commit { service, name }).inc();
 }
 
-/// A try to deliver a callback, which is now in this state.
-pub(crate) fn callback(state: &'static str) {
-    let outcome = match state {
-        "DELIVERED" => "delivered",
-        "PENDING" => "failed",
-        _ => "gave_up",
-    };
+/// A try to deliver a callback, and what became of it.
+pub(crate) fn callback(outcome: &'static str) {
     OWN.callbacks.get_or_create(&Outcome { outcome }).inc();
 }

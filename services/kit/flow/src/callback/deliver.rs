@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use gyre_mesh::egress::Target;
 use gyre_model::{Error, Result, Uuid, parse_uuid, time};
-use gyre_proto::common::v1::{CallbackState, Operation};
+use gyre_proto::common::v1::{CallbackState, Operation, OperationEvent, OperationEventKind};
 use gyre_proto::json::JsonCodec;
 use gyre_proto::{Message as _, Named as _};
-use gyre_store::{Sql, Value};
+use gyre_store::{Conn, Sql, Value};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::key::{self, Key};
 use super::post::{Failed, Letter, Poster, System};
 use super::{schedule, sign};
-use crate::{Inner, metrics};
+use crate::{Inner, metrics, record, timeline};
 
 /// How often what is due is looked for when nothing points at it.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -183,7 +183,7 @@ async fn due(flow: &Inner, after: Option<&(i64, Uuid)>) -> Result<Vec<Due>> {
         sql = sql.sql(" AND callback_destination NOT IN (").bind_all(busy).sql(")");
     }
     let sql = sql.sql(format!(" ORDER BY callback_time, uuid LIMIT {PAGE}"));
-    let read = |conn: &mut gyre_store::Conn| {
+    let read = |conn: &mut Conn| {
         let rows = conn.query(sql)?;
         let due = rows.iter().map(|row| {
             let resource = row.opt_id(1)?.unwrap_or_default();
@@ -218,7 +218,7 @@ fn begin(flow: &Arc<Inner>, due: Due) {
 /// Makes one try and records it.
 async fn deliver(flow: &Inner, due: &Due) -> Result<()> {
     let uuid = due.uuid;
-    let read = move |conn: &mut gyre_store::Conn| {
+    let read = move |conn: &mut Conn| {
         let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
         let Some(operation) = found.into_iter().next() else { return Ok(None) };
         let key = key::find(conn, account(&operation))?;
@@ -261,26 +261,39 @@ fn letter(operation: &Operation, key: &Key) -> Result<Letter> {
 
 async fn record(flow: &Inner, operation: &Operation, due: &Due, outcome: Result<(), Failed>) -> Result<()> {
     let (uuid, destination) = (due.uuid, due.destination.as_str());
-    let attempts = operation.callback_attempts + 1;
+    let (seen, attempts) = (operation.callback_attempts, operation.callback_attempts + 1);
     let now = time::now_micros();
     let ended = operation.end_time.as_ref().map_or(now, time::to_micros);
-    let (state, next, why) = match outcome {
-        Ok(()) => ("DELIVERED", None, String::new()),
-        Err(Failed::Gone) => ("GAVE_UP", None, "the receiver answers 410 Gone".to_owned()),
+    let (became, next, why) = match outcome {
+        Ok(()) => (OperationEventKind::CallbackDelivered, None, String::new()),
+        Err(Failed::Gone) => (OperationEventKind::CallbackGivenUp, None, "the receiver answers 410 Gone".to_owned()),
         Err(Failed::Try(why)) => match schedule::next(uuid, attempts, ended, now) {
-            Some(next) => ("PENDING", Some(next), why),
-            None => ("GAVE_UP", None, why),
+            Some(next) => (OperationEventKind::CallbackFailed, Some(next), why),
+            None => (OperationEventKind::CallbackGivenUp, None, why),
         },
     };
     let why: String = why.chars().take(LONGEST_ERROR).collect();
-    metrics::callback(state);
-    match state {
-        "DELIVERED" => tracing::info!(operation = %uuid, destination, attempts, "callback delivered"),
-        "PENDING" => {
-            tracing::info!(operation = %uuid, destination, attempts, error = why, "callback failed; it is tried again")
+    let (state, outcome) = match became {
+        OperationEventKind::CallbackDelivered => {
+            tracing::info!(operation = %uuid, destination, attempts, "callback delivered");
+            ("DELIVERED", "delivered")
         }
-        _ => tracing::warn!(operation = %uuid, destination, attempts, error = why, "callback given up"),
-    }
+        OperationEventKind::CallbackFailed => {
+            tracing::info!(operation = %uuid, destination, attempts, error = why, "callback failed; it is tried again");
+            ("PENDING", "failed")
+        }
+        _ => {
+            tracing::warn!(operation = %uuid, destination, attempts, error = why, "callback given up");
+            ("GAVE_UP", "gave_up")
+        }
+    };
+    metrics::callback(outcome);
+    let event = OperationEvent {
+        instance_uuid: flow.mesh.instance().to_string(),
+        attempt: attempts,
+        message: if why.is_empty() { destination.to_owned() } else { format!("{destination}: {why}") },
+        ..timeline::event(operation, became)
+    };
     let sql = Sql::new("UPDATE operation SET generation = generation + 1, update_time = ")
         .bind(Value::time(now))
         .sql(", callback_state = ")
@@ -294,6 +307,17 @@ async fn record(flow: &Inner, operation: &Operation, due: &Due, outcome: Result<
         .sql(" WHERE uuid = ")
         .bind(uuid)
         .sql(" AND callback_state = 'PENDING' AND callback_attempts = ")
-        .bind(operation.callback_attempts);
-    flow.store.write("record-callback", move |conn| Ok(conn.execute(sql)?)).await.map(|_| ())
+        .bind(seen);
+    let write = move |conn: &mut Conn| {
+        if conn.execute(sql)? == 1
+            && let Some(mut record) = record::load(conn, uuid)?
+        {
+            record.timeline.push(event);
+            let kept = Value::Bytes(record.timeline.to_bytes());
+            let sql = Sql::new("UPDATE operation_work SET timeline = ").bind(kept);
+            conn.execute(sql.sql(" WHERE operation_uuid = ").bind(uuid))?;
+        }
+        Ok(())
+    };
+    flow.store.write("record-callback", write).await
 }

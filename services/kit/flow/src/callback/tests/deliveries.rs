@@ -11,7 +11,8 @@ use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::common::v1::callback_service_client::CallbackServiceClient;
 use gyre_proto::common::v1::callback_service_server::CallbackServiceServer;
 use gyre_proto::common::v1::{
-    CallbackKey, CallbackState, GetCallbackKeyRequest, Operation, OperationState, RotateCallbackKeyRequest,
+    CallbackKey, CallbackState, GetCallbackKeyRequest, Operation, OperationEvent, OperationEventKind, OperationState,
+    RotateCallbackKeyRequest,
 };
 use gyre_proto::host::v1::GetZoneRequest;
 use gyre_store::{Sql, Store, StoreConfig, Value};
@@ -20,7 +21,8 @@ use tempfile::TempDir;
 use tonic::service::Routes;
 
 use super::receiver::{Letter, Receiver};
-use crate::{Context, Flow, Steps, Submit};
+use crate::callback::CallbackApi;
+use crate::{Context, Flow, Steps, Submit, record, tidy};
 
 const WORK: &str = "
 name: work
@@ -85,7 +87,7 @@ impl Site {
         mesh.allow_callbacks(Allow::new(["127.0.0.0/8".parse().unwrap()]));
         let flow = Flow::new("host", mesh.clone(), store.clone());
         flow.register(Steps::new().without_undo("work", &Arc::new(()), work), &[WORK]).unwrap();
-        mesh.host("host", Routes::new(CallbackServiceServer::new(flow.callback_api()))).await.unwrap();
+        mesh.host("host", Routes::new(CallbackServiceServer::new(CallbackApi { flow: flow.clone() }))).await.unwrap();
         Self { flow, mesh, store: store.clone(), caller: Caller::of(account, false) }
     }
 
@@ -207,6 +209,14 @@ async fn a_failed_try_is_made_again() {
     site.flow.inner().callbacks.ended(&operation);
     let last = site.until(&operation.uuid, "delivered", delivered).await;
     assert_eq!((last.callback_attempts, last.callback_error.as_str()), (3, ""));
+    let uuid = gyre_model::parse_uuid(&operation.uuid).unwrap();
+    let record = store.read("record", move |conn| record::load(conn, uuid)).await.unwrap().unwrap();
+    let events = record.timeline.to_message().events;
+    let kinds: Vec<_> =
+        events.iter().map(OperationEvent::kind).skip_while(|kind| *kind != OperationEventKind::Ended).collect();
+    let failed = OperationEventKind::CallbackFailed;
+    assert_eq!(kinds, [OperationEventKind::Ended, failed, failed, OperationEventKind::CallbackDelivered]);
+    assert_eq!(events[events.len() - 3].message, format!("{address}: the receiver answers 500 Internal Server Error"));
     assert_eq!(receiver.letters.lock().len(), 1);
 }
 
@@ -219,11 +229,15 @@ async fn a_callback_outlives_the_instance_that_ended_the_operation() {
     let operation = first.submit("", Some(&receiver.url())).await.unwrap();
     first.until(&operation.uuid, "ended", |operation| operation.state() == OperationState::Succeeded).await;
     first.flow.shutdown(Duration::from_secs(5)).await;
+    // nobody forgets it meanwhile
+    assert_eq!(tidy::tidy(&store, Duration::ZERO).await.unwrap(), 0);
     assert_eq!(*receiver.connections.lock(), 0);
     let second = Site::on(&store, account).await;
     second.flow.start();
     second.until(&operation.uuid, "delivered", delivered).await;
-    assert_eq!(verify(&receiver.letters.lock()[0], &second.key().await.secret), 1);
+    let letter = receiver.letters.lock()[0].clone();
+    assert_eq!(verify(&letter, &second.key().await.secret), 1);
+    assert_eq!(tidy::tidy(&store, Duration::ZERO).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use gyre_mesh::telemetry::propagate::TRACEPARENT;
 use gyre_mesh::{Mesh, MeshChannel};
+use gyre_model::caller::CALLBACK;
 use gyre_model::catalog::{HostedBy, MethodInfo, catalog};
 use gyre_model::{Caller, Error, Kind, wire};
 use gyre_proto::common::v1::member_service_server::MemberServiceServer;
@@ -46,6 +47,8 @@ pub struct Along {
     pub trace: Traced,
     /// How long it may take; nothing leaves it to the mesh.
     pub timeout: Option<Duration>,
+    /// Where the finished operation is posted.
+    pub callback: Option<HeaderValue>,
 }
 
 impl Forward {
@@ -72,6 +75,11 @@ impl Forward {
         let there = self.services.iter().filter(|(service, _)| !view.members(service).is_empty());
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % there.clone().count().max(1);
         there.map(|(_, channel)| channel).nth(turn).or_else(|| self.services.values().next())
+    }
+
+    /// The mesh.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// Hands on a request whose headers are those of the mesh.
@@ -134,6 +142,9 @@ impl Along {
         headers.insert(TRACEPARENT, self.trace.header());
         if let Some(timeout) = self.timeout {
             headers.insert(GRPC_TIMEOUT, timeout_header(timeout));
+        }
+        if let Some(callback) = &self.callback {
+            headers.insert(CALLBACK, callback.clone());
         }
     }
 }

@@ -29,6 +29,7 @@ use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
+use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
@@ -122,8 +123,9 @@ where
 {
     let (mut head, body) = request.into_parts();
     let caller = front.authenticator.caller(method, &head.headers).await?;
+    let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
     clean(&mut head.headers);
-    let along = Along { caller, trace, timeout: timeout(front, method, &head.headers)? };
+    let along = Along { caller, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
     if method.client_streaming {
         let body = Body::new(Measured::new(body, front.limits.message_bytes));
@@ -154,6 +156,7 @@ fn clean(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(SERVICE);
+    headers.remove(gyre_mesh::egress::CALLBACK);
     headers.remove(AUTHORIZATION);
     headers.remove(HOST);
 }

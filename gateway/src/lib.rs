@@ -17,6 +17,7 @@
 
 pub mod auth;
 mod body;
+mod callback;
 pub mod config;
 mod door;
 mod forward;

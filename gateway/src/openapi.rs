@@ -63,6 +63,11 @@ fn parameters() -> Value {
             "name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "example": "wait=30",
             "description": "\"wait=SECONDS\", at most 600, answers only once the operation has ended or the time is up."
         },
+        "Callback": {
+            "name": "X-Gyre-Callback", "in": "header", "required": false, "schema": {"type": "string", "maxLength": 2048},
+            "example": "https://hooks.example.com/gyre",
+            "description": "Where the finished operation is posted, signed as Standard Webhooks has it: only where the operator allows."
+        },
         "RequestId": {
             "name": "X-Request-Id", "in": "header", "required": false, "schema": {"type": "string", "maxLength": 128},
             "description": "Names this wish: the same id again answers what the first call did. The same as requestId."
@@ -126,6 +131,9 @@ fn operation(plan: &Plan, schemas: &mut Schemas) -> Value {
     }
     if plan.operation {
         parameters.push(header("Prefer"));
+    }
+    if crate::callback::begins(method) {
+        parameters.push(header("Callback"));
     }
     if !method.server_streaming {
         parameters.push(header("RequestTimeout"));

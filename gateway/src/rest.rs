@@ -33,6 +33,7 @@ use self::plan::{BodyPlan, Plan};
 use self::query::nearest;
 use self::routes::{Found, Segments};
 use crate::body::Body;
+use crate::callback;
 use crate::forward::Along;
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
@@ -82,7 +83,8 @@ async fn call(
     };
     let asked = head::Asked::read(&head.headers, &front.limits)?;
     let caller = front.authenticator.caller(plan.method, &head.headers).await?;
-    let along = Along { caller, trace, timeout: asked.timeout };
+    let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers)?;
+    let along = Along { caller, trace, timeout: asked.timeout, callback };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id)?;

@@ -75,7 +75,7 @@ async fn wait_for(front: &Front, along: &Along, uuid: &str, wait: Duration) -> R
         uuid: uuid.to_owned(),
         timeout: Some(ProtoDuration { seconds: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), nanos: 0 }),
     };
-    let along = Along { timeout: Some(wait + GRACE), ..along.clone() };
+    let along = Along { timeout: Some(wait + GRACE), callback: None, ..along.clone() };
     front.forward.unary(known(WAIT)?, &along, wire::frame(&request.encode_to_vec())).await
 }
 

@@ -56,6 +56,8 @@ pub struct State {
     pub uploaded: AtomicU64,
     pub pieces: AtomicUsize,
     pub sign_ins: AtomicUsize,
+    /// The callbacks that calls to start a machine came with.
+    pub callbacks: Mutex<Vec<Option<String>>>,
     /// Whether identity's database is away.
     pub away: AtomicBool,
 }
@@ -262,6 +264,8 @@ impl VmService for Fakes {
     }
 
     async fn start_vm(&self, request: Request<StartVmRequest>) -> Answer<Operation> {
+        let callback = gyre_mesh::context::callback().map(|url| url.as_ref().to_owned());
+        self.state.callbacks.lock().push(callback);
         Ok(Response::new(begun(&request.get_ref().uuid)))
     }
 

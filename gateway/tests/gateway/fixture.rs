@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gyre_gateway::{Gateway, GatewayConfig, Limits};
 use gyre_mesh::Mesh;
+use gyre_mesh::egress::Allow;
 use gyre_mesh::member::Member;
 use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::identity::v1::authentication_service_server::AuthenticationServiceServer;
@@ -75,6 +76,7 @@ impl Fixture {
     pub async fn with(config: GatewayConfig) -> Self {
         let fakes = Fakes::new();
         let mesh = Mesh::local();
+        mesh.allow_callbacks(Allow::new(["hooks.example.com".parse().unwrap()]));
         let identity = Routes::new(AuthenticationServiceServer::new(fakes.clone()))
             .add_service(SessionServiceServer::new(fakes.clone()));
         mesh.host("identity", identity).await.unwrap();

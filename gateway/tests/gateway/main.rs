@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod auth;
+mod callback;
 mod fakes;
 mod fixture;
 mod grpc;

@@ -114,6 +114,7 @@ impl Globals {
                 | "help"
                 | "version"
                 | "wait"
+                | "callback"
         )
     }
 }

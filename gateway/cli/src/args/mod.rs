@@ -22,6 +22,8 @@ use crate::nouns::{Noun, Shape, Verb, alias, noun, nouns};
 pub mod names {
     /// `--wait`.
     pub const WAIT: &str = "wait";
+    /// `--callback`.
+    pub const CALLBACK: &str = "callback";
     /// `--filter`.
     pub const FILTER: &str = "filter";
     /// `--order-by`.
@@ -107,6 +109,14 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
                     "Waits for the end with a progress bar, at most this long where it is given (--wait=5m), and answers the \
                      resource as it is then",
                 ),
+        );
+    }
+    if verb.takes_callback() {
+        command = command.arg(
+            Arg::new(names::CALLBACK)
+                .long("callback")
+                .value_name("URL")
+                .help("Where the finished operation is posted, signed with the key of `gyre callback-key`"),
         );
     }
     match verb.shape {

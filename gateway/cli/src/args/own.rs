@@ -62,6 +62,14 @@ pub fn commands() -> Vec<Command> {
                             .help("At most this many [default: 1000]"),
                     ),
             ),
+        Command::new("callback-key")
+            .about("Shows the key that callbacks are signed with; the first time makes it")
+            .arg(
+                Arg::new("rotate")
+                    .long("rotate")
+                    .action(ArgAction::SetTrue)
+                    .help("Makes a new key; the one before signs too for 24 hours"),
+            ),
         Command::new("completions")
             .about("Prints completions for a shell")
             .after_help("For bash: gyre completions bash > ~/.local/share/bash-completion/completions/gyre")

@@ -42,6 +42,7 @@ pub struct Client {
     channel: Channel,
     endpoint: String,
     token: Option<MetadataValue<Ascii>>,
+    callback: Option<MetadataValue<Ascii>>,
     trace: Trace,
     timeout: Duration,
     verbose: bool,
@@ -57,6 +58,7 @@ impl Client {
             channel: connect::channel(endpoint, ca_file)?,
             endpoint: endpoint.to_owned(),
             token: None,
+            callback: None,
             trace: Trace::new(),
             timeout: Duration::from_secs(30),
             verbose: false,
@@ -73,6 +75,16 @@ impl Client {
             .map_err(|_| Failure::refused("BAD_TOKEN", "the token has characters that no token has"))?;
         value.set_sensitive(true);
         self.token = Some(value);
+        Ok(self)
+    }
+
+    /// The same, asking with its calls that begin an operation for it to be posted to a URL once it has ended.
+    ///
+    /// # Errors
+    /// When the URL has characters that a header cannot have.
+    pub fn with_callback(mut self, url: &str) -> Result<Self> {
+        let value = url.parse().map_err(|_| Failure::usage("--callback: a URL is ASCII without line breaks"))?;
+        self.callback = Some(value);
         Ok(self)
     }
 
@@ -120,6 +132,9 @@ impl Client {
         }
         if let Ok(parent) = self.trace.parent().parse() {
             request.metadata_mut().insert("traceparent", parent);
+        }
+        if let Some(callback) = &self.callback {
+            request.metadata_mut().insert("x-gyre-callback", callback.clone());
         }
         request
     }

@@ -25,14 +25,19 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
     }
     let request = request::build(client, noun, verb, matches).await?;
     let ui = Ui::new(globals.quiet);
+    // only the call itself asks for it, not those that follow what came of it
+    let caller = match matches.try_get_one::<String>(names::CALLBACK).ok().flatten() {
+        Some(url) => &client.clone().with_callback(url)?,
+        None => client,
+    };
     let answer = match verb.shape {
         Shape::Stream if verb.method.output == OPERATION => return watch(client, globals, &ui, &request).await,
         Shape::Stream => return stream(client, globals, verb, &request).await,
-        Shape::Upload(data) => upload::run(client, &ui, verb, data, &request, matches).await?,
+        Shape::Upload(data) => upload::run(caller, &ui, verb, data, &request, matches).await?,
         _ if verb.name == "wait" && verb.method.output == OPERATION => {
             return wait_call(client, globals, verb, &request).await;
         }
-        _ => client.call(verb.method, &request).await?,
+        _ => caller.call(verb.method, &request).await?,
     };
     match matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten() {
         Some(limit) => finish(client, globals, &ui, &answer, *limit).await,

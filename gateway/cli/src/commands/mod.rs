@@ -1,5 +1,6 @@
 //! From a parsed command line to calls.
 
+mod callback_key;
 mod completions;
 mod console;
 mod explain;
@@ -118,6 +119,9 @@ async fn command(client: &Client, globals: &Globals, name: &str, matches: &ArgMa
     }
     if name == "lane" {
         return lane::run(client, globals, matches).await;
+    }
+    if name == "callback-key" {
+        return callback_key::run(client, globals, matches).await;
     }
     let unknown = || Failure::usage(format!("there is no command {name}"));
     let noun = noun(name).ok_or_else(unknown)?;

@@ -1,6 +1,6 @@
 //! One thing that can be done with a noun: a call, and what its request and answer look like.
 
-use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo, MethodInfo, catalog};
+use gyre_model::catalog::{FieldInfo, FieldType, HostedBy, MessageInfo, MethodInfo, catalog};
 
 use super::Noun;
 
@@ -62,6 +62,11 @@ impl Verb {
         self.method.output == OPERATION
             && !self.method.server_streaming
             && !matches!(self.name.as_str(), "get" | "wait")
+    }
+
+    /// Whether it begins an operation, which a callback can be asked for.
+    pub fn takes_callback(&self) -> bool {
+        self.starts_operation() && matches!(self.method.host, HostedBy::Service(_))
     }
 }
 

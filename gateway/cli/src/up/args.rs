@@ -35,6 +35,9 @@ pub struct UpArgs {
     /// Directory of files that change workflows, in a folder for each service; docs/workflows.md says how
     #[arg(long, value_name = "DIR", env = "GYRE_WORKFLOWS")]
     pub workflows: Option<PathBuf>,
+    /// Where callbacks may go: public, hooks.example.com, *.example.com:8443, or a network such as 127.0.0.0/8; several by repeating it
+    #[arg(long, env = "GYRE_CALLBACK_ALLOW", value_name = "RULE", value_delimiter = ',')]
+    pub callback_allow: Vec<gyre_mesh::egress::Rule>,
     /// Address of the plain HTTP listener for /metrics and /healthz
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,

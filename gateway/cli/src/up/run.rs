@@ -119,6 +119,7 @@ async fn serve(args: UpArgs) -> Result<()> {
     config.process = ProcessArgs {
         metrics_listen: args.metrics_listen,
         workflows: args.workflows.clone(),
+        callback_allow: args.callback_allow.clone(),
         telemetry,
         ..config.process
     };

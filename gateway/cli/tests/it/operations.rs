@@ -20,6 +20,20 @@ fn without_wait_the_operation_is_answered() {
 }
 
 #[test]
+fn a_callback_goes_along_with_the_call_alone() {
+    let fake = Fake::start();
+    let user = User::of(&fake);
+    let url = "https://hooks.example.com/gyre";
+    user.run(&[&CREATE[..], &["--callback", url, "--wait", "-q"]].concat()).fine();
+    let calls = fake.state().calls.clone();
+    let with: Vec<_> =
+        calls.iter().filter(|call| call.callback.as_deref() == Some(url)).map(|call| call.name).collect();
+    assert_eq!(with, ["CreateImage"]);
+    assert!(calls.iter().any(|call| call.name == "WatchOperation" && call.callback.is_none()));
+    user.run(&["operation", "cancel", "44444444-4444-4444-8444-444444444444", "--callback", url]).failed(2);
+}
+
+#[test]
 fn wait_shows_progress_and_answers_the_resource() {
     let fake = Fake::start();
     let user = User::of(&fake);

@@ -15,6 +15,7 @@ use gyre_mesh::member::{LOCAL, Member};
 use gyre_mesh::serve::caller;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_proto::common::v1::callback_service_server::CallbackServiceServer;
 use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use crate::callback::CallbackApi;
 use crate::live::Live;
 use crate::record::{self, ended};
 use crate::{Flow, debt as debts, engine};
@@ -84,6 +86,7 @@ impl Flow {
             .add_service(OperationServiceServer::new(self.api()))
             .add_service(LaneServiceServer::new(lane::LaneApi { flow: self.clone() }))
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
+            .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
     }
 }
 

@@ -47,6 +47,7 @@
 //! cancel of what waits against its turn (whoever lets it begin or end holds its lock; in another instance, the fence).
 
 mod api;
+mod callback;
 mod check;
 mod compose;
 mod context;
@@ -127,6 +128,7 @@ pub(crate) struct Inner {
     pub live: LiveOperations,
     pub scan: Notify,
     pub lane_sources: RwLock<Vec<LaneSource>>,
+    pub callbacks: callback::Callbacks,
     quiet: AtomicBool,
 }
 
@@ -145,6 +147,7 @@ impl Flow {
                 live: LiveOperations::default(),
                 scan: Notify::new(),
                 lane_sources: RwLock::default(),
+                callbacks: callback::Callbacks::default(),
                 quiet: AtomicBool::new(false),
             }),
         }
@@ -173,9 +176,10 @@ impl Flow {
         self.inner.lane_sources.write().push(Box::new(lanes));
     }
 
-    /// Starts to look for operations that somebody left unfinished.
+    /// Starts to look for operations that somebody left unfinished, and for callbacks that are due.
     pub fn start(&self) {
         recovery::start(&self.inner);
+        callback::start(&self.inner);
     }
 
     /// The tasks of this engine, for the service's own background work: they end with it.

@@ -32,6 +32,11 @@ struct Commit {
     name: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 struct Own {
     ended: Family<Ended, Counter>,
     seconds: Family<Named, Histogram, fn() -> Histogram>,
@@ -42,6 +47,7 @@ struct Own {
     waited: Family<Service, Histogram, fn() -> Histogram>,
     debts: Family<Service, Gauge>,
     commits: Family<Commit, Counter>,
+    callbacks: Family<Outcome, Counter>,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -55,6 +61,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         waited: Family::new_with_constructor(metrics::seconds),
         debts: Family::default(),
         commits: Family::default(),
+        callbacks: Family::default(),
     };
     metrics::registry(|all| {
         all.register("gyre_operations", "Operations ended, by workflow and state", own.ended.clone());
@@ -66,6 +73,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_lane_wait_seconds", "How long operations waited for their resource", own.waited.clone());
         all.register("gyre_debts", "Stuck operations that this instance looks after", own.debts.clone());
         all.register("gyre_operation_commits", "Commits of running operations, by name", own.commits.clone());
+        all.register("gyre_callbacks", "Tries to deliver a callback, by what became of it", own.callbacks.clone());
     });
     own
 });
@@ -105,4 +113,9 @@ pub(crate) fn debts(service: &'static str, count: i64) {
 
 pub(crate) fn committed(service: &'static str, name: &'static str) {
     OWN.commits.get_or_create(&Commit { service, name }).inc();
+}
+
+/// A try to deliver a callback, and what became of it.
+pub(crate) fn callback(outcome: &'static str) {
+    OWN.callbacks.get_or_create(&Outcome { outcome }).inc();
 }

@@ -434,6 +434,7 @@ impl Run<'_> {
             Ok(operation) => {
                 let mut state = self.shared.state.lock();
                 state.operation = operation.clone();
+                self.flow.callbacks.ended(&operation);
                 self.shared.live.end(operation);
                 Ok(())
             }

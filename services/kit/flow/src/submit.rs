@@ -11,6 +11,7 @@ use gyre_store::Conn;
 use serde_json::Map;
 use tokio::sync::oneshot;
 
+use crate::callback::Wanted;
 use crate::context::INPUT;
 use crate::layout;
 use crate::record::{self, Record};
@@ -43,7 +44,7 @@ impl Flow {
     /// answers the operation of the first call.
     ///
     /// # Errors
-    /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `UNAVAILABLE` where this instance
+    /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `CALLBACK_NOT_ALLOWED`; `UNAVAILABLE` where this instance
     /// may not start work.
     pub async fn submit<M, F>(&self, submit: Submit<'_, M>, rows: F) -> Result<Operation>
     where
@@ -56,7 +57,7 @@ impl Flow {
         let workflow = inner.registry.get(submit.workflow)?;
         let uuid = Uuid::new_v4();
         let now = time::from_micros(time::now_micros());
-        let operation = Operation {
+        let mut operation = Operation {
             uuid: uuid.to_string(),
             account_uuid: submit.caller.account_uuid.to_string(),
             create_time: Some(now),
@@ -74,6 +75,10 @@ impl Flow {
             trace_parent: propagate::traceparent(),
             ..Operation::default()
         };
+        let callback = Wanted::by_call(&inner.mesh)?;
+        if let Some(callback) = &callback {
+            callback.note(&mut operation);
+        }
         let record = Record {
             operation,
             input: submit.input.encode_to_vec(),
@@ -91,14 +96,21 @@ impl Flow {
         let flow = Arc::clone(inner);
         inner.tasks.spawn("submit", async move {
             // whoever asked may have gone
-            let _ = answer.send(accept(flow, wish, record, change, rows).await);
+            let _ = answer.send(accept(flow, wish, record, callback, change, rows).await);
         });
         answered.await.unwrap_or_else(|_| Err(Error::internal("a submitted operation was lost")))
     }
 }
 
 /// Makes an operation durable, and starts it.
-async fn accept<F>(flow: Arc<Inner>, wish: Wish, record: Record, change: Change, rows: F) -> Result<Operation>
+async fn accept<F>(
+    flow: Arc<Inner>,
+    wish: Wish,
+    record: Record,
+    callback: Option<Wanted>,
+    change: Change,
+    rows: F,
+) -> Result<Operation>
 where
     F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
 {
@@ -118,6 +130,9 @@ where
                 rows(conn, &change)?;
                 let mut record = record;
                 record::insert(conn, &mut record)?;
+                if let Some(callback) = callback {
+                    callback.remember(conn, uuid)?;
+                }
                 wish.remember(conn, Some(uuid), None)?;
                 Ok(Outcome::New(Box::new(record)))
             }

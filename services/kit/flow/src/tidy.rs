@@ -17,7 +17,8 @@ const CHANGES_KEPT: i64 = 90 * 24 * 3600 * 1_000_000;
 const BATCH: usize = 1_000;
 
 /// Keeps the database from growing for ever: operations that ended longer ago than `keep` are forgotten, with their timelines; so
-/// are old request ids, and old changes. An operation is kept as long as its request id is, whatever `keep` says.
+/// are old request ids, and old changes. An operation is kept as long as its request id is, and until its
+/// callback was delivered or given up, whatever `keep` says.
 pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
     let (mesh, store) = (mesh.clone(), store.clone());
     tasks.spawn_until_stop("operation-tidy", async move {
@@ -54,7 +55,7 @@ pub async fn tidy(store: &Store, keep: Duration) -> Result<usize> {
             .write("tidy-operations", move |conn| {
                 let old = Sql::new(
                     "DELETE FROM operation WHERE uuid IN (SELECT o.uuid FROM operation o WHERE o.end_time IS NOT NULL \
-                     AND o.end_time < ",
+                     AND o.callback_state <> 'PENDING' AND o.end_time < ",
                 );
                 // a call that is made again must find its operation
                 let asked = " AND NOT EXISTS (SELECT 1 FROM request r \

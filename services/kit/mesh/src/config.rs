@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::egress::Rule;
 use crate::tls::Identity;
 
 /// What every process is told. For flattening into a binary's own arguments.
@@ -64,6 +65,11 @@ pub struct ProcessArgs {
     #[arg(long, env = "GYRE_WORKFLOWS", value_name = "DIR")]
     pub workflows: Option<PathBuf>,
 
+    /// Where callbacks may go: public, hooks.example.com, *.example.com, hooks.example.com:8443, or a network such as 10.0.0.0/8;
+    /// several by repeating it or with commas. The same for all services and gateways. Without any, calls with one are refused.
+    #[arg(long, env = "GYRE_CALLBACK_ALLOW", value_name = "RULE", value_delimiter = ',')]
+    pub callback_allow: Vec<Rule>,
+
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -108,6 +114,7 @@ impl ProcessArgs {
             drain_timeout: Duration::from_secs(10),
             keep_operations: Duration::from_secs(7 * 24 * 3600),
             workflows: None,
+            callback_allow: Vec::new(),
             telemetry: TelemetryArgs::default(),
         }
     }
@@ -201,5 +208,8 @@ mod tests {
         assert_eq!(read(&[]).keep_operations, ProcessArgs::embedded().keep_operations);
         assert!(parse_duration("soon").is_err() && parse_duration("5y").is_err());
         assert!(parse_duration("999999999999999999d").is_err());
+        let args = read(&["--callback-allow", "public,10.0.0.0/8", "--callback-allow", "*.example.com"]);
+        assert_eq!(args.callback_allow.len(), 3);
+        assert!(Binary::try_parse_from(["gyre-test", "--callback-allow", "https://example.com/"]).is_err());
     }
 }

@@ -3,15 +3,17 @@
 //! [`crate::serve`] sets both around the handler of a call, and [`crate::channel`] reads them for the calls that the handler
 //! makes, so that a caller's deadline bounds all work on its behalf and one trace follows it. They live with the task: work that
 //! is spawned has neither, unless it runs in [`scope`] again (a workflow outlives the call that asked for it, and keeps its
-//! trace but not its deadline).
+//! trace but not its deadline). A callback that the caller named is there for the handler of that one call.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use uuid::Uuid;
 
 tokio::task_local! {
     static CONTEXT: Context;
+    static CALLBACK: Option<Arc<str>>;
 }
 
 /// The context of a call.
@@ -41,6 +43,17 @@ pub fn current() -> Context {
 /// When the caller that this task works for stops waiting.
 pub fn deadline() -> Option<Instant> {
     current().deadline
+}
+
+/// Runs the handler of a call that names a callback, or none. It holds for this call alone: the calls that the handler makes have
+/// their own, which is none, also in this process.
+pub async fn with_callback<F: Future>(url: Option<Arc<str>>, future: F) -> F::Output {
+    CALLBACK.scope(url, future).await
+}
+
+/// The URL that the finished operation of this call is to be posted to, where its caller named one.
+pub fn callback() -> Option<Arc<str>> {
+    CALLBACK.try_with(Clone::clone).ok().flatten()
 }
 
 /// A place in a trace, as W3C trace context has it.
@@ -164,5 +177,16 @@ mod tests {
         })
         .await;
         assert_eq!(super::deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn a_callback_is_for_one_call() {
+        let url: Arc<str> = "https://hooks.example.com/".into();
+        let inside = with_callback(Some(Arc::clone(&url)), async {
+            let below = with_callback(None, async { callback() }).await;
+            (callback(), below, tokio::spawn(async { callback() }).await.unwrap())
+        });
+        assert_eq!(inside.await, (Some(url), None, None));
+        assert_eq!(callback(), None);
     }
 }

@@ -15,6 +15,7 @@
 pub mod channel;
 pub mod config;
 pub mod context;
+pub mod egress;
 pub mod member;
 mod mesh;
 pub mod outside;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::channel::MeshChannel;
 use crate::channel::peers::Peers;
+use crate::egress::Allow;
 use crate::member::{LOCAL, LocalMembership, Member, Membership, View, Views};
 use crate::serve;
 use crate::tls::Identity;
@@ -41,6 +42,7 @@ struct Place {
     peers: Peers,
     calls: TaskTracker,
     refusing: CancellationToken,
+    callbacks: ArcSwap<Allow>,
 }
 
 /// A process's place in the mesh. Cheap to clone.
@@ -63,6 +65,7 @@ impl Mesh {
             peers: Peers::new(identity.map(Identity::client)),
             calls: TaskTracker::new(),
             refusing: CancellationToken::new(),
+            callbacks: ArcSwap::default(),
         }))
     }
 
@@ -105,6 +108,16 @@ impl Mesh {
     /// down. To be asked before every step.
     pub fn may_work(&self) -> bool {
         self.0.membership.lease_valid() && !self.0.refusing.is_cancelled()
+    }
+
+    /// Where callbacks may go.
+    pub fn callbacks(&self) -> Arc<Allow> {
+        self.0.callbacks.load_full()
+    }
+
+    /// Says where callbacks may go; until then nowhere.
+    pub fn allow_callbacks(&self, allow: Allow) {
+        self.0.callbacks.store(Arc::new(allow));
     }
 
     /// A channel to a service, for any generated client.

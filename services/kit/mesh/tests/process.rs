@@ -149,8 +149,10 @@ async fn shutdown_goes_in_order_and_lets_calls_end() {
 #[tokio::test]
 async fn a_process_without_a_port_serves_itself() {
     let (sender, mut seen) = seen();
-    let running = start(&ProcessArgs::embedded(), &sender).await;
+    let args = ProcessArgs { callback_allow: vec!["public".parse().unwrap()], ..ProcessArgs::embedded() };
+    let running = start(&args, &sender).await;
     assert_eq!(running.address(), None);
+    assert!(!running.mesh().callbacks().is_empty());
     assert_eq!(running.mesh().view().members(HOST)[0].address, "local");
     let channel = running.mesh().channel(HOST).on_behalf_of(Caller::system());
     ZoneServiceClient::new(channel).list_zones(ListZonesRequest::default()).await.unwrap();

@@ -1,5 +1,7 @@
 //! Who calls. The gateway finds it out once; inside the mesh it travels in headers that only members may set.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
@@ -15,8 +17,11 @@ pub const ROUTE: HeaderName = HeaderName::from_static("gyre-route");
 /// The epoch of the ring that it was routed with.
 pub const EPOCH: HeaderName = HeaderName::from_static("gyre-epoch");
 
+/// The URL that the finished operation of a call is posted to.
+pub const CALLBACK: HeaderName = HeaderName::from_static("gyre-callback");
+
 /// Headers that only members of the mesh may set; the gateway removes them from what comes from outside.
-pub const HEADERS: [HeaderName; 6] = [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH];
+pub const HEADERS: [HeaderName; 7] = [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH, CALLBACK];
 
 /// Who calls, and what that allows in general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +130,11 @@ impl Caller {
         *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
         request
     }
+}
+
+/// The URL that the finished operation of a call inside the mesh is posted to.
+pub fn callback(headers: &HeaderMap) -> Option<Arc<str>> {
+    headers.get(CALLBACK)?.to_str().ok().map(Arc::from)
 }
 
 #[cfg(test)]

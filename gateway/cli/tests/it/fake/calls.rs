@@ -24,6 +24,7 @@ impl Handler {
             request: message.clone(),
             authorization: header("authorization"),
             traceparent: header("traceparent"),
+            callback: header("x-gyre-callback"),
         });
         let believed = match (&state.tokens, header("authorization")) {
             (None, _) => true,

@@ -25,6 +25,7 @@ pub struct Call {
     pub request: DynamicMessage,
     pub authorization: Option<String>,
     pub traceparent: Option<String>,
+    pub callback: Option<String>,
 }
 
 #[derive(Debug, Default)]

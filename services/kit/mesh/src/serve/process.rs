@@ -34,6 +34,7 @@ use super::infrastructure::{Dispatch, reflection};
 use super::layered;
 use super::listen::{Limits, Listener};
 use crate::config::ProcessArgs;
+use crate::egress::Allow;
 use crate::member::{LOCAL, LocalMembership, Member, Membership};
 use crate::mesh::Mesh;
 use crate::tasks::Tasks;
@@ -122,6 +123,7 @@ impl Process {
         }
         let membership = membership(args, identity.as_ref()).await?;
         let mesh = Mesh::new(Uuid::new_v4(), membership, identity.as_ref());
+        mesh.allow_callbacks(Allow::new(args.callback_allow.iter().cloned()));
         tracing::info!(process = name, instance = %mesh.instance(), "process opened");
         Ok(Self {
             name,

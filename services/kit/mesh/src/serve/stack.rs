@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gyre_model::catalog::MethodInfo;
-use gyre_model::{Caller, Error, Kind, Result, validate, wire};
+use gyre_model::{Caller, Error, Kind, Result, caller, validate, wire};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tonic::body::Body;
@@ -74,7 +74,10 @@ impl Inner {
         let deadline = Deadline::of_server(info, request.headers());
         let context = Context { deadline: deadline.at(), trace: Some(trace) };
 
+        let callback = from.filter(|from| from.is_member()).and_then(|_| caller::callback(request.headers()));
+
         let work = deadline.within(guard(self.answer(info, from, request)));
+        let work = context::with_callback(callback, work);
         let response = context::scope(context, work).instrument(span.clone()).await.unwrap_or_else(refuse);
 
         let code = code_of(&response);

@@ -422,16 +422,19 @@ enum Way {
     Hang,
 }
 
+/// What a plugin was asked: "run" or "undo", which step, and the outputs that came with it.
+type Asked = (&'static str, Step, BTreeMap<String, String>);
+
 /// A plugin, in a runtime of its own, so that it can be killed.
 struct Plugin {
     runtime: Option<tokio::runtime::Runtime>,
     address: SocketAddr,
-    asked: watch::Receiver<Vec<(&'static str, Step, BTreeMap<String, String>)>>,
+    asked: watch::Receiver<Vec<Asked>>,
 }
 
 struct Answers {
     way: Way,
-    asked: watch::Sender<Vec<(&'static str, Step, BTreeMap<String, String>)>>,
+    asked: watch::Sender<Vec<Asked>>,
 }
 
 #[tonic::async_trait]

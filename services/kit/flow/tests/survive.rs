@@ -286,7 +286,7 @@ fn kinds(events: &ExplainOperationResponse) -> Vec<Event> {
 
 #[tokio::test]
 async fn a_workflow_without_faults_costs_two_commits() {
-    let (site, ..) = Site::alone().await;
+    let (site, _store, _folder) = Site::alone().await;
     let operation = site.submit_as(Caller::system(), Uuid::new_v4(), true).await;
     let ended = site.wait(&operation).await;
     assert_eq!(ended.state(), OperationState::Succeeded);
@@ -308,7 +308,7 @@ async fn rows_of_a_try_that_failed_are_not_written() {
 
 #[tokio::test]
 async fn a_timeline_tells_what_was_tried_and_undone() {
-    let (site, ..) = Site::alone().await;
+    let (site, _store, _folder) = Site::alone().await;
     site.world.fail("two", Error::unavailable("AWAY", "away"));
     site.world.fail("three", Error::new(Kind::InvalidArgument, "BAD", "bad"));
     let operation = site.submit(Uuid::new_v4()).await;
@@ -346,7 +346,7 @@ async fn a_timeline_tells_what_was_tried_and_undone() {
 
 #[tokio::test]
 async fn a_takeover_is_seen_in_the_timeline() {
-    let (first, second, ..) = pair().await;
+    let (first, second, _store, _folder) = pair().await;
     first.world.gate("three");
     let zone = owned_by(&first);
     let operation = first.submit(zone).await;
@@ -449,7 +449,7 @@ async fn calls_find_the_instance_that_works_also_when_the_ring_has_moved() {
 
 #[tokio::test]
 async fn a_watcher_sees_one_stream_while_owners_change() {
-    let (first, second, ..) = pair().await;
+    let (first, second, _store, _folder) = pair().await;
     let third = {
         let store = first.flow.store().clone();
         Site::start(&store)
@@ -559,7 +559,7 @@ async fn a_debt_waits_for_its_host_and_is_paid_when_it_is_back() {
 
 #[tokio::test]
 async fn a_debt_is_tried_again_when_somebody_says_so() {
-    let (first, second, ..) = pair().await;
+    let (first, second, _store, _folder) = pair().await;
     first.world.fail("two", Error::new(Kind::InvalidArgument, "BAD", "bad"));
     for _ in 0..6 {
         first.world.fail("untwo", Error::new(Kind::Internal, "ODD", "odd"));
@@ -577,7 +577,7 @@ async fn a_debt_is_tried_again_when_somebody_says_so() {
 
 #[tokio::test]
 async fn users_go_before_housekeeping_and_lanes_are_seen_from_anywhere() {
-    let (first, second, ..) = pair().await;
+    let (first, second, _store, _folder) = pair().await;
     first.world.gate("one");
     let zone = owned_by(&first);
     let user = Caller::of(Uuid::new_v4(), false);

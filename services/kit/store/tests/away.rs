@@ -41,6 +41,16 @@ async fn sleeps(store: &Store, seconds: &str) -> Result<()> {
     store.read("sleep", move |conn| conn.query(Sql::new(sql)).map(drop).map_err(Into::into)).await
 }
 
+/// Waits until the server is in the middle of a commit.
+async fn commits(direct: &Store) {
+    let until = Instant::now() + Duration::from_secs(30);
+    let text = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+    while direct.read("look", move |conn| conn.query_one(Sql::new(text))?.unwrap().int(0)).await.unwrap() == 0 {
+        assert!(Instant::now() < until, "nobody commits");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Many calls at once, all of which must be refused in time and in the same words.
 async fn all_refused(store: &Store) {
     let calls = (0..20).map(|id| {
@@ -147,6 +157,7 @@ async fn a_frozen_server_is_given_up_and_nothing_is_half_done_when_it_wakes() {
 async fn a_commit_without_an_answer_is_told_apart() {
     let Some(server) = Postgres::start() else { return };
     let way = Way::to(server.port);
+    let direct = self::store(server.url());
     let store = store(Postgres::url_at(way.port));
     table(&store).await;
     // the constraint is looked at only when the transaction commits, and takes its time
@@ -160,15 +171,20 @@ async fn a_commit_without_an_answer_is_told_apart() {
     };
     // cut
     let write = writes(1);
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    commits(&direct).await;
     way.cut();
     match write.await.unwrap().unwrap() {
         Committed::Unknown(1, error) => assert!(outcome_unknown(&error) && error.reason() == "DATABASE_AWAY"),
         other => panic!("{other:?}"),
     }
+    let until = Instant::now() + Duration::from_secs(20);
+    while count(&direct).await.unwrap() == 0 {
+        assert!(Instant::now() < until, "it is committed all the same");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // swallowed: the server commits, and nobody hears of it
     let write = writes(2);
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    commits(&direct).await;
     way.silent(true);
     let began = Instant::now();
     let outcome = write.await.unwrap().unwrap();

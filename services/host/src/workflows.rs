@@ -19,7 +19,7 @@ pub(crate) fn register(inner: &Arc<Inner>) -> Result<()> {
         .without_undo("connect-host", inner, create_host::connect)
         .without_undo("ready-host", inner, create_host::ready)
         .step("close-host", inner, delete_host::close, delete_host::reopen)
-        .notes(&delete_host::WAS)
+        .gives(&delete_host::WAS)
         .step("remove-host", inner, delete_host::remove, delete_host::keep)
         .without_undo("renew-session", inner, reconnect_host::renew);
     inner.flow.register_with(

@@ -25,6 +25,8 @@ const LEFT: [(&str, &str, &str); 1] =
 const SETTLING: Duration = Duration::from_secs(8);
 /// The same where a step gives a reason for what it leaves.
 const GLANCE: Duration = Duration::from_millis(300);
+/// How long a host's report may take to be followed.
+const REPORTS: Duration = Duration::from_secs(1);
 /// How many steps broken off, and how many crashes, are enough to stop counting.
 const MOST: usize = 200;
 /// How often a fault may miss before a step counts as over.
@@ -105,6 +107,8 @@ pub struct Matrix {
 struct Begun {
     wish: Wish,
     before: Slate,
+    /// What was wrong before on purpose.
+    wrong: Vec<String>,
     older: BTreeSet<Uuid>,
 }
 
@@ -206,7 +210,8 @@ impl Matrix {
         let world = matrix.world()?;
         world.quiet()?;
         matrix.whole = begun.before.effect(&Slate::of(&matrix.world()?.site)?);
-        let wrong = sums::wrong(&matrix.world()?.site)?;
+        let mut wrong = sums::wrong(&matrix.world()?.site)?;
+        wrong.retain(|line| !begun.wrong.contains(line));
         ensure!(wrong.is_empty(), "{}: after an undisturbed run: {wrong:#?}", matrix.known.name);
         matrix.tally.cases += 1;
         Ok(Ok(()))
@@ -229,13 +234,14 @@ impl Matrix {
         for wish in world.wishes(&known, state.as_deref(), &scenario)? {
             world.prepare(&scenario, &wish)?;
             let before = Slate::of(&world.site)?;
+            let wrong = sums::wrong(&world.site)?;
             let older = operations(world, &known.name)?.into_iter().map(|(uuid, ..)| uuid).collect();
             if let Some(plan) = &case.plan {
                 faults::plan(world.site.mesh().instance(), &known.name, plan.clone());
             }
             let arrest = case.crash.map(|(commits, moment)| world.site.store().arrest_after(commits, moment));
             let mut answer = world.begin(&scenario, &wish);
-            let begun = Begun { wish, before, older };
+            let begun = Begun { wish, before, wrong, older };
             if let Some(arrest) = arrest {
                 // whoever asked hears nothing, or hears it and then the process dies
                 let died = world.site.run(async {
@@ -332,7 +338,8 @@ impl Matrix {
         loop {
             world.quiet()?;
             let now = Slate::of(&world.site)?;
-            let wrong = sums::wrong(&world.site)?;
+            let mut wrong = sums::wrong(&world.site)?;
+            wrong.retain(|line| !begun.wrong.contains(line));
             let effect = begun.before.effect(&now);
             let left = LEFT.iter().any(|(of, start, _)| {
                 *of == name && wanted.is_empty() && effect.iter().all(|line| line.starts_with(start))
@@ -384,11 +391,9 @@ impl Matrix {
             } else {
                 ensure!(reason, "it is {} ({why}): {differs:#?}", state.as_str_name());
                 // what a host reports may have brought it to its end meanwhile
-                let whole_after_all = self.differs(&begun, &whole, GLANCE)?.is_empty();
-                if whole_after_all {
-                    return Ok((Verdict::ByReason, struck));
+                if !self.differs(&begun, &whole, REPORTS)?.is_empty() {
+                    self.again(&begun, &whole).with_context(|| format!("it left {differs:#?}"))?;
                 }
-                self.again(&begun, &whole).with_context(|| format!("it left {differs:#?}"))?;
                 Verdict::ByReason
             }
         };
@@ -457,6 +462,10 @@ impl Matrix {
             let outcome =
                 outcome.as_ref().map(|(verdict, _)| format!("{verdict:?}")).unwrap_or_else(|_| "FAILED".into());
             println!("{}/{case}: {outcome} ({} ms)", self.name(), begun.elapsed().as_millis());
+        }
+        if matches!(self.scenario, Scenario::Mend(..)) {
+            // what is left unmended there, the next node mends of its own accord
+            self.world = None;
         }
         match outcome {
             Ok((Verdict::Missed, _)) => return Ok(false),

@@ -9,6 +9,7 @@ use gyre_model::catalog::{FieldInfo, FieldType, Format, HostedBy, MessageInfo, M
 use gyre_model::{Uuid, catalog};
 use gyre_proto::Message as _;
 use gyre_proto::common::v1::Operation;
+use gyre_proto::vm::v1::MendMachineResponse;
 use gyre_store::Sql;
 use serde_json::{Map, Value as Json, json};
 
@@ -24,6 +25,9 @@ const OTHER_NAMES: [(&str, &str); 4] = [
     ("confirm-volume", "CreateRootVolume"),
 ];
 
+/// Workflows that a rule of reconciliation begins.
+const RULES: [(&str, &str); 2] = [("stop-again-vm", "running-but-off"), ("sweep-vm", "gone-but-there")];
+
 /// What is said in a call beyond what its descriptor tells.
 const SAID: [(&str, &str, &str); 1] = [("await-upload", "url", "upload")];
 
@@ -36,6 +40,8 @@ pub enum Scenario {
     ForgottenVolume(&'static MethodInfo),
     /// By nobody: a machine that is off holds room.
     Leftover,
+    /// By a rule of reconciliation: a host has what the machine's row denies.
+    Mend(&'static str, &'static str),
 }
 
 /// One way to begin it.
@@ -69,6 +75,9 @@ pub fn of(workflow: &str) -> Result<Scenario> {
     if workflow == "settle-vm" {
         return Ok(Scenario::Leftover);
     }
+    if let Some((workflow, rule)) = RULES.into_iter().find(|(known, _)| *known == workflow) {
+        return Ok(Scenario::Mend(workflow, rule));
+    }
     if let Some((_, name)) = OTHER_NAMES.iter().find(|(known, _)| *known == workflow) {
         let info = method(name)?;
         return Ok(if workflow == "confirm-volume" { Scenario::ForgottenVolume(info) } else { Scenario::Call(info) });
@@ -78,7 +87,7 @@ pub fn of(workflow: &str) -> Result<Scenario> {
     found.next().map(Scenario::Call).with_context(|| {
         format!(
             "workflow {workflow} is in no case of the failure matrix: no call has its name. Name the call that begins it in \
-             OTHER_NAMES of integration/tests/failure_matrix/scenario.rs, or add a variant of Scenario where no call does"
+             OTHER_NAMES, or the rule of reconciliation in RULES, of integration/tests/failure_matrix/scenario.rs, or add a variant of Scenario where no call does"
         )
     })
 }
@@ -224,6 +233,15 @@ impl World {
                 };
                 Ok(found.into_iter().map(wish).collect())
             }
+            Scenario::Mend(_, rule) => {
+                let Some(vm) = self.first("vm", "state = 'RUNNING'")? else { return Ok(Vec::new()) };
+                let host = self.site.look(move |conn| {
+                    let sql = Sql::new("SELECT host_uuid FROM vm WHERE uuid = ").bind(vm);
+                    conn.query_one(sql)?.ok_or_else(|| gyre_model::Error::not_found("vm", vm))?.id(0)
+                })?;
+                let body = json!({"vmUuid": vm.to_string(), "hostUuid": host.to_string(), "rule": rule});
+                Ok(vec![Wish { body, about: Some(vm) }])
+            }
             Scenario::Leftover => {
                 let about = self.first("vm", "state = 'STOPPED'")?;
                 Ok(vec![Wish { body: Json::Null, about }])
@@ -238,6 +256,30 @@ impl World {
             let sql = format!("DELETE FROM operation WHERE resource_uuid = {uuid}");
             self.site.sql(move |conn| Ok(conn.execute(Sql::new(sql))?))?;
         }
+        if let (Scenario::Mend(_, rule), Some(vm)) = (scenario, wish.about) {
+            // behind the back of everybody, so that the host has it otherwise
+            let uuid = sql_uuid(self.site.dialect(), vm);
+            let of_vm = |column: &str| format!("(SELECT {column} FROM vm WHERE uuid = {uuid})");
+            let mut changes = vec![
+                format!(
+                    "UPDATE host SET cpu_used = cpu_used - {}, memory_used_bytes = memory_used_bytes - {} WHERE uuid = {}",
+                    of_vm("cpu_count"),
+                    of_vm("memory_bytes"),
+                    of_vm("host_uuid")
+                ),
+                format!("DELETE FROM host_placement WHERE claim_uuid = {uuid}"),
+            ];
+            changes.push(match *rule {
+                "gone-but-there" => format!("DELETE FROM vm WHERE uuid = {uuid}"),
+                _ => format!("UPDATE vm SET state = 'STOPPED', generation = generation + 1 WHERE uuid = {uuid}"),
+            });
+            self.site.sql(move |conn| {
+                for change in changes {
+                    conn.execute(Sql::new(change))?;
+                }
+                Ok(())
+            })?;
+        }
         Ok(())
     }
 
@@ -249,6 +291,16 @@ impl World {
                 self.site.spawn(async move {
                     let answer = crate::call::call(mesh, admin, info, body).await?;
                     Ok(Some(Operation::decode(answer.as_slice())?))
+                })
+            }
+            Scenario::Mend(workflow, _) => {
+                let workflow = *workflow;
+                let (mesh, admin, body) = (self.site.mesh(), self.admin, wish.body.clone());
+                self.site.spawn(async move {
+                    let answer = crate::call::call(mesh, admin, method("MendMachine")?, body).await?;
+                    let begun = MendMachineResponse::decode(answer.as_slice())?;
+                    let workflow = workflow.to_owned();
+                    Ok(Some(Operation { uuid: begun.operation_uuid, workflow, ..Operation::default() }))
                 })
             }
             Scenario::Leftover => {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub postgres: bool,
     /// How often machines that are off are looked through for room that they hold.
     pub reconcile_period: Duration,
+    /// How often hosts are asked what machines there are.
+    pub report_period: Duration,
 }
 
 /// An agent, a database, and a node that may die.
@@ -113,6 +115,8 @@ impl Site {
         config.admin_file = Some(self.folder.path().join("admin.json"));
         config.services.vm.reconcile_period = self.settings.reconcile_period;
         config.services.storage.totals_period = Duration::from_secs(3600);
+        config.services.host.report_period = self.settings.report_period;
+        config.services.host.report_compare = self.settings.report_period;
         config.services.host.reconnect_longest = Duration::from_millis(200);
         config.services.host.scan_period = Duration::from_millis(200);
         let runtime = runtime("node")?;

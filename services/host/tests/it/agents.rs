@@ -9,7 +9,7 @@ use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{MachineSpec, StartMachine};
 use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_proto::host::v1::{DeleteHostRequest, Host, HostStatus, ListHostsRequest, UpdateHostRequest};
-use gyre_store::Sql;
+use gyre_store::{Dialect, Sql};
 
 use crate::support::{GIB, World, eventually, failure, reason, serve, so, uuid};
 
@@ -77,17 +77,30 @@ async fn a_host_that_could_not_be_added_leaves_its_agent_free() {
     let (world, folder) = (World::new().await, tempfile::tempdir().unwrap());
     let Some(agent) = real(&world, "a:1", &folder).await else { return };
     // the agent has said hello, and is bound; what it says cannot be written
-    world
-        .execute(Sql::new(
-            "CREATE TRIGGER full BEFORE UPDATE ON host WHEN NEW.cpu_count > 0 BEGIN SELECT RAISE(ABORT, 'full'); END",
-        ))
-        .await;
+    let (make, drop): (&[_], _) = match world.store.dialect() {
+        Dialect::Sqlite => (
+            &[
+                "CREATE TRIGGER refuse BEFORE UPDATE ON host WHEN NEW.cpu_count > 0 BEGIN SELECT RAISE(ABORT, 'full'); END",
+            ],
+            "DROP TRIGGER refuse",
+        ),
+        Dialect::Postgres => (
+            &[
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''full''; END'",
+                "CREATE TRIGGER refuse BEFORE UPDATE ON host FOR EACH ROW WHEN (NEW.cpu_count > 0) EXECUTE FUNCTION refuse()",
+            ],
+            "DROP TRIGGER refuse ON host",
+        ),
+    };
+    for text in make {
+        world.execute(Sql::new(*text)).await;
+    }
     let operation = world.submit_host(named("first", "a:1")).await.unwrap();
     let uuid = operation.resource_uuid.clone();
     failure(&world.end(operation).await);
     assert!(world.fence(&uuid).await >= 1, "a session was opened");
     assert_eq!(world.count("SELECT count(*) FROM host").await, 0);
-    world.execute(Sql::new("DROP TRIGGER full")).await;
+    world.execute(Sql::new(drop)).await;
     assert_eq!(world.host("second", "a:1").await.status(), HostStatus::Connected);
     agent.shutdown().await;
 }

@@ -83,6 +83,8 @@ class Watcher:
                 return str(refusal)
             event = ""
             while line := answer.readline():
+                if now() > client.door.give_up:
+                    return "no end within the bound"
                 text = line.decode().rstrip("\n")
                 if text.startswith("event: "):
                     event = text.removeprefix("event: ")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Error, Uuid, parse_uuid, time};
-use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState};
+use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState, OperationStepState};
 use tokio::sync::Notify;
 
 use crate::Inner;
@@ -133,7 +133,14 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
     }
     let (state, fence) = (record.operation.state(), record.operation.fence);
     if matches!(state, OperationState::Queued | OperationState::Stuck) {
-        let to = if undoing(&record.operation) { OperationState::Undoing } else { OperationState::Running };
+        let back = match flow.registry.get(&record.operation.workflow) {
+            Ok(workflow) => undoing(&workflow, &record.operation),
+            Err(error) => {
+                tracing::warn!(operation = %uuid, %error, "an operation cannot take its turn");
+                return Turn::Over;
+            }
+        };
+        let to = if back { OperationState::Undoing } else { OperationState::Running };
         let promoted = flow
             .store
             .write("promote-operation", move |conn| {
@@ -268,11 +275,22 @@ fn by_name(workflow: &Workflow, operation: &mut Operation) {
     operation.steps = layout::lay_out(&workflow.definition.steps, recorded);
 }
 
-/// Whether an operation that rests or was left goes backwards.
-pub(crate) fn undoing(operation: &Operation) -> bool {
-    match operation.state() {
+/// Whether an operation that rests or was left goes backwards. Past the point of no return it never does, and its row must not say
+/// so: what its steps call would refuse them ([`crate::fence`]).
+pub(crate) fn undoing(workflow: &Workflow, operation: &Operation) -> bool {
+    let back = match operation.state() {
         OperationState::Undoing => true,
         OperationState::Stuck => operation.error.is_some(),
         _ => false,
-    }
+    };
+    back && !past(workflow, operation)
+}
+
+/// Whether the point of no return was passed.
+pub(crate) fn past(workflow: &Workflow, operation: &Operation) -> bool {
+    let points = workflow.definition.steps.iter().filter(|named| named.point_of_no_return);
+    points.into_iter().any(|named| {
+        let mut recorded = operation.steps.iter().filter(|step| step.name == named.step);
+        recorded.any(|step| step.state() != OperationStepState::Pending)
+    })
 }

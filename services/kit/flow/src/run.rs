@@ -12,7 +12,7 @@ use crate::Inner;
 use crate::context::{Context, Shared};
 use crate::debt::{self, Rest};
 use crate::definition::Retry;
-use crate::engine::{Interrupted, stopping, undoing};
+use crate::engine::{Interrupted, past, stopping, undoing};
 use crate::metrics;
 use crate::record;
 use crate::registry::{self, Step, Workflow};
@@ -50,7 +50,7 @@ impl Run<'_> {
     pub async fn drive(self) -> Ran<()> {
         let cause = {
             let state = self.shared.state.lock();
-            let back = undoing(&state.operation) && !self.past(&state.operation);
+            let back = undoing(&self.workflow, &state.operation);
             let why = || Error::internal("an operation is undone for no reason");
             back.then(|| state.operation.error.clone().map_or_else(why, Error::from))
         };
@@ -104,12 +104,7 @@ impl Run<'_> {
 
     /// Whether the point of no return was passed.
     fn past(&self, operation: &Operation) -> bool {
-        self.workflow
-            .definition
-            .steps
-            .iter()
-            .zip(&operation.steps)
-            .any(|(named, step)| named.point_of_no_return && step.state() != OperationStepState::Pending)
+        past(&self.workflow, operation)
     }
 
     fn context(&self, step: usize, undoing: bool) -> Context {

@@ -41,6 +41,18 @@ steps:
     no_undo: it is the last
 ";
 
+/// From its second step on there is no way back.
+const FINISH: &str = "
+name: finish
+resource: zone
+steps:
+  - step: one
+  - step: two
+    point_of_no_return: true
+  - step: four
+    no_undo: it is the last
+";
+
 /// What the steps do, by name, and what they did.
 #[derive(Default)]
 struct World {
@@ -161,7 +173,7 @@ impl Site {
             .step("two", &world, two, untwo)
             .step("three", &world, three, unthree)
             .without_undo("four", &world, four);
-        flow.register(steps, &[MAKE]).unwrap();
+        flow.register(steps, &[MAKE, FINISH]).unwrap();
         mesh.serve_local("host", layered(flow.answer(Routes::default()), &mesh, "host"));
         let address = format!("{}:1", mesh.instance());
         flow.start();
@@ -191,6 +203,13 @@ impl Site {
             Ok(())
         };
         self.flow.submit(submit, rows).await.unwrap()
+    }
+
+    async fn finish(&self, zone: Uuid) -> Operation {
+        let input = GetZoneRequest { uuid: zone.to_string() };
+        let caller = Caller::system();
+        let submit = Submit { caller, workflow: "finish", resource: zone, request_id: "", input: &input };
+        self.flow.submit(submit, |_, _| Ok(())).await.unwrap()
     }
 
     async fn submit(&self, zone: Uuid) -> Operation {
@@ -555,6 +574,28 @@ async fn a_debt_waits_for_its_host_and_is_paid_when_it_is_back() {
     for kind in [Event::Stuck, Event::Taken, Event::Resumed] {
         assert!(told.contains(&kind), "{kind:?} in {told:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_stuck_past_the_point_of_no_return_goes_on_running() {
+    let (site, store, _folder) = Site::alone().await;
+    let host = host(&store, HostStatus::Disconnected).await;
+    site.world.fail("two", away(host));
+    let gate = site.world.gate("four");
+    let operation = site.finish(Uuid::new_v4()).await;
+    site.until(&operation, OperationState::Stuck).await;
+    let back = move |conn: &mut gyre_store::Conn| {
+        conn.execute(Sql::new("UPDATE host SET status = 'CONNECTED' WHERE uuid = ").bind(host))?;
+        Ok(())
+    };
+    store.write("host-back", back).await.unwrap();
+    // whoever a step calls looks at the row: it must say that the operation goes forward
+    site.until(&operation, OperationState::Running).await;
+    let uuid = gyre_model::parse_uuid(&operation.uuid).unwrap();
+    let read = move |conn: &mut gyre_store::Conn| gyre_query::get::<Operation>(conn, &Caller::system(), uuid);
+    assert_eq!(store.read("operation", read).await.unwrap().state(), OperationState::Running);
+    gate.add_permits(1);
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
 }
 
 #[tokio::test]

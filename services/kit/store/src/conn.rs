@@ -127,8 +127,11 @@ impl Conn {
     #[cfg(feature = "faults")]
     fn commit_at_gate(&mut self) -> DbResult<()> {
         let gate = self.gate.clone();
-        if let Some(gate) = &gate {
-            gate.before().inspect_err(|_| self.lost = true)?;
+        if let Some(Err(stopped)) = gate.as_ref().map(crate::faults::Gate::before) {
+            // as the end of a process does: nothing stays locked
+            let _ = on!(self, inner => inner.batch_execute("ROLLBACK"));
+            self.lost = true;
+            return Err(stopped);
         }
         // the database owes nothing yet to whoever is held up on purpose
         self.begin()?;

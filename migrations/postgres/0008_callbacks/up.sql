@@ -4,7 +4,7 @@ ALTER TABLE operation ADD COLUMN callback_state text COLLATE "C" NOT NULL DEFAUL
 ALTER TABLE operation ADD COLUMN callback_attempts bigint NOT NULL DEFAULT 0;
 ALTER TABLE operation ADD COLUMN callback_time timestamptz;
 ALTER TABLE operation ADD COLUMN callback_error text COLLATE "C" NOT NULL DEFAULT '';
-ALTER TABLE operation ADD COLUMN callback_destination text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE operation_work ADD COLUMN callback_destination text COLLATE "C" NOT NULL DEFAULT '';
 -- What is to be sent: the commit that ends an operation puts it in here.
 CREATE INDEX operation_callback ON operation (service, callback_time, uuid)
     WHERE callback_state = 'PENDING' AND state IN ('SUCCEEDED', 'FAILED', 'CANCELLED');

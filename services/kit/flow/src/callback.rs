@@ -61,8 +61,8 @@ impl Wanted {
 
     /// Writes what the operation itself does not show, in the commit that writes it.
     pub fn remember(&self, conn: &mut Conn, uuid: Uuid) -> Result<()> {
-        let sql = Sql::new("UPDATE operation SET callback_destination = ").bind(self.destination.as_str());
-        conn.execute(sql.sql(" WHERE uuid = ").bind(uuid))?;
+        let sql = Sql::new("UPDATE operation_work SET callback_destination = ").bind(self.destination.as_str());
+        conn.execute(sql.sql(" WHERE operation_uuid = ").bind(uuid))?;
         Ok(())
     }
 }

@@ -170,6 +170,7 @@ async fn look(flow: &Arc<Inner>) -> Result<()> {
 async fn due(flow: &Inner, after: Option<&(i64, Uuid)>) -> Result<Vec<Due>> {
     let mut sql = Sql::new(
         "SELECT uuid, resource_uuid, callback_destination, callback_time FROM operation \
+         JOIN operation_work ON operation_work.operation_uuid = operation.uuid \
          WHERE callback_state = 'PENDING' AND state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') AND service = ",
     )
     .bind(flow.service)

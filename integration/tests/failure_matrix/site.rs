@@ -129,7 +129,7 @@ impl Site {
     pub fn kill(&mut self) {
         if let Some(Live { node, runtime }) = self.node.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
-            drop(node);
+            node.store().end();
         }
     }
 

@@ -38,17 +38,11 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     reached: watch::Sender<bool>,
-    made: watch::Sender<usize>,
 }
 
 impl Gate {
     pub fn new() -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-            reached: watch::channel(false).0,
-            made: watch::channel(0).0,
-        }))
+        Self(Arc::new(Shared { state: Mutex::default(), wake: Condvar::new(), reached: watch::channel(false).0 }))
     }
 
     /// Before a commit.
@@ -68,7 +62,6 @@ impl Gate {
     /// # Errors
     /// The store had stopped: the connection is as good as lost.
     pub fn after(&self) -> DbResult<()> {
-        self.0.made.send_modify(|made| *made += 1);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((left, moment)) = &mut state.plan else { return Ok(()) };
         *left = left.saturating_sub(1);
@@ -116,8 +109,9 @@ impl Store {
         Arrest(gate)
     }
 
-    /// How many commits were made, as they are made.
-    pub fn commits(&self) -> watch::Receiver<usize> {
-        self.threads.gate().0.made.subscribe()
+    /// Closes the connections of this store, whoever holds clones of it still: what a process that ended in disorder held on to
+    /// is gone with it, but for this process, which plays it.
+    pub fn end(&self) {
+        self.threads.close();
     }
 }

@@ -50,12 +50,17 @@ pub(crate) struct Threads(Arc<Pool>);
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.0.writes.close();
-        self.0.reads.close();
+        self.close();
     }
 }
 
 impl Threads {
+    /// Ends the threads once their queues are empty.
+    pub(crate) fn close(&self) {
+        self.0.writes.close();
+        self.0.reads.close();
+    }
+
     pub(crate) fn start(config: &StoreConfig) -> Result<Self> {
         let opener = Opener::new(config)?;
         let dialect = opener.dialect();

@@ -266,7 +266,7 @@ class Run:
         for row in self.audit.machines().values():
             self.findings.add("machine left", f"after all were deleted: {json.dumps(row)}")
         self.audit.history()
-        self.starts = agents.logs(self.topology, self.findings)
+        self.starts = agents.logs(self.topology, self.findings, self.audit.ends())
         self.read_logs()
 
     def settle(self, when: str) -> None:

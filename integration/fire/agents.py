@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import struct
+from datetime import datetime
 
 from dev_cluster import process
 
@@ -161,6 +162,12 @@ def _machine(facts: bytes) -> tuple[str, str]:
 # -- logs
 
 _ENDS = {"task done", "task failed"}
+# A row says a little later that an operation ended than its owner knew.
+CLOCK_SECONDS = 0.5
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _events(topology: Topology) -> list[dict]:
@@ -187,8 +194,9 @@ def _events(topology: Topology) -> list[dict]:
     return sorted(events, key=lambda event: event["time"])
 
 
-def logs(topology: Topology, findings: Findings) -> int:
-    """Who acted on the hosts, from the lines that agents write when a task begins and ends. Answers how many began."""
+def logs(topology: Topology, findings: Findings, ends: dict[str, float]) -> int:
+    """Who acted on the hosts, from the lines that agents write when a task begins and ends, and from when operations ended (in
+    seconds since 1970). Answers how many tasks began."""
     starts = 0
     # By operation: the highest fence that acted, and whether it undid.
     fences: dict[str, tuple[int, bool]] = {}
@@ -207,6 +215,9 @@ def logs(topology: Topology, findings: Findings) -> int:
             if operation and ((fence, undo) < before):
                 findings.add("agent took an old owner's task", f"after fence {before[0]}{', undoing' if before[1] else ''}: {json.dumps(event)}")
             fences[operation] = max(before, (fence, undo))
+            late = _seconds(event["time"]) - ends.get(operation, float("inf"))
+            if late > CLOCK_SECONDS:
+                findings.add("acted after its operation's end", f"{late:.1f} s after it: {json.dumps(event)}")
             other = at_work.get(vm)
             if vm and other is not None and other[1] != operation:
                 findings.add("two operations on one machine", f"operation {other[1]} is at it: {json.dumps(event)}")

@@ -139,6 +139,14 @@ class Audit:
         rows = self.rows("SELECT workflow, count(*) AS count FROM operation WHERE fence > 1 GROUP BY workflow ORDER BY workflow")
         return {row["workflow"]: row["count"] for row in rows}
 
+    def ends(self) -> dict[str, float]:
+        """When each operation ended, in seconds since 1970."""
+        rows = self.rows(
+            "SELECT uuid, extract(epoch FROM min(at)) AS at FROM fire.operation_log "
+            "WHERE state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') GROUP BY uuid"
+        )
+        return {row["uuid"]: float(row["at"]) for row in rows}
+
     def fences(self) -> dict[str, int]:
         """The fence of each host's session."""
         return {row["host_uuid"]: int(row["fence"]) for row in self.rows("SELECT host_uuid, fence FROM host_fence")}

@@ -23,7 +23,10 @@ from .faults import Faults
 from .findings import Findings, now, say
 from .topology import HOSTS, Topology
 from .watch import short
-from .workload import Life, Machine, Site, Workload
+from .workload import CALLS, Life, Machine, Site, Workload
+
+# What clients ask for; the rest Gyre does by itself.
+ASKED_FOR = {f"{what}-vm" for what in ("create", *CALLS)}
 
 DESCRIPTION = """\
 Runs Gyre's processes under fire: etcd, PostgreSQL, several instances of each service, gateways and agents with simulated hosts,
@@ -263,7 +266,7 @@ class Run:
         for row in self.audit.machines().values():
             self.findings.add("machine left", f"after all were deleted: {json.dumps(row)}")
         self.audit.history()
-        self.starts = agents.logs(self.topology, self.findings)
+        self.starts = agents.logs(self.topology, self.findings, self.audit.ends())
         self.read_logs()
 
     def settle(self, when: str) -> None:
@@ -321,7 +324,7 @@ class Run:
             self.findings.add("end not told", f"{work.what} operation {work.operation}, durable is {row and row['state']}")
         asked = {work.request_id for work in [*self.load.done, *self.load.open.values()]}
         for row in rows.values():
-            if row["workflow"].endswith("-vm") and row["workflow"] != "settle-vm" and row["request_id"] not in asked:
+            if row["workflow"] in ASKED_FOR and row["request_id"] not in asked:
                 self.findings.add("work that nobody was told of", json.dumps(row))
 
     def empty(self) -> None:

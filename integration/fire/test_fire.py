@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,7 +49,7 @@ class Schedule(unittest.TestCase):
 
 
 class Logs(unittest.TestCase):
-    def found(self, *events: dict) -> list[str]:
+    def found(self, *events: dict, ends: dict[str, float] | None = None) -> list[str]:
         findings = Findings()
         with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
             at = topology(folder)
@@ -58,7 +59,7 @@ class Logs(unittest.TestCase):
                 whole = {"time": f"2026-01-01T00:00:{n:02}Z", "target": "gyre_agent::task", "host": "h1", "vm": "v1", "kind": "start_machine"}
                 lines.append(json.dumps({**whole, "operation": "o1", "operation_fence": 1, "undo": False, "message": "task starts", **event}))
             (at.logs / "agent-1.log").write_text("\n".join(lines))
-            agents.logs(at, findings)
+            agents.logs(at, findings, ends or {})
         return [line.rpartition(":")[0] for line in findings.report(True) if not line.startswith(" ")]
 
     def test_takeovers_in_order_are_fine(self):
@@ -68,6 +69,11 @@ class Logs(unittest.TestCase):
     def test_an_old_owner_is_found(self):
         self.assertEqual(self.found({"operation_fence": 2}, {"operation_fence": 1}), ["agent took an old owner's task"])
         self.assertEqual(self.found({"undo": True}, {"undo": False}), ["agent took an old owner's task"])
+
+    def test_a_task_of_an_ended_operation_is_found(self):
+        begin = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+        self.assertEqual(self.found({}, ends={"o1": begin + 3}), [])
+        self.assertEqual(self.found({}, {"message": "task done"}, {"vm": ""}, ends={"o1": begin + 1}), ["acted after its operation's end"])
 
     def test_two_at_one_machine_are_found(self):
         self.assertEqual(self.found({}, {"operation": "o2"}), ["two operations on one machine"])

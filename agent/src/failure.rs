@@ -6,6 +6,8 @@ use std::path::Path;
 
 use gyre_model::{Error, Kind, Result, Uuid};
 
+use crate::lanes;
+
 /// A failed call to the host's file system. A full disk and missing rights have reasons of their own.
 pub fn io(doing: &str, path: &Path, error: &io::Error) -> Error {
     let path = path.display();
@@ -33,9 +35,15 @@ pub fn joined<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>)
     }
 }
 
-/// Runs blocking work (files, mostly) aside.
+/// Runs blocking work (files, mostly) aside. It runs to its end even when its task is cancelled, and holds the task's lane so long.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    joined(tokio::task::spawn_blocking(work).await)
+    let place = lanes::held();
+    let whole = move || {
+        let result = work();
+        drop(place);
+        result
+    };
+    joined(tokio::task::spawn_blocking(whole).await)
 }
 
 /// Reads the UUID in a field of a task.

@@ -199,7 +199,7 @@ impl Host {
         };
         for task in unfinished {
             tracing::info!(task = task.id, "running a task again that was not finished");
-            self.begin(task, None);
+            self.resume_task(task);
         }
         Ok(())
     }
@@ -293,7 +293,11 @@ impl Host {
             }
             Some(Message::Tasks(batch)) => batch.tasks.into_iter().for_each(|task| self.submit(outbox, task)),
             Some(Message::Cancel(cancel)) => {
-                if let Some(Entry::Running { cancel, .. }) = self.0.inner.lock().tasks.get(&cancel.task_id) {
+                let inner = self.0.inner.lock();
+                // a session that was cut has no say any more
+                if outbox.fence() == inner.fence
+                    && let Some(Entry::Running { cancel, .. }) = inner.tasks.get(&cancel.task_id)
+                {
                     cancel.cancel();
                 }
             }

@@ -3,6 +3,9 @@
 //!
 //! A place in a lane is taken at once, without waiting ([`Lanes::enter`]), so that the order is the order of the calls; the wait
 //! comes after ([`Place::turn`]). Dropping a place at any time gives it up.
+//!
+//! A task that is cancelled may leave something behind that runs to its end. Whatever that is, it holds the lane ([`held`]), so
+//! that who comes next finds it done.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -73,6 +76,20 @@ impl Place {
             self.turn = None;
         }
     }
+
+    /// Works in the lane, whose turn has come.
+    pub async fn hold<T>(self, work: impl Future<Output = T>) -> T {
+        HELD.scope(Arc::new(self), work).await
+    }
+}
+
+tokio::task_local! {
+    static HELD: Arc<Place>;
+}
+
+/// The place of the task that calls, where it has one ([`Place::hold`]): the lane stays taken as long as anybody has it.
+pub fn held() -> Option<Arc<Place>> {
+    HELD.try_with(Arc::clone).ok()
 }
 
 impl Drop for Place {
@@ -112,6 +129,29 @@ mod tests {
         drop(second);
         third.turn().await;
         drop((third, other));
+        assert_eq!(lanes.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_cancelled_task_leaves_behind_holds_the_lane() {
+        let lanes = Lanes::default();
+        let first = lanes.enter("a".into());
+        let mut second = lanes.enter("a".into());
+        let (end, ended) = oneshot::channel::<()>();
+        let work = first.hold(async {
+            let place = held().expect("its own");
+            let left = tokio::spawn(async move {
+                let _ = ended.await;
+                drop(place);
+            });
+            let _ = left.await;
+        });
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), work).await.is_err());
+        assert!(futures::poll!(Box::pin(second.turn())).is_pending());
+        end.send(()).expect("it waits");
+        second.turn().await;
+        assert!(held().is_none());
+        drop(second);
         assert_eq!(lanes.used(), 0);
     }
 

@@ -5,7 +5,9 @@
 //!    (a guest shuts down, QEMU dies). Tasks on one machine never overlap (the runner's lanes see to it), events come at any time.
 //! 2. While a task is at a machine, its state changes are the task's answer and nobody else is told. All other changes are told to
 //!    the controller. [`AtWork`] marks the time between; giving it up half-way (a cancelled task) tells the state as it is.
-//! 3. What must not be left half-done (plugging in and launching) runs to its end even when its task is cancelled.
+//! 3. What must not be left half-done (plugging in and launching, pulling the plug and unplugging) runs to its end even when its task
+//!    is cancelled, and holds the machine's lane so long. So a stop that is cancelled while it waits for the guest leaves the machine
+//!    as it is, and one that is cancelled later is a stop; a start is a start, or leaves nothing.
 
 mod spec;
 
@@ -13,13 +15,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gyre_model::{Error, Result, Uuid};
+use futures::FutureExt as _;
+use gyre_model::{Result, Uuid};
 use gyre_proto::agent::v1::{MachineFacts, MachineNic, MachineSpec, MachineState};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use self::spec::check;
+use crate::failure;
+use crate::lanes;
 use crate::ports::{MachineEvent, PluggedNic, Ports};
 use crate::progress::Progress;
 
@@ -230,7 +235,7 @@ impl Machines {
         let known = self.0.table.lock().change().insert(vm, machine).is_some();
         let at_work = AtWork { machines: self, vm, told: false };
         let (machines, progress) = (self.clone(), progress.clone());
-        let launch = self.0.tracker.spawn(async move {
+        let launch = self.to_its_end(async move {
             let result = machines.launch(&spec, &progress).await;
             if result.is_err() {
                 machines.unplug(&spec.nics).await;
@@ -243,14 +248,23 @@ impl Machines {
             }
             result
         });
-        match launch.await {
-            Ok(Ok(())) => Ok(at_work.done()),
-            Ok(Err(error)) => {
-                at_work.done();
-                Err(error)
-            }
-            Err(error) => Err(Error::internal(error)),
-        }
+        let launched = launch.await;
+        let facts = at_work.done();
+        launched.map(|()| facts)
+    }
+
+    /// Runs what must not be left half-done. It begins now, whether or not anybody waits for it.
+    fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> {
+        let place = lanes::held();
+        let whole = self.0.tracker.spawn(async move {
+            let result = work.await;
+            drop(place);
+            result
+        });
+        whole.map(failure::joined)
     }
 
     async fn launch(&self, spec: &MachineSpec, progress: &Progress) -> Result<()> {
@@ -275,20 +289,27 @@ impl Machines {
 
     async fn turn_off(&self, vm: Uuid, force: bool, grace: Duration, progress: &Progress) -> Result<()> {
         let Some(state) = self.state(vm) else { return Ok(()) };
-        if state != MachineState::Stopped {
-            // a frozen guest hears no button
-            let asked = !force && state == MachineState::Running && self.ask(vm, grace, progress).await;
-            if !asked {
-                progress.tell(90, "pulling the plug");
-                self.0.ports.hypervisor.kill(vm).await?;
+        let mut running = state != MachineState::Stopped;
+        // a frozen guest hears no button
+        if !force && state == MachineState::Running && self.ask(vm, grace, progress).await {
+            running = false;
+        }
+        if running {
+            progress.tell(90, "pulling the plug");
+        }
+        let machines = self.clone();
+        let off = self.to_its_end(async move {
+            if running {
+                machines.0.ports.hypervisor.kill(vm).await?;
             }
-            self.set_state(vm, MachineState::Stopped);
-        }
-        let nics = self.0.table.lock().machines.get(&vm).map(|machine| machine.spec.clone());
-        if let Some(spec) = nics {
-            self.unplug(&spec.nics).await;
-        }
-        Ok(())
+            machines.set_state(vm, MachineState::Stopped);
+            let spec = machines.0.table.lock().machines.get(&vm).map(|machine| machine.spec.clone());
+            if let Some(spec) = spec {
+                machines.unplug(&spec.nics).await;
+            }
+            Ok(())
+        });
+        off.await
     }
 
     /// Asks the guest to shut down. Answers whether it did in time.

@@ -1,7 +1,9 @@
 //! The life of a machine through the front door of the one-process node, on a simulated host.
 
-use anyhow::Result;
-use gyre_agent::Simulation;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use gyre_agent::{Simulation, WorkKind};
 use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
 use http::{Method, StatusCode};
@@ -299,6 +301,45 @@ async fn creates_that_are_cancelled_anywhere_end_and_leave_nothing() -> Result<(
         front.done(Method::POST, &format!("{path}:expunge"), Some(json!({}))).await?;
     }
     nothing_left(&front, &site).await?;
+    node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_cancelled_ends_on_the_host_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = node(&folder).await?;
+    let front = node.front().await?;
+    let site = front.site("stop", &["local"], "/var/lib/gyre").await?;
+    let image = image(&front, &site).await?;
+    let vm = front.done(Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "web-1"))).await?;
+    let agent = node.node().agent().context("an agent")?;
+    let faults = agent.faults().context("a simulator")?;
+    // a guest that hears no button
+    faults.hang_next(WorkKind::StopMachine, 1);
+    let stop = front.post(&format!("/v1/vms/{vm}:stop"), json!({ "graceSeconds": 3600 })).await?.good()?;
+    let stop = format!("/v1/operations/{}", stop["uuid"].as_str().unwrap_or_default());
+    let soon = Instant::now() + Duration::from_secs(60);
+    while faults.seen(WorkKind::StopMachine) == 0 {
+        ensure!(Instant::now() < soon, "the agent was not asked to stop the machine");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    front.post(&format!("{stop}:cancel"), json!({})).await?.good()?;
+    let soon = Instant::now() + Duration::from_secs(5);
+    loop {
+        let operation = front.get(&stop).await?.good()?;
+        let (_, machines, tasks) = agent.counts();
+        if operation["state"] == "OPERATION_STATE_CANCELLED" && tasks == 0 {
+            assert_eq!(machines, 1);
+            break;
+        }
+        ensure!(Instant::now() < soon, "{tasks} tasks are left: {operation}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(state(&front, &vm).await?, "RUNNING");
+    // the machine's lane on the host is free
+    front.done(Method::POST, &format!("/v1/vms/{vm}:stop"), Some(json!({}))).await?;
+    assert_eq!(state(&front, &vm).await?, "STOPPED");
     node.shutdown().await;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //!
 //! Words are kept for an hour after the operation's last task, and of the [`MOST`] latest operations of a host.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use gyre_model::{Error, Kind, Uuid};
@@ -62,11 +63,15 @@ impl Ledger {
         self.0.get(&word.operation).is_some_and(|seen| seen.undo && !word.undo && word.fence <= seen.fence)
     }
 
-    /// Notes what a task says. Answers what is to be written.
+    /// Notes what a task says, unless more has been said. Answers what is to be written.
     pub fn note(&mut self, task: &Task, now: i64) -> Option<Said> {
         let word = word(task, now)?;
-        let same = |seen: &Said| (seen.fence, seen.undo) == (word.fence, word.undo) && now - seen.time < WRITTEN_AGAIN;
-        if self.0.get(&word.operation).is_some_and(same) {
+        let nothing_new = |seen: &Said| match (seen.fence, seen.undo).cmp(&(word.fence, word.undo)) {
+            Ordering::Greater => true,
+            Ordering::Equal => now - seen.time < WRITTEN_AGAIN,
+            Ordering::Less => false,
+        };
+        if self.0.get(&word.operation).is_some_and(nothing_new) {
             return None;
         }
         if self.0.len() >= MOST {
@@ -120,6 +125,18 @@ mod tests {
         assert!(ledger.overtaken(&task(operation, 2, false)) && !ledger.overtaken(&task(operation, 3, false)));
         let again = Ledger::new(&[Said { operation, fence: 2, undo: true, time: 1 }]);
         assert!(again.refusal(&task(operation, 2, false)).is_some());
+    }
+
+    #[test]
+    fn a_word_is_never_lowered() {
+        let (mut ledger, operation) = (Ledger::default(), Uuid::new_v4());
+        assert!(ledger.note(&task(operation, 2, true), 1).is_some());
+        for (fence, undo) in [(1, false), (1, true), (2, false)] {
+            assert!(ledger.note(&task(operation, fence, undo), SAID_KEPT).is_none());
+            assert!(ledger.refusal(&task(operation, fence, undo)).is_some(), "{fence} {undo}");
+        }
+        assert!(ledger.note(&task(operation, 2, true), SAID_KEPT).is_some(), "said again, written again");
+        assert!(ledger.note(&task(operation, 3, false), SAID_KEPT).is_some());
     }
 
     #[test]

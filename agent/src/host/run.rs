@@ -12,15 +12,16 @@ use gyre_model::time::now_micros;
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::agent::v1::{Task, TaskOutcome, TaskProgress, task_outcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 
 use super::line::Line;
 use super::outbox::{Outbox, fenced, stopping};
-use super::{Entry, Host};
+use super::{Entry, Host, Inner};
 use crate::failure;
 use crate::journal::Said;
-use crate::lanes::Place;
+use crate::lanes::{Lanes, Place};
 use crate::metrics;
 use crate::progress::Progress;
 use crate::work::{self, WorkKind};
@@ -61,15 +62,31 @@ impl Widths {
     }
 }
 
+/// A task that has its place in its lane.
+struct Entered {
+    kind: WorkKind,
+    place: Place,
+    cancel: CancellationToken,
+}
+
+/// Notes that a task runs, and takes its place in its lane at once, so that tasks on one thing run in the order in which they came.
+fn enter(lanes: &Lanes, inner: &mut Inner, task: &Task) -> Option<Entered> {
+    let work = task.work.as_ref()?;
+    let cancel = CancellationToken::new();
+    inner.tasks.insert(task.id.clone(), Entry::Running { cancel: cancel.clone(), progress: None });
+    Some(Entered { kind: WorkKind::of(work), place: lanes.enter(work::lane(work)), cancel })
+}
+
 impl Host {
-    /// Takes a task from a session: refuses it, joins the one that runs, answers the outcome that is kept, or begins it.
+    /// Takes a task from a session: refuses it, joins the one that runs, answers the outcome that is kept, or begins it. All under
+    /// one lock, so that nothing is said between a look at the fences and the note of what was said.
     pub(super) fn submit(&self, outbox: &Arc<Outbox>, task: Task) {
-        let refusal = {
+        let begun = {
             let mut inner = self.0.inner.lock();
             let fenced = (task.fence < inner.fence).then(|| fenced(task.fence, inner.fence));
             let refusal = fenced.or_else(|| inner.said.refusal(&task));
             match (refusal, inner.tasks.get(&task.id)) {
-                (Some(refusal), _) => Some(refusal),
+                (Some(refusal), _) => Err(refusal),
                 (None, Some(entry)) => {
                     match entry {
                         Entry::Running { progress: Some(progress), .. } => outbox.progress(progress.clone()),
@@ -82,15 +99,32 @@ impl Host {
                     }
                     return;
                 }
-                (None, None) => self.refusal(&task),
+                (None, None) => match self.refusal(&task) {
+                    Some(refusal) => Err(refusal),
+                    // an older session, which was cut, brought it just before the host was let go
+                    None if inner.releasing || self.uuid() != Some(outbox.host()) => return,
+                    None => {
+                        let said = inner.said.note(&task, now_micros());
+                        Ok((enter(&self.0.lanes, &mut inner, &task), said))
+                    }
+                },
             }
         };
-        match refusal {
-            Some(error) => {
+        match begun {
+            Ok((Some(entered), said)) => self.begin(task, entered, false, said),
+            Ok((None, _)) => {}
+            Err(error) => {
                 Line::of(&task).refused(self.uuid().unwrap_or_default(), &error);
                 outbox.outcome(outcome(task.id, Err(error)));
             }
-            None => self.begin(task, Some(outbox)),
+        }
+    }
+
+    /// Begins a task that the journal kept.
+    pub(super) fn resume_task(&self, task: Task) {
+        let entered = enter(&self.0.lanes, &mut self.0.inner.lock(), &task);
+        if let Some(entered) = entered {
+            self.begin(task, entered, true, None);
         }
     }
 
@@ -125,31 +159,12 @@ impl Host {
         None
     }
 
-    /// Begins a task of a session, or one that the journal kept: takes its place in its lane at once, so that tasks on one thing run
-    /// in the order in which they came.
-    pub(super) fn begin(&self, task: Task, session: Option<&Outbox>) {
-        let Some(work) = &task.work else { return };
-        let kind = WorkKind::of(work);
-        let cancel = CancellationToken::new();
-        let (place, said) = {
-            let mut inner = self.0.inner.lock();
-            if inner.tasks.contains_key(&task.id) {
-                // an older session, about to be cut, brought it a moment ago
-                return;
-            }
-            if session.is_some_and(|session| inner.releasing || self.uuid() != Some(session.host())) {
-                // an older session, which was cut, brought it just before the host was let go
-                return;
-            }
-            inner.tasks.insert(task.id.clone(), Entry::Running { cancel: cancel.clone(), progress: None });
-            let said = session.and_then(|_| inner.said.note(&task, now_micros()));
-            (self.0.lanes.enter(work::lane(work)), said)
-        };
+    fn begin(&self, task: Task, entered: Entered, kept: bool, said: Option<Said>) {
+        let Entered { kind, place, cancel } = entered;
         metrics::task_began(kind);
         let host_uuid = self.uuid().unwrap_or_default();
         let span = tracing::info_span!("task", trace_id = Empty, task = task.id, kind = kind.name(), host = %host_uuid);
         let (host, trace) = (self.clone(), task.trace_parent.clone());
-        let kept = session.is_none();
         let run = async move { host.run(task, kind, place, cancel, kept, said).await };
         self.0.tracker.spawn(async move { propagate::in_trace(&trace, span, run).await });
     }
@@ -213,7 +228,15 @@ impl Host {
             let micros = gyre_model::time::to_micros(deadline) - gyre_model::time::now_micros();
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
+        let until = left.map(|left| Instant::now() + left);
         let progress = self.progress(task.id.clone());
+        let too_late = || {
+            Error::new(
+                Kind::DeadlineExceeded,
+                "TASK_DEADLINE_EXCEEDED",
+                format!("{} did not end before its deadline; try again with more time", kind.name()),
+            )
+        };
         let work = async {
             place.turn().await;
             let _permit = self.0.widths.permit(kind).await;
@@ -225,9 +248,13 @@ impl Host {
                 )
                 .with("operation_uuid", task.operation_uuid.clone()));
             }
+            // one that the journal kept may be long past it
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(too_late());
+            }
             Line::of(&task).starts(self.uuid().unwrap_or_default(), self.0.journal.keeps());
             let Some(work) = task.work else { return Ok(None) };
-            match AssertUnwindSafe(self.execute(work, kind, &progress)).catch_unwind().await {
+            match AssertUnwindSafe(place.hold(self.execute(work, kind, &progress))).catch_unwind().await {
                 Ok(result) => result,
                 Err(panic) => {
                     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -237,8 +264,8 @@ impl Host {
             }
         };
         let late = async {
-            match left {
-                Some(left) => tokio::time::sleep(left).await,
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
                 None => std::future::pending().await,
             }
         };
@@ -247,11 +274,7 @@ impl Host {
             // looked at first: one whose turn comes by the same word that cancels it does not begin
             () = cancel.cancelled() => Err(Error::new(Kind::Cancelled, "TASK_CANCELLED", "the task was cancelled")),
             result = work => result,
-            () = late => Err(Error::new(
-                Kind::DeadlineExceeded,
-                "TASK_DEADLINE_EXCEEDED",
-                format!("{} did not end before its deadline; try again with more time", kind.name()),
-            )),
+            () = late => Err(too_late()),
         }
     }
 

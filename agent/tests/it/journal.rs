@@ -6,7 +6,9 @@ use std::time::Duration;
 use gyre_model::Uuid;
 use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
 use gyre_proto::agent::v1::task::Work;
-use gyre_proto::agent::v1::{MachineSpec, MachineState, PrepareStorage, StartMachine, StopMachine, task_outcome};
+use gyre_proto::agent::v1::{
+    AskMachines, MachineSpec, MachineState, PrepareStorage, StartMachine, StopMachine, task_outcome,
+};
 use tokio::process::Child;
 use tonic::transport::{Channel, Endpoint};
 
@@ -76,6 +78,8 @@ async fn a_killed_agent_goes_on_where_it_was() {
     let outcome = session.outcome().await;
     assert_eq!(outcome.task_id, "unfinished");
     assert_eq!(outcome.error.expect("cancelled").reason, "TASK_CANCELLED");
+    let asked = session.ask(AskMachines::default()).await;
+    assert_eq!(asked[0].machines[0].state(), MachineState::Running, "it was only asked to shut down");
     let Some(task_outcome::Result::Machine(facts)) = session.run(stop(vm, true)).await.expect("stopped") else {
         panic!("facts of the machine")
     };

@@ -148,6 +148,18 @@ async fn a_deadline_ends_a_task() {
 }
 
 #[tokio::test]
+async fn a_task_whose_time_is_over_is_not_begun() {
+    let (agent, host, vm) = (simulator().await, Uuid::new_v4(), Uuid::new_v4());
+    let mut session = open(&agent, host, 1).await.expect("admitted");
+    let mut task = session.task("late", start(vm));
+    task.deadline = Some(gyre_model::time::from_micros(gyre_model::time::now_micros() - 50_000));
+    session.submit(vec![task]).await;
+    assert_eq!(session.outcome().await.error.expect("too late").reason, "TASK_DEADLINE_EXCEEDED");
+    assert_eq!(agent.counts(), (1, 0, 0), "no machine");
+    agent.shutdown().await;
+}
+
+#[tokio::test]
 async fn work_on_one_thing_is_in_order_and_on_different_things_side_by_side() {
     let (agent, host, vm) = (simulator().await, Uuid::new_v4(), Uuid::new_v4());
     let faults = agent.faults().expect("a simulator");

@@ -81,7 +81,7 @@ pub(crate) async fn ask_to_delete(context: &Context, host: Uuid, work: Work, lim
 
 /// Whether the host may have begun what this operation asks of it.
 pub(crate) fn asked(context: &Context) -> Result<bool> {
-    Ok(context.fence() > 1 || context.get(&ASKED)?.unwrap_or(false))
+    Ok(context.may_have_run_before() || context.get(&ASKED)?.unwrap_or(false))
 }
 
 fn no_facts(what: &str) -> Error {

@@ -11,8 +11,8 @@ use gyre_proto::agent::v1::TaskProgress;
 use gyre_proto::host::v1::host_task_service_server::HostTaskService;
 use gyre_proto::host::v1::run_task_response::Event;
 use gyre_proto::host::v1::{
-    ReadConsoleRequest, ReadConsoleResponse, RunTaskRequest, RunTaskResponse, WriteConsoleRequest,
-    WriteConsoleResponse, WriteImageRequest, WriteImageResponse,
+    CancelTaskRequest, CancelTaskResponse, ReadConsoleRequest, ReadConsoleResponse, RunTaskRequest, RunTaskResponse,
+    WriteConsoleRequest, WriteConsoleResponse, WriteImageRequest, WriteImageResponse,
 };
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
@@ -36,10 +36,7 @@ impl HostTaskService for Api {
         let request = request.into_inner();
         let host = uuid("host_uuid", &request.host_uuid)?;
         let task = request.task.unwrap_or_default();
-        if task.id.is_empty() || task.id.len() > LONGEST_ID {
-            let text = format!("must have 1 to {LONGEST_ID} bytes, has {}", task.id.len());
-            return Err(Error::invalid("task.id", text).into());
-        }
+        check_id("task.id", &task.id)?;
         let Some(work) = &task.work else {
             return Err(Error::invalid("task", "must say what to do: one of its kinds of work").into());
         };
@@ -49,6 +46,21 @@ impl HostTaskService for Api {
         }
         let link = self.0.sessions.link(host).await?;
         Ok(Response::new(follow(link.join(task, kind)?)))
+    }
+
+    async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
+        let caller = caller_if_any(&request);
+        let CancelTaskRequest { host_uuid, task_id } = request.into_inner();
+        let host = uuid("host_uuid", &host_uuid)?;
+        check_id("task_id", &task_id)?;
+        // whoever has taken the operation over may have joined the task, and wants it
+        let acting = caller.as_ref().and_then(|caller| caller.acting);
+        if let Some(caller) = caller.filter(|_| acting.is_some()) {
+            self.0.store.read("cancel-fence", move |conn| fence::glance(conn, &caller)).await?;
+        }
+        let link = self.0.sessions.link(host).await?;
+        link.cancel(&task_id, acting.map_or(i64::MAX, |acting| acting.fence))?;
+        Ok(Response::new(CancelTaskResponse {}))
     }
 
     async fn read_console(
@@ -71,6 +83,13 @@ impl HostTaskService for Api {
     ) -> Result<Response<WriteImageResponse>, Status> {
         Ok(Response::new(self.image_write(request.into_inner()).await?))
     }
+}
+
+fn check_id(field: &str, id: &str) -> Result<()> {
+    if id.is_empty() || id.len() > LONGEST_ID {
+        return Err(Error::invalid(field, format!("must have 1 to {LONGEST_ID} bytes, has {}", id.len())));
+    }
+    Ok(())
 }
 
 /// What becomes of a task, as a stream: progress whenever there is newer, and at last the outcome.

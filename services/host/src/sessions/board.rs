@@ -8,13 +8,18 @@
 //! 4. An outcome is acknowledged once it was handed to somebody who waited. One that came before its caller (after a takeover,
 //!    or when the caller's stream broke) is kept; after `outcome_keep` it is known to be stale, and acknowledged too.
 //! 5. A failure is told once and not kept: the same id again is another try.
+//! 6. A task that is cancelled before it was sent ends here. For one that was sent, the agent is told, in each new session again,
+//!    until the outcome comes or is not to be expected any more. The task itself is not sent again: that could begin it anew. So
+//!    with a new session nobody waits for it here any longer. Who puts the same id up once more wants it, and takes the cancel back.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use gyre_model::{Error, Uuid};
+use gyre_model::{Error, Kind, Uuid};
 use gyre_proto::agent::v1::session_request::Message;
-use gyre_proto::agent::v1::{AcknowledgeOutcomes, SessionRequest, Task, TaskBatch, TaskOutcome, TaskProgress};
+use gyre_proto::agent::v1::{
+    AcknowledgeOutcomes, CancelTask, SessionRequest, Task, TaskBatch, TaskOutcome, TaskProgress,
+};
 use gyre_proto::common::v1 as proto;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -56,6 +61,10 @@ struct State {
     send: VecDeque<String>,
     /// To be acknowledged to the agent.
     acknowledge: Vec<String>,
+    /// Tasks to be stopped, until their outcomes come.
+    cancels: HashMap<String, Cancel>,
+    /// Those of them that are to be sent.
+    cancel: VecDeque<String>,
     /// Outcomes by the time they came.
     done: VecDeque<(Instant, String)>,
     /// Since when there is no session.
@@ -74,6 +83,13 @@ struct Entry {
     news: watch::Sender<News>,
 }
 
+/// A task that the agent is to stop.
+#[derive(Default)]
+struct Cancel {
+    /// When it was said last.
+    said: Option<Instant>,
+}
+
 enum Stage {
     Waiting(Work),
     Running(Work),
@@ -86,6 +102,8 @@ struct Work {
     kind: WorkKind,
     serial: u64,
     began: Instant,
+    /// Whether the agent may have it.
+    sent: bool,
     _counted: Counted,
 }
 
@@ -135,13 +153,41 @@ impl Board {
         let (sender, news) = watch::channel(News::default());
         state.serial += 1;
         let id = task.id.clone();
-        let work =
-            Work { task, kind, serial: state.serial, began: Instant::now(), _counted: metrics::task_waiting(kind) };
+        state.cancels.remove(&id);
+        let work = Work {
+            task,
+            kind,
+            serial: state.serial,
+            began: Instant::now(),
+            sent: false,
+            _counted: metrics::task_waiting(kind),
+        };
         state.entries.insert(id.clone(), Entry { stage: Stage::Waiting(work), news: sender });
         state.lanes.entry(kind).or_default().waiting.push_back(id);
         state.admit(kind, &self.widths);
         self.changed.notify_one();
         news
+    }
+
+    /// Stops a task, unless it is wanted by a higher fence of its operation.
+    pub fn cancel(&self, id: &str, fence: i64) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        match state.entries.get(id).map(|entry| &entry.stage) {
+            Some(Stage::Done { .. }) => return,
+            Some(Stage::Waiting(work) | Stage::Running(work)) if work.task.operation_fence > fence => return,
+            Some(Stage::Waiting(work) | Stage::Running(work)) if !work.sent => {
+                state.send.retain(|waiting| waiting != id);
+                state.end_cancelled(id, &self.widths);
+            }
+            // one that is not known here may have been sent by the host's owner before
+            Some(Stage::Waiting(_) | Stage::Running(_)) | None => {
+                if state.cancels.insert(id.to_owned(), Cancel::default()).is_none() {
+                    state.cancel.push_back(id.to_owned());
+                }
+            }
+        }
+        self.changed.notify_one();
     }
 
     /// Notes how far a task is.
@@ -159,10 +205,14 @@ impl Board {
         let mut state = self.state.lock();
         let state = &mut *state;
         let id = outcome.task_id.clone();
+        let cancelled = state.cancels.contains_key(&id);
         let not_taken = outcome.error.as_ref().is_some_and(|error| {
             // one that was refused for its operation's sake would be refused again
             NOT_TAKEN.contains(&error.reason.as_str()) && !error.metadata.contains_key("operation_uuid")
         });
+        if !not_taken {
+            state.cancels.remove(&id);
+        }
         match state.entries.get_mut(&id) {
             Some(Entry { stage: Stage::Done { handed }, .. }) => {
                 if *handed {
@@ -171,7 +221,8 @@ impl Board {
             }
             _ if not_taken => return,
             Some(entry) => {
-                let handed = entry.news.receiver_count() > 0;
+                // whoever cancelled it does not come back for the outcome
+                let handed = cancelled || entry.news.receiver_count() > 0;
                 let failed = outcome.error.is_some();
                 let stage = std::mem::replace(&mut entry.stage, Stage::Done { handed });
                 entry.news.send_modify(|news| news.end = Some(Ok(outcome)));
@@ -185,6 +236,7 @@ impl Board {
                 }
                 state.leave(&id, &stage, &self.widths);
             }
+            None if cancelled => state.acknowledge.push(id),
             None => {
                 let news = watch::channel(News { progress: None, end: Some(Ok(outcome)) }).0;
                 state.entries.insert(id.clone(), Entry { stage: Stage::Done { handed: false }, news });
@@ -209,8 +261,11 @@ impl Board {
             })
             .collect();
         again.sort_unstable();
+        state.cancel = state.cancels.keys().cloned().collect();
         for (_, id, wanted) in again {
-            if wanted {
+            if state.cancels.contains_key(&id) {
+                state.end_cancelled(&id, &self.widths);
+            } else if wanted {
                 state.send.push_back(id);
             } else if let Some(entry) = state.entries.remove(&id) {
                 state.leave(&id, &entry.stage, &self.widths);
@@ -233,11 +288,18 @@ impl Board {
             let message = Message::Acknowledge(AcknowledgeOutcomes { task_ids });
             return Some(SessionRequest { message: Some(message) });
         }
+        while let Some(task_id) = state.cancel.pop_front() {
+            if let Some(cancel) = state.cancels.get_mut(&task_id) {
+                cancel.said = Some(Instant::now());
+                return Some(SessionRequest { message: Some(Message::Cancel(CancelTask { task_id })) });
+            }
+        }
         let mut tasks = Vec::new();
         while tasks.len() < BATCH
             && let Some(id) = state.send.pop_front()
         {
-            if let Some(Entry { stage: Stage::Running(work), .. }) = state.entries.get(&id) {
+            if let Some(Entry { stage: Stage::Running(work), .. }) = state.entries.get_mut(&id) {
+                work.sent = true;
                 tasks.push(Task { host_uuid: host.to_string(), fence, ..work.task.clone() });
             }
         }
@@ -263,6 +325,9 @@ impl Board {
             }
             state.done.pop_front();
         }
+        // the agent does not know the task, or knew it no more
+        let stale = |said: Instant| now.saturating_duration_since(said) >= self.outcome_keep;
+        state.cancels.retain(|_, cancel| !cancel.said.is_some_and(stale));
     }
 
     /// Since when there is no session.
@@ -362,6 +427,15 @@ impl State {
         if lane.running == 0 && lane.waiting.is_empty() {
             self.lanes.remove(&kind);
         }
+    }
+
+    /// Tells those who wait for a task that it was cancelled, and forgets it.
+    fn end_cancelled(&mut self, id: &str, widths: &Widths) {
+        let Some(entry) = self.entries.remove(id) else { return };
+        let error = Error::new(Kind::Cancelled, "TASK_CANCELLED", "the task was cancelled");
+        let outcome = TaskOutcome { task_id: id.to_owned(), error: Some((&error).into()), result: None };
+        entry.news.send_modify(|news| news.end = Some(Ok(outcome)));
+        self.leave(id, &entry.stage, widths);
     }
 
     /// Takes a task out of its lane.

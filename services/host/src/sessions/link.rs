@@ -143,6 +143,15 @@ impl Link {
         Ok(news)
     }
 
+    /// Asks to stop a task, for an operation with this fence. A host that is away is told when it comes back.
+    ///
+    /// # Errors
+    /// `HOST_MOVED` for a link that has ended.
+    pub fn cancel(&self, task: &str, fence: i64) -> Result<()> {
+        self.board.cancel(task, fence);
+        if self.stop.is_cancelled() { Err(moved(self.host)) } else { Ok(()) }
+    }
+
     /// The fence for the next session: one that was taken and not used, or the next.
     pub async fn next_fence(&self, shared: &Shared) -> Result<i64> {
         let kept = self.unused.load(Ordering::Relaxed);

@@ -6,11 +6,14 @@ use futures::StreamExt as _;
 use gyre_agent::WorkKind;
 use gyre_agent::{Agent, Delay};
 use gyre_host::Config;
-use gyre_model::{Error, Kind};
+use gyre_model::{Acting, Caller, Error, Kind, Uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{self as agent, MachineSpec, MachineState, StartMachine, Task, task_outcome};
+use gyre_proto::host::v1::host_task_service_client::HostTaskServiceClient;
 use gyre_proto::host::v1::run_task_response::Event;
-use gyre_proto::host::v1::{Host, ReadConsoleRequest, RunTaskRequest, WriteConsoleRequest, WriteImageRequest};
+use gyre_proto::host::v1::{
+    CancelTaskRequest, Host, ReadConsoleRequest, RunTaskRequest, WriteConsoleRequest, WriteImageRequest,
+};
 
 use crate::support::{GIB, World, config, eventually, outcome, reason, so, uuid};
 
@@ -144,6 +147,39 @@ async fn many_tasks_at_once_all_end() {
     for result in futures::future::join_all(runs).await {
         result.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_cancelled_task_ends_at_the_agent() {
+    let (world, agent, host) = world().await;
+    let (faults, vm) = (agent.faults().unwrap(), uuid());
+    world.run(&host.uuid, "op/start", start(&vm)).await.unwrap();
+    faults.hang_next(WorkKind::StopMachine, 2);
+    let stop = || Work::StopMachine(agent::StopMachine { vm_uuid: vm.clone(), ..agent::StopMachine::default() });
+    let cancel = async |caller: Caller, task: &str| {
+        let request = CancelTaskRequest { host_uuid: host.uuid.clone(), task_id: task.into() };
+        let mut tasks = HostTaskServiceClient::new(world.mesh.channel(gyre_host::NAME).on_behalf_of(caller));
+        tasks.cancel_task(request).await.map(drop).map_err(Error::from)
+    };
+    // somebody waits
+    let hanging = world.stream(&host.uuid, "op/stop", stop()).await.unwrap();
+    eventually("it hangs", || async { so(faults.seen(WorkKind::StopMachine) == 1, ()) }).await;
+    let step = Acting { operation: Uuid::new_v4(), fence: 1, undoing: true };
+    assert_eq!(reason(cancel(Caller::system().acting(step), "op/stop").await), "FENCED");
+    assert_eq!(agent.counts().2, 1, "it goes on");
+    cancel(Caller::system(), "op/stop").await.unwrap();
+    assert_eq!(reason(outcome(hanging).await), "TASK_CANCELLED");
+    // nobody does: as where a step was broken off
+    drop(world.stream(&host.uuid, "op/stop-2", stop()).await.unwrap());
+    eventually("it hangs", || async { so(faults.seen(WorkKind::StopMachine) == 2, ()) }).await;
+    cancel(Caller::system(), "op/stop-2").await.unwrap();
+    cancel(Caller::system(), "unknown").await.unwrap();
+    eventually("nothing is left", || async { so(agent.counts().2 == 0, agent.counts()) }).await;
+    let error = cancel(Caller::system(), "").await.unwrap_err();
+    assert_eq!(error.violations()[0].field, "task_id");
+    let end = world.run(&host.uuid, "op/start-2", start(&vm)).await.unwrap();
+    let Some(task_outcome::Result::Machine(machine)) = end.result else { panic!("a machine") };
+    assert_eq!(machine.state(), MachineState::Running);
 }
 
 #[tokio::test]

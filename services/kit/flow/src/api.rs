@@ -172,7 +172,12 @@ impl OperationApi {
             }
             Place::Here(_) | Place::Nowhere => {}
         }
-        if !self.flow.store().write("cancel-operation", move |conn| record::set_cancel(conn, uuid)).await? {
+        let inner = Arc::clone(self.flow.inner());
+        let past = move |operation: &Operation| {
+            let known = (operation.service == inner.service).then(|| inner.registry.get(&operation.workflow).ok());
+            known.flatten().is_some_and(|workflow| engine::past(&workflow, operation))
+        };
+        if !self.flow.store().write("cancel-operation", move |conn| record::set_cancel(conn, uuid, past)).await? {
             return Err(not_cancellable(&self.read(caller, uuid).await?));
         }
         match place {
@@ -239,11 +244,12 @@ fn explained(operation: Operation, timeline: OperationTimeline) -> ExplainOperat
 }
 
 fn not_cancellable(operation: &Operation) -> Error {
-    Error::new(
-        Kind::FailedPrecondition,
-        "NOT_CANCELLABLE",
-        format!("operation {} is {} and cannot be cancelled", operation.uuid, short(operation.state())),
-    )
+    let how = match operation.state() {
+        OperationState::Running | OperationState::Queued => "past its point of no return".to_owned(),
+        state => short(state),
+    };
+    let text = format!("operation {} is {how} and cannot be cancelled", operation.uuid);
+    Error::new(Kind::FailedPrecondition, "NOT_CANCELLABLE", text)
 }
 
 fn named(uuid: &str) -> Result<Uuid> {

@@ -30,8 +30,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Where the full name of the request's message lies among the variables: no variable of Rust has such a name.
 pub(crate) const INPUT: &str = "gyre/request";
 
-/// How long a child may take to accept a cancel.
-const CANCEL: Duration = Duration::from_secs(2);
+/// How long a child or a host may take to accept a cancel.
+pub(crate) const CANCEL: Duration = Duration::from_secs(2);
 
 /// Rows to write with a commit. It may run more than once, if the database goes away in a commit.
 type RowWrite = Arc<dyn Fn(&mut Conn, &Change) -> Result<()> + Send + Sync>;
@@ -73,12 +73,16 @@ pub(crate) struct State {
     pub timeline: Timeline,
     /// Whether a debt is in the database.
     pub owes: bool,
+    /// Whether none of the steps can have run before this instance began.
+    pub fresh: bool,
     /// Counts tries of steps and undos.
     attempt: u64,
     /// The host of the present try's last task.
     host: Option<Uuid>,
     /// The operation of another service that the present step waits for: the service, and the UUID.
     awaited: Option<(&'static str, String)>,
+    /// The tasks of the present try, by their hosts.
+    pub tasks: Vec<(Uuid, String)>,
 }
 
 impl State {
@@ -132,7 +136,7 @@ pub(crate) struct Attempt {
 
 impl Shared {
     pub fn new(flow: Arc<Inner>, live: Arc<Live>, record: Record) -> Result<Self> {
-        let Record { operation, input, vars, admin, timeline, owes, .. } = record;
+        let Record { operation, input, vars, admin, timeline, owes, fresh, .. } = record;
         let uuid = |text: &str| parse_uuid(text).ok_or_else(|| Error::internal("an operation without UUIDs"));
         Ok(Self {
             flow,
@@ -147,9 +151,11 @@ impl Shared {
                 pending: Vec::new(),
                 timeline,
                 owes,
+                fresh,
                 attempt: 0,
                 host: None,
                 awaited: None,
+                tasks: Vec::new(),
             }),
             committing: tokio::sync::Mutex::default(),
         })
@@ -194,6 +200,7 @@ impl Shared {
         self.change(|state| {
             state.attempt += 1;
             state.host = None;
+            state.tasks.clear();
             state.operation.steps.get_mut(at).map(change);
             state.note_step(at, kind);
             Attempt { number: state.attempt, began: Instant::now() }
@@ -228,8 +235,8 @@ impl Shared {
     }
 
     /// Makes where the operation stands durable, with the rows that wait and those of the closure, under the fence. A commit
-    /// that got no answer is looked for until the database tells: an error means that nothing was written, as long as this
-    /// instance may work.
+    /// that got no answer is looked for until the database tells. So an error means that nothing was written; but for `FENCED`,
+    /// after which this instance does nothing more for the operation.
     pub async fn commit<T, F>(&self, name: &'static str, write: F) -> Result<T>
     where
         T: Send + 'static,
@@ -268,7 +275,13 @@ impl Shared {
         let uuid = self.uuid;
         loop {
             if self.flow.may_start().is_err() {
-                return Err(unknown);
+                // it must not be done again here, also if this instance may work again in a moment: whoever goes on with the
+                // operation reads how it stands
+                return Err(Error::new(
+                    Kind::Aborted,
+                    "FENCED",
+                    format!("left to whoever goes on: {}", unknown.message()),
+                ));
             }
             match self.flow.store.write("find-commit", move |conn| record::committed(conn, uuid, commit)).await {
                 Ok(true) => return Ok(()),
@@ -299,9 +312,14 @@ fn duration(time: Duration) -> gyre_proto::Duration {
 }
 
 impl Shared {
-    /// Asks the operation that a broken-off step waited for to stop, too: the undo comes after it in its lane, and should not wait
-    /// for work that nobody wants any more. One that cannot be asked, or is past its point of no return, goes on.
+    /// Asks what a broken-off step waited for to stop, too: tasks on hosts, and the operation of another service. The undo comes
+    /// after them in their lanes, and should not wait for work that nobody wants any more.
     pub async fn cancel_awaited(&self) {
+        tokio::join!(self.cancel_tasks(), self.cancel_child());
+    }
+
+    /// An operation that cannot be asked, or is past its point of no return, goes on.
+    async fn cancel_child(&self) {
         let Some((service, uuid)) = self.state.lock().awaited.take() else { return };
         let mut client = OperationServiceClient::new(self.flow.mesh.channel(service));
         let mut request = self.caller.request(CancelOperationRequest { uuid: uuid.clone() });
@@ -337,6 +355,12 @@ impl Context {
     /// The operation's fence.
     pub fn fence(&self) -> i64 {
         self.shared.state.lock().operation.fence
+    }
+
+    /// Whether this step may have run before without this instance knowing how far it came: an undo then cannot tell from what
+    /// is noted whether there is something to undo.
+    pub fn may_have_run_before(&self) -> bool {
+        !self.shared.state.lock().fresh
     }
 
     /// The request that asked for it.
@@ -422,11 +446,11 @@ impl Context {
         Ok((name, &self.shared.input))
     }
 
-    /// Tells how far this step is, for whoever watches.
+    /// Tells how far this step is, for whoever watches. It does not go back: a child or another try begins anew, the step does not.
     pub fn progress(&self, percent: i32, message: impl Into<String>) {
         let message = message.into();
         self.shared.step(self.step, |step| {
-            step.percent = percent.clamp(0, 100);
+            step.percent = step.percent.max(percent.clamp(0, 100));
             if !message.is_empty() {
                 step.message = message;
             }

@@ -155,6 +155,8 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
                 record.cancel |= cancel;
                 record.operation.set_state(to);
                 let queued = state == OperationState::Queued;
+                // a turn is durable before the first step begins
+                record.fresh = queued;
                 record.note(if queued { OperationEventKind::Began } else { OperationEventKind::Resumed });
             }
             Ok(None) => return Turn::Busy,

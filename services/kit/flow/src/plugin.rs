@@ -133,7 +133,7 @@ impl Plugin {
 
     async fn undo(&self, context: &Context) -> Result<()> {
         let note = self.note(context)?;
-        if !note.asked && context.fence() <= 1 {
+        if !note.asked && !context.may_have_run_before() {
             return Ok(());
         }
         let call = self.call(context).await?;

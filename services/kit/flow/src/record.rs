@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub timeline: Timeline,
     /// Whether it came to rest before, and owes something since.
     pub owes: bool,
+    /// Whether none of its steps can have run: it is new, or its turn has only come now.
+    pub fresh: bool,
 }
 
 impl Record {
@@ -72,11 +74,20 @@ pub fn busy(conn: &mut Conn, resource: Uuid) -> Result<bool> {
     Ok(conn.query_one(sql)?.is_some())
 }
 
+/// Whether an operation waits for a resource.
+fn waited_for(conn: &mut Conn, resource: Uuid) -> Result<bool> {
+    let sql = Sql::new("SELECT 1 FROM operation WHERE state = 'QUEUED' AND resource_uuid = ").bind(resource);
+    Ok(conn.query_one(sql.sql(" LIMIT 1"))?.is_some())
+}
+
 /// Writes a new operation: running, or queued where another one runs on the resource. Sets which.
 pub(crate) fn insert(conn: &mut Conn, record: &mut Record) -> Result<()> {
     let table = table::<Operation>();
     let operation = &mut record.operation;
-    for state in [OperationState::Running, OperationState::Queued] {
+    let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
+    // what waits for the resource already goes before what comes now, also in the moment in which nothing holds it
+    let states = [OperationState::Running, OperationState::Queued];
+    for state in states.into_iter().skip(usize::from(waited_for(conn, resource)?)) {
         operation.set_state(state);
         let sql = Sql::new(format!("INSERT INTO operation ({}) VALUES (", table.names))
             .bind_all(table.values(&operation.encode_to_vec())?)
@@ -246,6 +257,7 @@ fn record(operation: Operation, row: &Row) -> Result<Record> {
         cancel: row.bool(4)?,
         timeline: Timeline::from_bytes(row.bytes(5)?)?,
         owes: row.opt_int(6)?.is_some(),
+        fresh: false,
     })
 }
 
@@ -261,8 +273,8 @@ pub(crate) fn is_cancelled(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
     row.map_or(Ok(false), |row| row.bool(0))
 }
 
-/// Remembers that an operation should stop. False where it is ended.
-pub(crate) fn set_cancel(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
+/// Remembers that an operation should stop. False where it is ended, turned back already, or is `past` its point of no return.
+pub(crate) fn set_cancel(conn: &mut Conn, uuid: Uuid, past: impl Fn(&Operation) -> bool) -> Result<bool> {
     let sql = Sql::new("UPDATE operation_work SET cancel = ")
         .bind(true)
         .sql(" WHERE operation_uuid = ")
@@ -270,5 +282,10 @@ pub(crate) fn set_cancel(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
         .sql(" AND EXISTS (SELECT 1 FROM operation WHERE uuid = ")
         .bind(uuid)
         .sql(" AND state IN ('QUEUED', 'RUNNING'))");
-    Ok(conn.execute(sql)? == 1)
+    if conn.execute(sql)? == 0 {
+        return Ok(false);
+    }
+    // after the update: the commit of a point of no return writes the same row, and was either seen here or sees the cancel
+    let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
+    Ok(!found.iter().any(past))
 }

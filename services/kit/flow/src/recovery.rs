@@ -118,7 +118,7 @@ fn page(
         .sql(" OR o.state = 'STUCK' OR o.update_time < ")
         .bind(Value::time(now - OWN_GRACE))
         .sql(" OR o.update_time > ")
-        .bind(Value::time(now))
+        .bind(Value::time(now + OWN_GRACE))
         .sql(")");
     if let Some((time, uuid)) = after {
         sql = sql.sql(" AND (o.create_time, o.uuid) > (").bind(Value::time(time)).sql(", ").bind(uuid).sql(")");

@@ -157,17 +157,10 @@ impl Run<'_> {
         if !past && cancel.is_cancelled() {
             return Ok(Err(cancelled()));
         }
-        if named.point_of_no_return {
-            // from here on a successor must go forward, so it must know
-            self.shared.change(|state| {
-                if let Some(step) = state.operation.steps.get_mut(at) {
-                    step.set_state(OperationStepState::Running);
-                }
-                state.note(Event::PointOfNoReturn).step.clone_from(&named.step);
-            });
-            if let Err(error) = self.commit("point-of-no-return").await {
-                return if out_of_hand(&error) { Err(Interrupted(error)) } else { Ok(Err(error)) };
-            }
+        if named.point_of_no_return
+            && let Err(error) = self.pass(at).await?
+        {
+            return Ok(Err(error));
         }
         let retry = if past { LAST_RETRY } else { named.retry };
         let mut tried = 0;
@@ -204,6 +197,43 @@ impl Run<'_> {
         }
     }
 
+    /// Passes the point of no return: from here on a successor must go forward, so it must know. A cancel that was accepted before
+    /// is kept; from this commit on none is accepted.
+    async fn pass(&self, at: usize) -> Ran<Result<()>> {
+        let passed = self.past(&self.shared.state.lock().operation);
+        if passed {
+            return Ok(Ok(()));
+        }
+        if self.shared.live.cancel.is_cancelled() {
+            return Ok(Err(cancelled()));
+        }
+        let name = self.workflow.definition.steps[at].step.clone();
+        // told once it is durable
+        self.shared.prepare(|state| {
+            if let Some(step) = state.operation.steps.get_mut(at) {
+                step.set_state(OperationStepState::Running);
+            }
+            state.note(Event::PointOfNoReturn).step = name;
+        });
+        let uuid = self.shared.uuid;
+        let passed = self.commit_with("point-of-no-return", move |conn, _| {
+            if record::is_cancelled(conn, uuid)? { Err(cancelled()) } else { Ok(()) }
+        });
+        match passed.await {
+            Ok(()) => Ok(Ok(())),
+            Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
+            Err(error) => {
+                self.shared.change(|state| {
+                    if let Some(step) = state.operation.steps.get_mut(at) {
+                        step.set_state(OperationStepState::Pending);
+                    }
+                    state.timeline.pop();
+                });
+                Ok(Err(error))
+            }
+        }
+    }
+
     /// One try of a step.
     async fn try_step(&self, at: usize, past: bool) -> Ran<Result<()>> {
         stopping(self.flow)?;
@@ -211,7 +241,6 @@ impl Run<'_> {
         let attempt = self.shared.attempt(at, Event::StepStarted, |step| {
             step.set_state(OperationStepState::Running);
             step.attempts += 1;
-            step.percent = 0;
             step.start_time.get_or_insert_with(time::now);
         });
         let work = run_step(&self.workflow.steps[at], self.context(at, false), &named.step);
@@ -266,15 +295,23 @@ impl Run<'_> {
     async fn turn_back(&self, failed: Failed) -> Ran<()> {
         let Failed { at, error } = failed;
         let past = self.shared.change(|state| {
+            let past = self.past(&state.operation);
             if let Some(step) = state.operation.steps.get_mut(at) {
-                step.set_state(OperationStepState::Failed);
+                // one that did not begin leaves nothing to undo, and no point of no return behind it
+                if step.state() != OperationStepState::Pending {
+                    step.set_state(OperationStepState::Failed);
+                }
                 step.end_time = Some(time::now());
                 step.message = error.message().to_owned();
             }
-            self.past(&state.operation)
+            past
         });
         if past {
-            self.shared.change(|state| state.operation.error = Some((&error).into()));
+            self.shared.change(|state| {
+                // rows that were refused would be refused again: the step writes them anew
+                state.pending.clear();
+                state.operation.error = Some((&error).into());
+            });
             return self.rest(at, false, error).await;
         }
         tracing::info!(%error, "operation is undone");
@@ -285,7 +322,24 @@ impl Run<'_> {
             state.note(Event::UndoBegan).message = error.to_string();
         });
         // The change of course must be durable first: a successor must not go forward over what is half undone.
-        self.commit("begin-undo").await.map_err(Interrupted)?;
+        match self.commit("begin-undo").await {
+            Ok(()) => {}
+            Err(refused) if out_of_hand(&refused) => return Err(Interrupted(refused)),
+            Err(refused) => {
+                tracing::error!(%error, %refused, "what an operation failed with cannot be written down");
+                let plain = Error::new(
+                    error.kind(),
+                    "UNSPEAKABLE",
+                    "the operation failed for a reason that the database refuses",
+                );
+                self.shared.change(|state| {
+                    state.operation.steps.iter_mut().for_each(|step| step.message.clear());
+                    state.operation.error = Some((&plain).into());
+                    state.timeline.pop();
+                });
+                self.commit("begin-undo").await.map_err(Interrupted)?;
+            }
+        }
         self.back(error).await
     }
 
@@ -302,7 +356,7 @@ impl Run<'_> {
             // that the point of no return was reached would be durable
             let steps = &self.workflow.definition.steps;
             let count = steps.iter().position(|step| step.point_of_no_return).unwrap_or(steps.len());
-            undo_from(ran, count, state.operation.fence)
+            undo_from(ran, count, state.fresh)
         };
         for at in (0..=last).rev() {
             let undone = self.shared.state.lock().operation.steps.get(at).map(|step| step.state());
@@ -469,11 +523,12 @@ impl Run<'_> {
     }
 }
 
-/// From which step an undo goes backwards; `ran`: the last that ran as far as this instance knows. Steps need no commit of their
-/// own, so whoever took the operation over does not know how far the one before it came, and undoes all: an undo bears a step
-/// that never ran.
-pub(crate) fn undo_from(ran: Option<usize>, count: usize, fence: i64) -> usize {
-    if fence > 1 { count.saturating_sub(1) } else { ran.unwrap_or(0) }
+/// From which step an undo goes backwards; `ran`: the last that ran as far as this instance knows; `fresh`: whether no other
+/// instance can have run any. Steps need no commit of their own, so whoever took the operation over under way does not know how far
+/// the one before it came, and undoes all: an undo bears a step that never ran. What waited in a lane until this instance had it
+/// is fresh, whoever had it before: its turn is durable before its first step.
+pub(crate) fn undo_from(ran: Option<usize>, count: usize, fresh: bool) -> usize {
+    if fresh { ran.unwrap_or(0) } else { count.saturating_sub(1) }
 }
 
 async fn run_step(step: &Step, context: Context, name: &str) -> Result<()> {

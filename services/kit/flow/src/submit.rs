@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Named;
 use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_query::Change;
@@ -53,7 +53,6 @@ impl Flow {
     {
         let inner = self.inner();
         inner.may_start()?;
-        inner.lanes.check(submit.resource)?;
         let workflow = inner.registry.get(submit.workflow)?;
         let uuid = Uuid::new_v4();
         let now = time::from_micros(time::now_micros());
@@ -87,6 +86,7 @@ impl Flow {
             cancel: false,
             timeline: Timeline::default(),
             owes: false,
+            fresh: true,
         };
         let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
         let change = Change::of(submit.caller, uuid);
@@ -116,6 +116,7 @@ where
 {
     let uuid = change.operation.unwrap_or_default();
     let again = wish.clone();
+    let (lanes, resource) = (Arc::clone(&flow), parse_uuid(&record.operation.resource_uuid).unwrap_or_default());
     let outcome = flow
         .store
         .write("submit-operation", move |conn| match wish.look_up(conn)? {
@@ -127,6 +128,7 @@ where
             Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
             Before::New => {
                 fence::check(conn, &change.caller)?;
+                lanes.lanes.check(resource)?;
                 rows(conn, &change)?;
                 let mut record = record;
                 record::insert(conn, &mut record)?;

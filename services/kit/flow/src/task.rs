@@ -2,18 +2,45 @@
 
 use std::time::Duration;
 
-use gyre_model::{Error, Kind, Result, Uuid, time};
+use gyre_model::{Acting, Error, Kind, Result, Uuid, time};
 use gyre_proto::agent::v1::{Task, TaskOutcome, task::Work};
-use gyre_proto::host::v1::RunTaskRequest;
 use gyre_proto::host::v1::host_task_service_client::HostTaskServiceClient;
 use gyre_proto::host::v1::run_task_response::Event;
+use gyre_proto::host::v1::{CancelTaskRequest, RunTaskRequest};
 
 use crate::Context;
+use crate::context::{CANCEL, Shared};
 
 /// How often a stream that broke is joined again before the step is told.
 const JOINS: u32 = 20;
 /// The wait before it is joined again.
 const JOIN_WAIT: Duration = Duration::from_millis(250);
+
+impl Shared {
+    /// Asks the agents to stop the tasks of a step that was broken off; whatever the undo asks of them comes after those in their
+    /// lanes. A task that cannot be reached ends by its deadline.
+    pub(crate) async fn cancel_tasks(&self) {
+        let (tasks, fence) = {
+            let mut state = self.state.lock();
+            (std::mem::take(&mut state.tasks), state.operation.fence)
+        };
+        // it belongs to the way back, which may be durable by the time at which it comes
+        let caller = self.caller.acting(Acting { operation: self.uuid, fence, undoing: true });
+        futures::future::join_all(tasks.into_iter().map(|(host, task_id)| async move {
+            let mut client = HostTaskServiceClient::new(self.flow.mesh.channel("host"));
+            let mut request = caller.request(CancelTaskRequest { host_uuid: host.to_string(), task_id: task_id.clone() });
+            request.set_timeout(CANCEL);
+            let asked = tokio::time::timeout(CANCEL, client.cancel_task(request)).await;
+            let failure = match asked {
+                Ok(Ok(_)) => return,
+                Ok(Err(status)) => Error::from(status).to_string(),
+                Err(_) => format!("no answer within {CANCEL:?}"),
+            };
+            tracing::warn!(%host, task = task_id, failure, "a task that nobody wants any more goes on until its deadline");
+        }))
+        .await;
+    }
+}
 
 impl Context {
     /// Runs a task on a host and tells its progress as this step's. The task's id is [`Context::key`], so that a repeat joins
@@ -37,6 +64,8 @@ impl Context {
         let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
         self.runs_on(host);
         let acting = self.acting();
+        let noted = (host, id.clone());
+        self.shared.state.lock().tasks.push(noted.clone());
         let task = Task {
             id,
             operation_uuid: acting.operation.to_string(),
@@ -48,14 +77,17 @@ impl Context {
             ..Task::default()
         };
         let request = RunTaskRequest { host_uuid: host.to_string(), task: Some(task) };
-        tokio::time::timeout(limit, self.follow_task(request)).await.unwrap_or_else(|_| {
+        let ended = tokio::time::timeout(limit, self.follow_task(request)).await.unwrap_or_else(|_| {
             Err(Error::new(
                 Kind::DeadlineExceeded,
                 "TASK_TIMEOUT",
                 format!("host {host} did not end the task within {limit:?}"),
             )
             .with("host_uuid", host.to_string()))
-        })
+        });
+        // not where this future is dropped: then the task runs on, and is cancelled if the step was broken off
+        self.shared.state.lock().tasks.retain(|task| *task != noted);
+        ended
     }
 
     async fn follow_task(&self, request: RunTaskRequest) -> Result<TaskOutcome> {

@@ -385,6 +385,46 @@ async fn who_took_over_undoes_also_what_only_the_one_before_knows_of() {
 }
 
 #[tokio::test]
+async fn what_only_waited_when_its_instance_died_has_nothing_to_undo_but_what_it_did() {
+    let first = Site::new().await;
+    let zone = Uuid::new_v4();
+    let before = first.submit("build-zone", zone, "a", true).await.unwrap();
+    let waited = first.submit("build-zone", zone, "b", false).await.unwrap();
+    let second = Site::on(first.store.clone()).await;
+    second.world.gate.add_permits(1);
+    assert_eq!(second.wait(&before).await.state(), OperationState::Succeeded);
+    // the roof is the other operation's
+    second.world.faults.lock().push(("wall", Error::new(Kind::InvalidArgument, "BAD", "bad")));
+    second.world.gate.add_permits(1);
+    let ended = second.wait(&waited).await;
+    assert_eq!((ended.state(), ended.fence), (OperationState::Failed, 2));
+    assert_eq!(second.world.log()[4..], ["record", "wall", "unwall", "unrecord"]);
+}
+
+#[tokio::test]
+async fn what_waits_goes_before_what_comes_later() {
+    let site = Site::new().await;
+    let zone = Uuid::new_v4();
+    let uuid = Uuid::new_v4();
+    let build = site.submit("build-zone", zone, "a", true).await.unwrap();
+    let waits = site.submit("raze-zone", zone, "b", false).await.unwrap();
+    // the moment between the end of one and the turn of the next: nothing holds the resource
+    let parked = move |conn: &mut Conn, to: Uuid| {
+        let sql = gyre_store::Sql::new("UPDATE operation SET resource_uuid = ")
+            .bind(to)
+            .sql(" WHERE workflow = 'build-zone'");
+        conn.execute(sql).map(drop).map_err(Error::from)
+    };
+    site.store.write("park", move |conn| parked(conn, uuid)).await.unwrap();
+    let late = site.submit("build-zone", zone, "c", false).await.unwrap();
+    assert_eq!((waits.state(), late.state()), (OperationState::Queued, OperationState::Queued));
+    site.world.gate.add_permits(2);
+    for operation in [&build, &waits, &late] {
+        site.wait(operation).await;
+    }
+}
+
+#[tokio::test]
 async fn whoever_shows_or_tests_all_workflows_can_list_them() {
     let site = Site::new().await;
     let all = site.flow.workflows();

@@ -599,6 +599,61 @@ async fn what_is_stuck_past_the_point_of_no_return_goes_on_running() {
 }
 
 #[tokio::test]
+async fn a_cancel_is_kept_up_to_the_point_of_no_return_and_refused_past_it() {
+    let (site, store, _folder) = Site::alone().await;
+    // accepted by somebody who could not tell the instance: it stands in the database alone
+    let gate = site.world.gate("one");
+    let operation = site.finish(Uuid::new_v4()).await;
+    let uuid = gyre_model::parse_uuid(&operation.uuid).unwrap();
+    let accept = move |conn: &mut gyre_store::Conn| {
+        let sql = Sql::new("UPDATE operation_work SET cancel = ").bind(true).sql(" WHERE operation_uuid = ").bind(uuid);
+        conn.execute(sql)?;
+        Ok(())
+    };
+    store.write("accept-cancel", accept).await.unwrap();
+    gate.add_permits(1);
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Cancelled);
+    assert_eq!(site.world.log(), ["one", "unone"]);
+    gate.add_permits(1);
+    let gate = site.world.gate("four");
+    let operation = site.finish(Uuid::new_v4()).await;
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while !site.world.log().iter().any(|step| step == "two") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let cancel = CancelOperationRequest { uuid: operation.uuid.clone() };
+    let refused = site.client().cancel_operation(Caller::system().request(cancel)).await.unwrap_err();
+    let refused = Error::from(refused);
+    assert_eq!(refused.reason(), "NOT_CANCELLABLE");
+    assert!(refused.message().contains("point of no return"), "{refused}");
+    gate.add_permits(1);
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
+}
+
+#[tokio::test]
+async fn rows_that_are_refused_past_the_point_of_no_return_are_a_debt() {
+    let (site, store, _folder) = Site::alone().await;
+    let operation = site.finish(Uuid::new_v4()).await;
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
+    // what `two` leaves for the last commit is refused from now on
+    let refuse = "ALTER TABLE zone RENAME COLUMN description TO elsewhere";
+    let rename = |text: &'static str| {
+        move |conn: &mut gyre_store::Conn| conn.execute(Sql::new(text)).map(drop).map_err(Into::into)
+    };
+    store.write("rename", rename(refuse)).await.unwrap();
+    let operation = site.finish(Uuid::new_v4()).await;
+    site.until(&operation, OperationState::Stuck).await;
+    assert_eq!(site.debts(Caller::system(), "").await.len(), 1);
+    store.write("rename", rename("ALTER TABLE zone RENAME COLUMN elsewhere TO description")).await.unwrap();
+    let retry = RetryOperationRequest { uuid: operation.uuid.clone() };
+    site.client().retry_operation(Caller::system().request(retry)).await.unwrap();
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
+}
+
+#[tokio::test]
 async fn a_debt_is_tried_again_when_somebody_says_so() {
     let (first, second, _store, _folder) = pair().await;
     first.world.fail("two", Error::new(Kind::InvalidArgument, "BAD", "bad"));

@@ -11,8 +11,8 @@ use gyre_proto::agent::v1::{ImageFacts, StorageFacts, Task, TaskOutcome, TaskPro
 use gyre_proto::host::v1::host_task_service_server::HostTaskService;
 use gyre_proto::host::v1::run_task_response::Event;
 use gyre_proto::host::v1::{
-    ReadConsoleRequest, ReadConsoleResponse, RunTaskRequest, RunTaskResponse, WriteConsoleRequest,
-    WriteConsoleResponse, WriteImageRequest, WriteImageResponse,
+    CancelTaskRequest, CancelTaskResponse, ReadConsoleRequest, ReadConsoleResponse, RunTaskRequest, RunTaskResponse,
+    WriteConsoleRequest, WriteConsoleResponse, WriteImageRequest, WriteImageResponse,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -235,6 +235,10 @@ impl HostTaskService for FakeHost {
             let _ = out.send(last.map_err(Status::from)).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
+    }
+
+    async fn cancel_task(&self, _: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
+        Ok(Response::new(CancelTaskResponse {}))
     }
 
     async fn write_image(

@@ -75,7 +75,10 @@ pub(super) async fn reserve(inner: Arc<Inner>, context: Context) -> Result<()> {
 }
 
 pub(super) async fn unreserve(inner: Arc<Inner>, context: Context) -> Result<()> {
-    release_room(&inner, &context).await
+    match being_started(&context).await? {
+        Some(_) => release_room(&inner, &context).await,
+        None => Ok(()),
+    }
 }
 
 /// What the agent must know to start the machine.
@@ -139,10 +142,20 @@ pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
 
 /// Takes back what a start may have done: kills what runs, and removes the machine's files on the host, which a start makes anew.
 pub(super) async fn unstart(inner: Arc<Inner>, context: Context) -> Result<()> {
-    let Some(vm) = vm_if_any(&context).await? else { return Ok(()) };
+    let Some(vm) = being_started(&context).await? else { return Ok(()) };
     // no host yet: the machine was never asked to start
-    let Ok(host) = host_of(&context, &vm) else { return Ok(()) };
+    if vm.host_uuid.is_empty() && context.get(&PLACE)?.is_none() {
+        return Ok(());
+    }
+    let host = host_of(&context, &vm)?;
     remove_from(&inner, &context, host, &vm).await
+}
+
+/// The machine, where its state says that it is being made or started. Before that state is durable nothing touches a host; so in
+/// any other state this operation has done nothing there, and what runs is another's.
+async fn being_started(context: &Context) -> Result<Option<Vm>> {
+    let vm = vm_if_any(context).await?;
+    Ok(vm.filter(|vm| matches!(vm.state(), VmState::Creating | VmState::Starting)))
 }
 
 /// Removes a machine from a host, whatever is there of it.

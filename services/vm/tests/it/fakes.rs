@@ -15,9 +15,10 @@ use gyre_proto::host::v1::host_task_service_server::{HostTaskService, HostTaskSe
 use gyre_proto::host::v1::placement_service_server::{PlacementService, PlacementServiceServer};
 use gyre_proto::host::v1::run_task_response::Event;
 use gyre_proto::host::v1::{
-    Cluster, Host, HostState, HostStatus, ReadConsoleRequest, ReadConsoleResponse, ReleasePlacementRequest,
-    ReleasePlacementResponse, ReservePlacementRequest, ReservePlacementResponse, RunTaskRequest, RunTaskResponse,
-    WriteConsoleRequest, WriteConsoleResponse, WriteImageRequest, WriteImageResponse, Zone,
+    CancelTaskRequest, CancelTaskResponse, Cluster, Host, HostState, HostStatus, ReadConsoleRequest,
+    ReadConsoleResponse, ReleasePlacementRequest, ReleasePlacementResponse, ReservePlacementRequest,
+    ReservePlacementResponse, RunTaskRequest, RunTaskResponse, WriteConsoleRequest, WriteConsoleResponse,
+    WriteImageRequest, WriteImageResponse, Zone,
 };
 use gyre_proto::vm::v1::machine_report_service_client::MachineReportServiceClient;
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse, SeenMachine, Vm, VmState};
@@ -48,6 +49,10 @@ impl HostTaskService for FakeHost {
         let outcome = TaskOutcome { task_id: task.id, ..TaskOutcome::default() };
         let ended = RunTaskResponse { event: Some(Event::Outcome(outcome)) };
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(ended)]))))
+    }
+
+    async fn cancel_task(&self, _: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
+        Ok(Response::new(CancelTaskResponse {}))
     }
 
     async fn read_console(&self, _: Request<ReadConsoleRequest>) -> Result<Response<Self::ReadConsoleStream>, Status> {

@@ -163,3 +163,99 @@ fn who_has_the_operation_by_a_higher_fence_tells_the_agent() {
     let _third = board.join(fenced(1), KIND);
     assert!(sent(&board).is_empty());
 }
+
+/// The tasks that the agent is told to stop, and whatever else is to be sent.
+fn cancels(board: &Board) -> (Vec<String>, Vec<String>) {
+    let mut ids = Vec::new();
+    while let Some(id) = {
+        let state = board.state.lock();
+        let acknowledges = !state.acknowledge.is_empty();
+        (!acknowledges).then(|| state.cancel.front().cloned()).flatten()
+    } {
+        match board.next_message(Uuid::nil(), 7).and_then(|message| message.message) {
+            Some(Message::Cancel(cancel)) => ids.push(cancel.task_id),
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+    (ids, sent(board))
+}
+
+fn reason(news: &watch::Receiver<News>) -> String {
+    match &news.borrow().end {
+        Some(Ok(outcome)) => outcome.error.as_ref().map_or_else(String::new, |error| error.reason.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_not_sent_is_cancelled_at_once() {
+    let board = board(1);
+    let [a, b, c] = ["a", "b", "c"].map(|id| board.join(task(id), KIND));
+    board.cancel("b", i64::MAX);
+    assert_eq!((reason(&b).as_str(), board.load()), ("TASK_CANCELLED", (1, 1)));
+    // it was let run, and the message is still to be made
+    board.cancel("a", i64::MAX);
+    assert_eq!(reason(&a), "TASK_CANCELLED");
+    assert_eq!(cancels(&board), (vec![], vec!["c".into()]), "the place is free");
+    assert!(!ended(&c));
+}
+
+#[test]
+fn what_was_sent_is_cancelled_by_the_agent() {
+    let board = board(1);
+    let a = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    board.cancel("a", i64::MAX);
+    board.cancel("a", i64::MAX);
+    assert!(!ended(&a));
+    assert_eq!(cancels(&board), (vec!["a".into()], vec![]), "said once");
+    drop(a);
+    board.outcome(failed("a", "TASK_CANCELLED"), Instant::now());
+    assert_eq!(sent(&board), ["!a"], "nobody comes for the outcome");
+    board.session_up();
+    assert_eq!((cancels(&board), board.state.lock().entries.len()), ((vec![], vec![]), 0));
+}
+
+#[test]
+fn a_cancel_is_said_in_each_session_until_the_outcome_comes() {
+    let board = board(1);
+    let a = board.join(task("a"), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    board.session_down(Instant::now());
+    board.cancel("a", i64::MAX);
+    // what an owner before this one sent
+    board.cancel("other", i64::MAX);
+    let told = |board: &Board| {
+        let (mut ids, rest) = cancels(board);
+        ids.sort();
+        (ids, rest)
+    };
+    let both = || (vec!["a".to_owned(), "other".to_owned()], Vec::<String>::new());
+    board.session_up();
+    assert_eq!(told(&board), both(), "and the task is not sent again");
+    assert_eq!((reason(&a).as_str(), board.load()), ("TASK_CANCELLED", (0, 0)));
+    board.session_up();
+    assert_eq!(told(&board), both());
+    board.outcome(failed("a", "TASK_CANCELLED"), Instant::now());
+    assert_eq!(sent(&board), ["!a"]);
+    board.session_up();
+    assert_eq!(cancels(&board).0, ["other"]);
+    board.sweep(Instant::now() + KEEP);
+    board.session_up();
+    assert_eq!(cancels(&board), (vec![], vec![]), "an agent that does not know a task says nothing of it");
+}
+
+#[test]
+fn who_has_the_operation_by_a_higher_fence_keeps_the_task() {
+    let board = board(1);
+    let fenced = |operation_fence| Task { operation_fence, ..task("a") };
+    let _old = board.join(fenced(1), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    let new = board.join(fenced(2), KIND);
+    assert_eq!(sent(&board), ["a"]);
+    board.cancel("a", 1);
+    assert_eq!(cancels(&board), (vec![], vec![]));
+    assert!(!ended(&new));
+    board.cancel("a", 2);
+    assert_eq!(cancels(&board).0, ["a"]);
+}

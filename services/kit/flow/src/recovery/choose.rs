@@ -68,10 +68,11 @@ pub fn choose<'a>(
     })
 }
 
-/// Whether an operation of one's own changed so long ago that nobody is about to hand it over. A change in the future was made before
-/// the clock was set back: there is no telling how long to wait, and taking it too early only costs a fence.
+/// Whether an operation of one's own changed so long ago that nobody is about to hand it over. A change in the far future was
+/// made before the clock was set back: there is no telling how long to wait, and taking it too early only costs a fence. One in the
+/// near future was made while this was looked for.
 fn is_left(update_time: i64, now: i64) -> bool {
-    update_time < now - OWN_GRACE || update_time > now
+    update_time < now - OWN_GRACE || update_time > now + OWN_GRACE
 }
 
 #[cfg(test)]
@@ -110,7 +111,9 @@ mod tests {
         assert_eq!(choose(std::slice::from_ref(&old), &ring, me, |_| true, NOW).count(), 0, "it is worked on");
         let young = Row { update_time: NOW - 1, ..old };
         assert_eq!(count(std::slice::from_ref(&young), &ring, me), 0);
-        let future = Row { update_time: NOW + 1, ..young.clone() };
+        let written_meanwhile = Row { update_time: NOW + 1, ..young.clone() };
+        assert_eq!(count(std::slice::from_ref(&written_meanwhile), &ring, me), 0);
+        let future = Row { update_time: NOW + OWN_GRACE + 1, ..young.clone() };
         assert_eq!(count(std::slice::from_ref(&future), &ring, me), 1, "the clock was set back");
         for (rest, taken) in [
             (Rest { next_time: None, host_is_back: false }, 1),

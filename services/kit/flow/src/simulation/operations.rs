@@ -95,7 +95,10 @@ impl Operations for Memory {
         if let Some(row) = self.requests.get(&new.request).and_then(|before| self.rows.get(before)) {
             return row.clone();
         }
-        let state = if self.busy(new.resource, new.uuid) { OperationState::Queued } else { OperationState::Running };
+        let waited_for =
+            self.rows.values().any(|row| row.resource == new.resource && row.state == OperationState::Queued);
+        let queued = waited_for || self.busy(new.resource, new.uuid);
+        let state = if queued { OperationState::Queued } else { OperationState::Running };
         let New { uuid, resource, instance, .. } = *new;
         let row = Stands { uuid, resource, instance, fence: 1, state, cancel: false };
         self.requests.insert(new.request.clone(), uuid);

@@ -706,7 +706,7 @@ impl World {
         let short_undo = self.broken == Broken::ShortUndo;
         let Some(run) = self.p(who).live.get_mut(&uuid) else { return };
         let undo = matches!(run.row.state, OperationState::Undoing | OperationState::Stuck);
-        let last = if short_undo { run.last } else { undo_from(Some(run.last), STEPS, run.row.fence) };
+        let last = if short_undo { run.last } else { undo_from(Some(run.last), STEPS, run.row.fence == 1) };
         self.step(who, uuid, if undo { last } else { 0 }, undo);
     }
 
@@ -815,7 +815,7 @@ impl World {
         let short_undo = self.broken == Broken::ShortUndo;
         if let Some(run) = self.p(who).live.get_mut(&uuid) {
             let ran = run.ran;
-            run.last = if short_undo { ran.unwrap_or(0) } else { undo_from(ran, STEPS, run.row.fence) };
+            run.last = if short_undo { ran.unwrap_or(0) } else { undo_from(ran, STEPS, run.row.fence == 1) };
         }
         self.commit_as(who, uuid, OperationState::Undoing);
     }

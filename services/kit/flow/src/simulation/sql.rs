@@ -59,6 +59,7 @@ impl Operations for Tables<'_> {
             cancel: false,
             timeline: Timeline::default(),
             owes: false,
+            fresh: true,
         };
         record::insert(self.0, &mut record).unwrap();
         wish.remember(self.0, Some(new.uuid), None).unwrap();
@@ -100,7 +101,7 @@ impl Operations for Tables<'_> {
     }
 
     fn cancel(&mut self, uuid: Uuid) -> bool {
-        record::set_cancel(self.0, uuid).unwrap()
+        record::set_cancel(self.0, uuid, |_| false).unwrap()
     }
 
     fn may_act(&mut self, uuid: Uuid, fence: i64, undo: bool) -> bool {

@@ -4,7 +4,8 @@
 //! 1. Who waits for a task holds a receiver of its [`News`]: levels, not a history, so that a slow reader holds up nobody.
 //! 2. Each kind of work has a lane: so many run, the others wait in order. What nobody waits for any longer is not started.
 //! 3. A task that runs belongs to no session. With each new session it is sent again, and the agent joins it by its id; unless
-//!    nobody waits for it any longer, since then a repeat could do what its caller has long undone.
+//!    nobody waits for it any longer, or its operation has ended, turned back or has another owner by now: then a repeat could do
+//!    what was long undone. Who waits may be cut off and not know it, so the database is asked ([`Board::unfinished`]).
 //! 4. An outcome is acknowledged once it was handed to somebody who waited. One that came before its caller (after a takeover,
 //!    or when the caller's stream broke) is kept; after `outcome_keep` it is known to be stale, and acknowledged too.
 //! 5. A failure is told once and not kept: the same id again is another try.
@@ -15,7 +16,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use gyre_model::{Error, Kind, Uuid};
+use gyre_model::{Acting, Error, Kind, Uuid, parse_uuid};
 use gyre_proto::agent::v1::session_request::Message;
 use gyre_proto::agent::v1::{
     AcknowledgeOutcomes, CancelTask, SessionRequest, Task, TaskBatch, TaskOutcome, TaskProgress,
@@ -241,6 +242,35 @@ impl Board {
                 let news = watch::channel(News { progress: None, end: Some(Ok(outcome)) }).0;
                 state.entries.insert(id.clone(), Entry { stage: Stage::Done { handed: false }, news });
                 state.done.push_back((now, id));
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// The tasks that have not ended, each with what its operation let it do when it was put up.
+    pub fn unfinished(&self) -> Vec<(String, Acting)> {
+        let state = self.state.lock();
+        let acting = |task: &Task| {
+            let operation = parse_uuid(&task.operation_uuid)?;
+            Some(Acting { operation, fence: task.operation_fence, undoing: task.undo })
+        };
+        let unfinished = state.entries.iter().filter_map(|(id, entry)| match &entry.stage {
+            Stage::Waiting(work) | Stage::Running(work) => Some((id.clone(), acting(&work.task)?)),
+            Stage::Done { .. } => None,
+        });
+        unfinished.collect()
+    }
+
+    /// Ends tasks whose operations want them no more; whoever waits hears why.
+    pub fn give_up(&self, ids: &[String], why: &Error) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        for id in ids {
+            let unfinished = state.entries.get(id).is_some_and(|entry| !matches!(entry.stage, Stage::Done { .. }));
+            if unfinished && let Some(entry) = state.entries.remove(id) {
+                state.send.retain(|waiting| waiting != id);
+                entry.news.send_modify(|news| news.end = Some(Err(why.clone())));
+                state.leave(id, &entry.stage, &self.widths);
             }
         }
         self.changed.notify_one();

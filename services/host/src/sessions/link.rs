@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use gyre_model::{Error, Result, Uuid};
+use gyre_flow::fence;
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1::Task;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -279,6 +280,35 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Before tasks are sent again: takes those from the board whose operations have gone on without them.
+    async fn give_up_what_is_over(&self) {
+        let unfinished = self.link.board.unfinished();
+        if unfinished.is_empty() {
+            return;
+        }
+        let over = self.shared.store.read("task-fences", move |conn| {
+            let mut over = Vec::new();
+            for (id, acting) in unfinished {
+                match fence::glance(conn, &Caller::system().acting(acting)) {
+                    Ok(()) => {}
+                    Err(error) if error.reason() == "FENCED" => over.push(id),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(over)
+        });
+        match over.await {
+            Ok(over) if over.is_empty() => {}
+            Ok(over) => {
+                tracing::info!(host = %self.link.host, tasks = ?over, "tasks of operations that went on without them are not sent again");
+                let why = Error::new(Kind::Aborted, "FENCED", "the operation went on without this task");
+                self.link.board.give_up(&over, &why);
+            }
+            // the session's own fence was taken from the database a moment ago; the agent's fences stand behind this look
+            Err(error) => tracing::warn!(host = %self.link.host, %error, "cannot look which tasks are over"),
+        }
+    }
+
     /// Works an open session to its end. Answers whether it was the last.
     async fn work(&mut self, connected: Connected) -> bool {
         let _counted = metrics::session_opened();
@@ -286,6 +316,7 @@ impl<'a> Keeper<'a> {
         tracing::info!(fence, name = %self.link.name(), "session open");
         self.declare_at = None;
         self.link.reporter.opened(self.shared, self.link, connected.hello);
+        self.give_up_what_is_over().await;
         self.link.board.session_up();
         // a wish that came before this session is fulfilled by it
         let _ = self.link.renewed().now_or_never();

@@ -127,6 +127,23 @@ fn what_runs_is_sent_again_with_the_next_session_as_long_as_somebody_waits() {
 }
 
 #[test]
+fn what_its_operation_went_on_without_is_not_sent_again() {
+    let board = board(1);
+    let operation = Uuid::new_v4();
+    let of_step = Task { operation_uuid: operation.to_string(), operation_fence: 3, ..task("a") };
+    let (over, waits) = (board.join(of_step, KIND), board.join(task("b"), KIND));
+    assert_eq!(sent(&board), ["a"]);
+    board.session_down(Instant::now());
+    let unfinished = board.unfinished();
+    assert_eq!(unfinished.len(), 1, "b belongs to no operation");
+    assert_eq!((unfinished[0].1.operation, unfinished[0].1.fence, unfinished[0].1.undoing), (operation, 3, false));
+    board.give_up(&["a".to_owned()], &Error::new(Kind::Aborted, "FENCED", "over"));
+    assert!(over.borrow().end.is_some() && waits.borrow().end.is_none());
+    board.session_up();
+    assert_eq!(sent(&board), ["b"], "its place is free");
+}
+
+#[test]
 fn when_nothing_more_will_be_heard_those_who_wait_are_told() {
     let board = board(1);
     let news: Vec<_> = ["a", "b"].map(|id| board.join(task(id), KIND)).into();

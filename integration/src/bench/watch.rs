@@ -1,9 +1,9 @@
 //! What watching many operations at once costs in memory: a stream for each, over a few connections, of machines that take long to
-//! start. Driver and node are one process, so the figure holds both ends.
+//! start. Where driver and node are one process, the figure holds both ends.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use gyre_proto::common::v1::WatchOperationRequest;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use serde::Serialize;
@@ -27,15 +27,29 @@ pub struct Figures {
     pub before_mib: f64,
     /// Resident memory with a watcher of each.
     pub watched_mib: f64,
-    /// What the watchers cost, both ends.
+    /// What the watchers cost.
     pub cost_mib: f64,
+}
+
+/// The resident memory once it stays as it is: operations that have just begun still grow.
+async fn settled_mib(pid: u32) -> Result<f64> {
+    let mut before = rss_mib(pid)?;
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let now = rss_mib(pid)?;
+        if (now - before).abs() < before / 200.0 {
+            return Ok(now);
+        }
+        before = now;
+    }
+    bail!("the memory of process {pid} does not settle")
 }
 
 /// Makes machines and watches all of their operations, until each watcher has heard something.
 ///
 /// # Errors
 /// When a call is refused or a stream breaks.
-pub async fn run(front: &Front, site: &Site, image: &str, operations: usize) -> Result<Figures> {
+pub async fn run(front: &Front, site: &Site, image: &str, operations: usize, pid: u32) -> Result<Figures> {
     let mut set = JoinSet::new();
     for caller in 0..CALLERS {
         let (front, site, image) = (front.clone(), site.clone(), image.to_owned());
@@ -53,7 +67,7 @@ pub async fn run(front: &Front, site: &Site, image: &str, operations: usize) -> 
     while let Some(made) = set.join_next().await {
         uuids.extend(made??);
     }
-    let before_mib = rss_mib(std::process::id())?;
+    let before_mib = settled_mib(pid).await?;
     let mut watchers = JoinSet::new();
     let (told, mut first) = tokio::sync::mpsc::channel(operations.max(1));
     for group in uuids.chunks(STREAMS) {
@@ -83,7 +97,7 @@ pub async fn run(front: &Front, site: &Site, image: &str, operations: usize) -> 
         }
     };
     tokio::time::timeout(Duration::from_secs(60), all).await.context("not all watchers heard anything within 60 s")?;
-    let watched_mib = rss_mib(std::process::id())?;
+    let watched_mib = rss_mib(pid)?;
     let watching = watchers.len();
     while let Some(ended) = watchers.try_join_next() {
         ended??;

@@ -76,8 +76,15 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         operations: usize,
     },
-    /// Watches many operations at once in a node inside the driver: what that costs in memory.
+    /// Watches many operations at once: what that costs in memory. In a node inside the driver, whose figure holds both ends, or in
+    /// one that runs.
     Watch {
+        /// A gateway that runs; as for takeover.
+        #[arg(long, value_name = "URL", requires = "pid")]
+        endpoint: Option<String>,
+        /// The process whose memory is looked at.
+        #[arg(long, value_name = "PID", requires = "endpoint")]
+        pid: Option<u32>,
         /// Operations, each with a watcher.
         #[arg(long, default_value_t = 10_000)]
         operations: usize,
@@ -235,12 +242,13 @@ async fn main() -> Result<()> {
             let figures = takeover::run(&bench.front, &bench.site, &bench.image, operations, kill).await?;
             print(cli.json, &figures)
         }
-        Command::Watch { operations, delay_seconds } => {
+        Command::Watch { endpoint, pid, operations, delay_seconds } => {
             let delay = format!("{}", delay_seconds * 1000).parse().map_err(anyhow::Error::msg)?;
-            let target = Target { embedded: true, endpoint: None };
+            let target = Target { embedded: endpoint.is_none(), endpoint };
+            let pid = pid.unwrap_or_else(std::process::id);
             let bench = Bench::open_with(&target, delay).await?;
             // thousands of operations are under way: nobody waits for their ends
-            print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations).await?)
+            print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations, pid).await?)
         }
         Command::Step { steps, operations } => print(cli.json, &step::run(steps, operations).await?),
         Command::Start { gyre, idle_seconds } => {

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub owes: bool,
     /// Whether none of the steps can have run before this instance began.
     pub fresh: bool,
+    /// Whether it holds something that was prepared and is not durable yet: nobody is shown it meanwhile.
+    pub untold: bool,
     /// Counts tries of steps and undos.
     attempt: u64,
     /// The host of the present try's last task.
@@ -152,6 +154,7 @@ impl Shared {
                 timeline,
                 owes,
                 fresh,
+                untold: false,
                 attempt: 0,
                 host: None,
                 awaited: None,
@@ -167,7 +170,7 @@ impl Shared {
     }
 
     fn show(&self, state: &mut State) {
-        if self.live.stale() {
+        if self.live.stale() && !state.untold {
             state.measure();
             self.live.copy(state.operation.clone());
         }
@@ -185,9 +188,18 @@ impl Shared {
     pub fn prepare<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         self.show(&mut state);
+        state.untold = true;
         let result = change(&mut state);
         state.measure();
         result
+    }
+
+    /// Changes the operation after what was prepared became durable, or was taken back: it may be told again.
+    pub fn settle<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.change(|state| {
+            state.untold = false;
+            change(state)
+        })
     }
 
     /// Changes a step.

@@ -139,7 +139,7 @@ impl Run<'_> {
             Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             // the rows of the last commit refused: the last step did not do its work
             Err(error) => {
-                self.shared.change(|state| {
+                self.shared.settle(|state| {
                     state.operation.set_state(OperationState::Running);
                     state.operation.end_time = None;
                 });
@@ -220,10 +220,13 @@ impl Run<'_> {
             if record::is_cancelled(conn, uuid)? { Err(cancelled()) } else { Ok(()) }
         });
         match passed.await {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                self.shared.settle(|_| ());
+                Ok(Ok(()))
+            }
             Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             Err(error) => {
-                self.shared.change(|state| {
+                self.shared.settle(|state| {
                     if let Some(step) = state.operation.steps.get_mut(at) {
                         step.set_state(OperationStepState::Pending);
                     }
@@ -382,7 +385,7 @@ impl Run<'_> {
             Err(error) => {
                 tracing::error!(%error, "the last rows of an undo were refused");
                 // what they belong to is not undone: the next time begins from there
-                self.shared.change(|state| {
+                self.shared.settle(|state| {
                     state.pending.clear();
                     for step in state.operation.steps.iter_mut().take(last + 1) {
                         step.set_state(OperationStepState::Failed);
@@ -454,7 +457,7 @@ impl Run<'_> {
         self.commit_with("rest-operation", move |conn, _| debt::owe(conn, &operation, &rest))
             .await
             .map_err(Interrupted)?;
-        self.shared.change(|state| state.owes = true);
+        self.shared.settle(|state| state.owes = true);
         Ok(())
     }
 
@@ -482,6 +485,7 @@ impl Run<'_> {
         match self.commit_with(name, move |conn, _| read(conn)).await {
             Ok(operation) => {
                 let mut state = self.shared.state.lock();
+                state.untold = false;
                 state.operation = operation.clone();
                 self.flow.callbacks.ended(&operation);
                 self.shared.live.end(operation);

@@ -633,6 +633,34 @@ async fn a_cancel_is_kept_up_to_the_point_of_no_return_and_refused_past_it() {
     assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_end_that_was_told_stays_whenever_a_cancel_comes() {
+    let (site, _store, _folder) = Site::alone().await;
+    for round in 0..150u32 {
+        let operation = site.submit(Uuid::new_v4()).await;
+        let look = async {
+            for _ in 0..400 {
+                let seen = site.get(&operation).await;
+                if seen.end_time.is_some() {
+                    return Some(seen);
+                }
+            }
+            None
+        };
+        let cancel = async {
+            tokio::time::sleep(Duration::from_micros(u64::from(round % 30) * 100)).await;
+            let request = CancelOperationRequest { uuid: operation.uuid.clone() };
+            let answer = site.client().cancel_operation(Caller::system().request(request)).await;
+            answer.ok().map(tonic::Response::into_inner).filter(|answer| answer.end_time.is_some())
+        };
+        let (seen, answered) = tokio::join!(look, cancel);
+        let end = site.wait(&operation).await.state();
+        for told in seen.into_iter().chain(answered) {
+            assert_eq!(told.state(), end, "round {round}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn rows_that_are_refused_past_the_point_of_no_return_are_a_debt() {
     let (site, store, _folder) = Site::alone().await;

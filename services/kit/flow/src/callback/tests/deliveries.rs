@@ -350,5 +350,13 @@ async fn a_slow_receiver_keeps_nobody_else_waiting() {
     }
     site.flow.start();
     site.until(&operation.uuid, "delivered", delivered).await;
+    // the quick one need not wait until all places of the slow one are taken
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while *slow.connections.lock() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
     assert_eq!(*slow.connections.lock(), 4);
 }

@@ -33,6 +33,8 @@ use tonic::{Request, Streaming};
 
 use crate::failure::{Failure, Result};
 
+/// The longest time that a call is given: what is more does not fit the header, and nobody waits for it.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 /// The largest answer that is read: a page of a thousand rows with room to spare.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -120,7 +122,7 @@ impl Client {
     /// A request with credentials, trace and deadline.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = self.open_request(message);
-        request.set_timeout(self.timeout);
+        request.set_timeout(self.timeout.min(LONGEST_TIMEOUT));
         request
     }
 
@@ -172,7 +174,7 @@ impl Client {
     ) -> Result<DynamicMessage> {
         self.tell(method.path);
         let mut request = self.open_request(Bytes::from(message.encode_to_vec()));
-        request.set_timeout(timeout);
+        request.set_timeout(timeout.min(LONGEST_TIMEOUT));
         let path = PathAndQuery::from_static(method.path);
         let answer = self.grpc().await?.unary(request, path, codec::BytesCodec).await?;
         decode(method.descriptor.output(), answer.into_inner())

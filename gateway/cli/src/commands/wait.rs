@@ -132,8 +132,13 @@ async fn watch(
 
 /// What an operation is doing now, for people.
 fn doing(operation: &Operation) -> String {
-    let running = operation.steps.iter().rev().find(|step| step.state() == OperationStepState::Running);
-    match (running.or(operation.steps.last()), operation.state()) {
+    let mut steps = operation.steps.iter().rev();
+    // the one that runs, or the last that anything was heard of
+    let step = steps
+        .clone()
+        .find(|step| step.state() == OperationStepState::Running)
+        .or_else(|| steps.find(|step| step.state() != OperationStepState::Pending));
+    match (step, operation.state()) {
         (_, OperationState::Queued) => "waits for other work on the same resource".to_owned(),
         (Some(step), OperationState::Undoing) => format!("undoing {}", step.name),
         (Some(step), _) if step.message.is_empty() => step.name.clone(),
@@ -160,7 +165,7 @@ pub fn outcome(operation: &Operation) -> Result<()> {
     match operation.state() {
         OperationState::Succeeded => Ok(()),
         OperationState::Cancelled => failed("was cancelled"),
-        OperationState::Stuck => failed("could not be undone wholly; Gyre looks after it again"),
+        OperationState::Stuck => failed("is stuck and will be tried again (`gyre debt list` says why)"),
         _ => failed("failed"),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gyre_flow::{Context, Flow, Steps, Submit, Var};
@@ -53,6 +54,10 @@ struct World {
     gate: Semaphore,
     /// The right with which `wall` last acted, as its calls carry it.
     caller: Mutex<Option<Caller>>,
+    /// What the step `done` has at hand, whose last commit takes long where `slow` says so.
+    held: Mutex<Option<Context>>,
+    slow: AtomicBool,
+    committing: AtomicBool,
 }
 
 impl World {
@@ -113,7 +118,13 @@ async fn unroof(world: Arc<World>, _: Context) -> Result<()> {
 async fn done(world: Arc<World>, context: Context) -> Result<()> {
     world.note("done");
     let uuid = context.resource_uuid();
+    *world.held.lock() = Some(context.clone());
     context.on_commit(move |conn, change| {
+        if world.slow.load(Ordering::SeqCst) {
+            world.committing.store(true, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(300));
+            world.committing.store(false, Ordering::SeqCst);
+        }
         let mut zone: Zone = gyre_query::get(conn, &Caller::system(), uuid)?;
         zone.description = "built".into();
         gyre_query::update(conn, change, &zone).map(|_| ())
@@ -157,6 +168,9 @@ impl Site {
             faults: Mutex::default(),
             gate: Semaphore::new(0),
             caller: Mutex::default(),
+            held: Mutex::default(),
+            slow: AtomicBool::default(),
+            committing: AtomicBool::default(),
         });
         let mesh = Mesh::local();
         let flow = Flow::new("host", mesh.clone(), store.clone());
@@ -399,6 +413,35 @@ async fn what_only_waited_when_its_instance_died_has_nothing_to_undo_but_what_it
     let ended = second.wait(&waited).await;
     assert_eq!((ended.state(), ended.fence), (OperationState::Failed, 2));
     assert_eq!(second.world.log()[4..], ["record", "wall", "unwall", "unrecord"]);
+}
+
+#[tokio::test]
+async fn an_end_is_shown_to_nobody_before_it_is_durable() {
+    let site = Site::new().await;
+    site.world.slow.store(true, Ordering::SeqCst);
+    site.world.gate.add_permits(1);
+    let operation = site.submit("build-zone", Uuid::new_v4(), "a", true).await.unwrap();
+    let mut looks = 0;
+    let end = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let before = site.world.committing.load(Ordering::SeqCst);
+            // whatever changes meanwhile makes those who look get a new copy
+            let held = site.world.held.lock().clone().filter(|_| before);
+            if let Some(context) = held {
+                context.progress(100, "late");
+            }
+            let request = gyre_proto::common::v1::GetOperationRequest { uuid: operation.uuid.clone() };
+            let seen = site.client().get_operation(Caller::system().request(request)).await.unwrap().into_inner();
+            if before && site.world.committing.load(Ordering::SeqCst) {
+                looks += 1;
+                assert_eq!((seen.state(), seen.end_time), (OperationState::Running, None));
+            } else if seen.end_time.is_some() {
+                return seen.state();
+            }
+        }
+    });
+    assert_eq!(end.await.unwrap(), OperationState::Succeeded);
+    assert!(looks > 0);
 }
 
 #[tokio::test]

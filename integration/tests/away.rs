@@ -209,12 +209,70 @@ impl World {
         begun
     }
 
-    async fn lease(&self, held: bool) {
+    /// A door does everything again, after a moment.
+    async fn goes_on(&self, front: &Front) {
         let until = Instant::now() + BACK;
-        while self.node.mesh().may_work() != held {
-            assert!(Instant::now() < until, "the lease is not {}", if held { "held" } else { "lost" });
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        for _ in 0..4 {
+            loop {
+                let said = front.call(Method::POST, "/v1/zones", Some(json!({"name": "back"}))).await.unwrap();
+                if said.status.is_success() {
+                    break;
+                }
+                assert!(said.status == StatusCode::SERVICE_UNAVAILABLE, "{}", said.body);
+                assert!(Instant::now() < until, "it does not come back: {}", said.body);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
         }
+    }
+
+    async fn lease(&self, held: bool) {
+        lease(&self.node, held).await;
+    }
+
+    /// Another node on the same database, whose way to etcd is its own; a client of its front door.
+    async fn second(&self, etcd: u16) -> Result<(Node, Front)> {
+        let mut config = NodeConfig::embedded(std::path::Path::new("unused"), SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.process = ProcessArgs {
+            database: Some(Postgres::url_at(self.way.port)),
+            etcd: vec![format!("http://127.0.0.1:{etcd}")],
+            ..ProcessArgs::loopback()
+        };
+        config.migrate = false;
+        let node = Node::start(config).await?;
+        let front = Front::new(&format!("http://{}", node.address()), self.front.token());
+        Ok((node, front))
+    }
+
+    /// Whatever is asked of a door is answered in time: it was done, or is refused in a way that a client can act on.
+    async fn in_time(&self, front: &Front, at: &str) {
+        let vm = format!("/v1/vms/{}", self.vm);
+        let zone = || Some(json!({"name": "away"}));
+        let calls = [
+            (Method::GET, vm.clone(), None),
+            (Method::GET, "/v1/vms".to_owned(), None),
+            (Method::GET, "/v1/members".to_owned(), None),
+            (Method::POST, "/v1/zones".to_owned(), zone()),
+            (Method::POST, "/v1/zones".to_owned(), zone()),
+            (Method::POST, "/v1/zones".to_owned(), zone()),
+            (Method::POST, "/v1/zones".to_owned(), zone()),
+            (Method::PATCH, format!("/v1/zones/{}", self.site.zone), Some(json!({"description": at}))),
+        ];
+        for (method, path, body) in calls {
+            let began = Instant::now();
+            let said = front.call(method.clone(), &path, body).await.expect("an answer");
+            let took = began.elapsed();
+            let refused = said.status == StatusCode::SERVICE_UNAVAILABLE && said.headers.contains_key("retry-after");
+            assert!(said.status.is_success() || refused, "{at}: {method} {path}: {} {}", said.status, said.body);
+            assert!(took < PROMISED, "{at}: {method} {path}: {took:?}: {}", said.body);
+        }
+    }
+}
+
+async fn lease(node: &Node, held: bool) {
+    let until = Instant::now() + BACK;
+    while node.mesh().may_work() != held {
+        assert!(Instant::now() < until, "the lease is not {}", if held { "held" } else { "lost" });
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -287,6 +345,64 @@ async fn without_etcd_nothing_new_begins_and_reads_go_on() -> Result<()> {
         }
         world.reads().await;
     }
+    world.node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_database_and_etcd_away_at_once_every_answer_comes_in_time() -> Result<()> {
+    let Some(mut world) = World::new().await? else { return Ok(()) };
+    let (second, front) = world.second(world.etcd.ports[0]).await?;
+    for kind in ["killed", "frozen"] {
+        if kind == "frozen" {
+            world.postgres.freeze();
+            world.etcd.signal(Signal::STOP);
+        } else {
+            world.postgres.kill();
+            world.etcd.kill();
+        }
+        for when in ["at once", "later"] {
+            world.in_time(&world.front, &format!("{kind}, {when}, first")).await;
+            world.in_time(&front, &format!("{kind}, {when}, second")).await;
+        }
+        world.lease(false).await;
+        world.in_time(&world.front, &format!("{kind}, without a lease")).await;
+        if kind == "frozen" {
+            world.postgres.thaw();
+            world.etcd.signal(Signal::CONT);
+        } else {
+            world.postgres.run();
+            world.etcd.run();
+        }
+        world.lease(true).await;
+        lease(&second, true).await;
+        world.goes_on(&front).await;
+    }
+    second.shutdown().await;
+    world.node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_cut_off_from_etcd_alone_answers_in_time_and_so_does_the_other() -> Result<()> {
+    let Some(world) = World::new().await? else { return Ok(()) };
+    let way = Way::to(world.etcd.ports[0]);
+    let (second, front) = world.second(way.port).await?;
+    world.in_time(&front, "together").await;
+    way.silent(true);
+    let cut = Instant::now();
+    while cut.elapsed() < Duration::from_secs(12) {
+        world.in_time(&front, "cut off").await;
+        world.in_time(&world.front, "beside it").await;
+    }
+    lease(&second, false).await;
+    let alone = world.front.call(Method::POST, "/v1/zones", Some(json!({"name": "alone"}))).await?;
+    assert!(alone.status.is_success(), "the other has taken its place: {}", alone.body);
+    way.silent(false);
+    way.cut();
+    lease(&second, true).await;
+    world.goes_on(&front).await;
+    second.shutdown().await;
     world.node.shutdown().await;
     Ok(())
 }

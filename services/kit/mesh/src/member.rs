@@ -116,7 +116,8 @@ pub trait Membership: Send + Sync + 'static {
     /// work that only an owner may do.
     fn lease_valid(&self) -> bool;
 
-    /// Whether this process is a member and cannot prove it. Then its view may be old, and waiting for another is in vain.
+    /// Whether this process does not hear of the members any more, or is one and cannot prove it. Then its view may be old, and
+    /// waiting for another is in vain.
     fn cut_off(&self) -> bool {
         !self.lease_valid()
     }

@@ -384,6 +384,84 @@ async fn while_everybody_is_cut_off_changes_are_refused_soon_and_reads_go_on() {
 }
 
 #[tokio::test]
+async fn an_owner_without_a_lease_that_nobody_replaces_is_not_waited_for_long() {
+    let (sender, _seen) = seen();
+    let server = Node::server(None, &sender).await;
+    let client = Node::client(None);
+    for node in [&server, &client] {
+        node.membership.set(1, vec![server.member()]);
+    }
+    // the caller itself is in order
+    server.membership.set_lease_valid(false);
+    let began = Instant::now();
+    let error = Error::from(client.zones().create_zone(create("a")).await.unwrap_err());
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, reason::NO_LEASE), "{error}");
+    assert_eq!(error.metadata()["cause"], reason::LEASE_LOST);
+    assert!(error.retry().is_some());
+    assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
+}
+
+/// Somebody who takes connections and never answers, as a process does that was stopped where it stands: its kernel goes on.
+async fn frozen() -> Member {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let member = Member::new(Uuid::new_v4(), HOST, listener.local_addr().unwrap().to_string());
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            taken.push(stream);
+        }
+    });
+    member
+}
+
+#[tokio::test]
+async fn a_frozen_owner_is_noticed_and_its_successor_asked() {
+    let (sender, mut seen) = seen();
+    let server = Node::server(None, &sender).await;
+    let client = Node::client(None);
+    let frozen = frozen().await;
+    client.membership.set(1, vec![frozen]);
+    server.membership.set(2, vec![server.member()]);
+    let began = Instant::now();
+    let mut zones = client.zones();
+    let call = tokio::spawn(async move { zones.create_zone(create("a")).await });
+    until("the frozen peer was given up", || retries("unreachable") > 0).await;
+    assert!(began.elapsed() < Duration::from_millis(4_500), "{:?}", began.elapsed());
+    client.membership.set(2, vec![server.member()]);
+    call.await.unwrap().unwrap();
+    assert_eq!(seen.recv().await.unwrap().instance, server.mesh.instance());
+}
+
+#[tokio::test]
+async fn a_frozen_owner_is_not_waited_for_while_nobody_can_replace_it() {
+    let client = Node::client(None);
+    client.membership.set(1, vec![frozen().await]);
+    client.membership.set_lease_valid(false);
+    for _ in 0..2 {
+        let began = Instant::now();
+        let error = Error::from(client.zones().get_zone(get(Uuid::new_v4())).await.unwrap_err());
+        assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, reason::NO_LEASE), "{error}");
+        assert!(began.elapsed() < Duration::from_millis(4_500), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_long_is_no_frozen_peer() {
+    let (sender, mut seen) = seen();
+    let server = Node::server(None, &sender).await;
+    let client = Node::client(None);
+    for node in [&server, &client] {
+        node.membership.set(1, vec![server.member()]);
+    }
+    let mut request = Request::new(list("hang"));
+    request.set_timeout(Duration::from_secs(4));
+    let error = Error::from(client.zones().list_zones(request).await.unwrap_err());
+    assert_eq!((error.kind(), retries("unreachable")), (Kind::DeadlineExceeded, 0), "{error}");
+    assert_eq!(seen.recv().await.unwrap().call, "list");
+    assert!(seen.try_recv().is_err(), "it was asked once");
+}
+
+#[tokio::test]
 async fn a_service_that_comes_late_is_waited_for() {
     let (sender, _seen) = seen();
     let mesh = Mesh::local();

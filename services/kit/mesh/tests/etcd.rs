@@ -189,6 +189,22 @@ async fn while_etcd_is_away_members_stay_and_the_lease_is_not_proved_and_then_al
     }
 }
 
+#[tokio::test]
+async fn that_no_news_can_come_is_known_before_the_lease_is_over() {
+    const LONG: Duration = Duration::from_secs(20);
+    let Some(mut etcd) = Etcd::start().await else { return };
+    let a = etcd.join(LONG).await;
+    a.join(vec![member("vm")]).await.unwrap();
+    assert!(!a.cut_off());
+    etcd.stop();
+    let stopped = Instant::now();
+    until("it is cut off", || a.cut_off()).await;
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
+    assert!(a.lease_valid(), "what it owns nobody takes meanwhile");
+    etcd.start_again().await;
+    until("it hears again", || !a.cut_off()).await;
+}
+
 /// The fewest members that are seen from now on.
 fn fewest(membership: &EtcdMembership) -> tokio::sync::watch::Receiver<usize> {
     let mut views = membership.views().watch();

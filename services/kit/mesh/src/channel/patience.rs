@@ -9,6 +9,9 @@ const PATIENCE_FOR_MEMBERS: Duration = Duration::from_secs(10);
 /// How long a call is tried while this process is cut off from the membership: nobody replaces whoever does not take the call,
 /// and those who take it would have done so by then.
 const PATIENCE_CUT_OFF: Duration = Duration::from_millis(1_500);
+/// How long a call is tried while those who would take it say that they cannot prove their membership: who was cut off alone has a
+/// successor by then, since etcd ends a lease a fifth of its time after its holder stops relying on it.
+const PATIENCE_FOR_LEASE: Duration = Duration::from_secs(2);
 /// How long a call waits for the ring that the receiver knew already.
 const PATIENCE_FOR_EPOCH: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -19,6 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 pub struct Patience {
     started: Instant,
     wait: Duration,
+    /// Since when all tries met members without a lease.
+    leaseless: Option<Instant>,
 }
 
 /// A wait before the next try: until a view of this epoch comes, or until this moment.
@@ -33,7 +38,7 @@ pub struct Pause {
 impl Patience {
     /// Of a call that begins now.
     pub fn new(now: Instant) -> Self {
-        Self { started: now, wait: FIRST_WAIT }
+        Self { started: now, wait: FIRST_WAIT, leaseless: None }
     }
 
     /// Whether it still waits for a member of a service that has none.
@@ -44,6 +49,16 @@ impl Patience {
     /// Whether it is still tried while this process is cut off from the membership.
     pub fn while_cut_off(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.started) <= PATIENCE_CUT_OFF
+    }
+
+    /// A try failed; `leaseless`: because who should take it cannot prove its membership.
+    pub fn failed(&mut self, now: Instant, leaseless: bool) {
+        self.leaseless = leaseless.then(|| self.leaseless.unwrap_or(now));
+    }
+
+    /// Whether it still waits for a successor of those who cannot prove their membership.
+    pub fn for_lease(&self, now: Instant) -> bool {
+        self.leaseless.is_none_or(|since| now.saturating_duration_since(since) <= PATIENCE_FOR_LEASE)
     }
 
     /// After a try by the view of an epoch failed: how long to wait. `newer`: the receiver knows a later epoch. None where the
@@ -77,6 +92,11 @@ mod tests {
         assert_eq!(patience.pause(start, 4, None, Some(at(100))), Some(Pause { epoch: 5, until: at(100) }));
         assert!(patience.while_cut_off(at(1_500)) && !patience.while_cut_off(at(1_501)));
         assert!(patience.for_members(at(10_000)) && !patience.for_members(at(10_001)));
+        patience.failed(at(100), true);
+        patience.failed(at(2_000), true);
+        assert!(patience.for_lease(at(2_100)) && !patience.for_lease(at(2_101)));
+        patience.failed(at(2_200), false);
+        assert!(patience.for_lease(at(9_000)));
         assert_eq!(patience.pause(at(30_001), 4, None, None), None);
         assert!(patience.pause(at(30_001), 4, None, Some(at(40_000))).is_some());
     }

@@ -20,10 +20,33 @@ use crate::reason;
 
 /// Connections to one peer: more than one, because one connection is one task on either side.
 const CONNECTIONS: usize = 2;
+/// How long a connection may take, and its handshake.
+const CONNECT: Duration = Duration::from_secs(1);
 /// How long a peer that could not be reached is passed over where another will do.
 const SUSPECT: Duration = Duration::from_secs(1);
 /// Connections are looked through for ones to drop when there are this many more than the last time.
 const SLACK: usize = 32;
+
+/// How closely it is felt whether a peer is alive. A peer that was stopped where it stands, or is cut off without a word, breaks
+/// no connection by itself: its connection is broken here when it does not answer a ping, and what was under way goes elsewhere.
+/// A handler that takes long is no such peer, since pings are answered below it.
+#[derive(Debug, Clone, Copy)]
+enum Pulse {
+    /// A member: others wait for it.
+    Member,
+    /// Whoever is called by address alone, such as a host's agent, which may have much to do: its callers wait longer.
+    Outsider,
+}
+
+impl Pulse {
+    /// How often it is felt, and how long an answer may take.
+    fn times(self) -> (Duration, Duration) {
+        match self {
+            Self::Member => (Duration::from_secs(1), Duration::from_millis(1_500)),
+            Self::Outsider => (Duration::from_secs(5), Duration::from_secs(5)),
+        }
+    }
+}
 
 /// All connections of this process.
 pub(crate) struct Peers {
@@ -73,30 +96,33 @@ impl Peers {
                 Arc::strong_count(peer) > 1 || view.all().any(|member| *member.address == **known)
             });
         }
-        let peer = Arc::new(self.open(address)?);
+        let member = view.all().any(|member| *member.address == *address);
+        let peer = Arc::new(self.open(address, if member { Pulse::Member } else { Pulse::Outsider })?);
         all.insert(peer.address.clone(), peer.clone());
         Ok(peer)
     }
 
-    fn open(&self, address: &str) -> Result<PeerConnection> {
+    fn open(&self, address: &str, pulse: Pulse) -> Result<PeerConnection> {
+        let (interval, timeout) = pulse.times();
         let unusable = |error: tonic::transport::Error| {
             Error::unavailable(reason::PEER_UNREACHABLE, format!("{address}: {}", chain(&error)))
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
             .map_err(unusable)?
-            .connect_timeout(Duration::from_secs(1))
+            .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(8 << 20)
             // An error's details travel in headers: a refusal may name every host.
             .http2_max_header_list_size(256 << 10)
-            // A peer that vanished without a word is noticed within two of these; other members' servers bear such pings.
-            .http2_keep_alive_interval(Duration::from_secs(5))
-            .keep_alive_timeout(Duration::from_secs(5))
+            // Other members' servers bear such pings.
+            .http2_keep_alive_interval(interval)
+            .keep_alive_timeout(timeout)
             .keep_alive_while_idle(true);
         if let Some(tls) = &self.tls {
-            endpoint = endpoint.tls_config(tls.clone()).map_err(unusable)?;
+            // a frozen peer's kernel takes the connection, and nobody its handshake
+            endpoint = endpoint.tls_config(tls.clone().timeout(CONNECT)).map_err(unusable)?;
         }
         Ok(PeerConnection {
             address: address.into(),

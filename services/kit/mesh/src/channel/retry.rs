@@ -161,6 +161,7 @@ impl<'a> Retries<'a> {
         }
         metrics::retried(counted_as(&failure));
         tracing::debug!(service = self.channel.service, route = ?self.route, error = %failure, "call is tried again");
+        self.patience.failed(Instant::now(), failure.reason() == reason::LEASE_LOST);
         let newer =
             failure.metadata().get("epoch").and_then(|epoch| epoch.parse().ok()).filter(|epoch| *epoch > self.epoch);
         self.last = Some(failure);
@@ -174,10 +175,14 @@ impl<'a> Retries<'a> {
 
     /// Waits for another view, or for one of at least this epoch, but not long.
     async fn pause(&mut self, epoch: Option<i64>) -> Result<()> {
-        if self.channel.mesh.membership().cut_off() && !self.patience.while_cut_off(Instant::now()) {
-            return Err(self.cut_off());
+        let now = Instant::now();
+        if self.channel.mesh.membership().cut_off() && !self.patience.while_cut_off(now) {
+            return Err(self.no_lease("since etcd does not answer"));
         }
-        let Some(pause) = self.patience.pause(Instant::now(), self.epoch, epoch, self.deadline.at()) else {
+        if !self.patience.for_lease(now) {
+            return Err(self.no_lease("and nobody has taken its place yet"));
+        }
+        let Some(pause) = self.patience.pause(now, self.epoch, epoch, self.deadline.at()) else {
             return Err(self.give_up());
         };
         let mut views = self.channel.mesh.views();
@@ -191,11 +196,11 @@ impl<'a> Retries<'a> {
         Ok(())
     }
 
-    /// Why a call is not tried for longer while etcd is away.
-    fn cut_off(&mut self) -> Error {
+    /// Why a call is not tried for longer while etcd is away, from here or from those who should take it.
+    fn no_lease(&mut self, why: &str) -> Error {
         let last = self.give_up();
         let text = format!(
-            "the instance that this call needs cannot prove its membership, since etcd does not answer; try again: {}",
+            "the instance that this call needs cannot prove its membership, {why}; try again: {}",
             last.message()
         );
         Error::unavailable(reason::NO_LEASE, text).with("cause", last.reason()).with("service", self.channel.service)

@@ -49,6 +49,9 @@ const CALL: Duration = Duration::from_secs(3);
 /// How long a process waits for etcd at its start, and to become a member.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long no watch can be opened before this process counts as cut off.
+const DEAF: Duration = Duration::from_millis(1_500);
+
 /// Where etcd is, and how long a membership lasts after its process died.
 #[derive(Clone)]
 pub struct Config {
@@ -84,6 +87,8 @@ struct Proof {
     born: Duration,
     /// Microseconds since `born`; 0: not held.
     until: AtomicU64,
+    /// Microseconds since `born` (and one) when the watch broke that was not opened again; 0: it stands.
+    broken: AtomicU64,
 }
 
 /// The time since the machine started, its sleep included.
@@ -94,7 +99,7 @@ fn since_boot() -> Duration {
 
 impl Proof {
     fn new() -> Self {
-        Self { born: since_boot(), until: AtomicU64::new(0) }
+        Self { born: since_boot(), until: AtomicU64::new(0), broken: AtomicU64::new(0) }
     }
 
     fn now(&self) -> Moment {
@@ -103,6 +108,26 @@ impl Proof {
 
     fn publish(&self, lease: &Lease) {
         self.until.store(u64::try_from(lease.until().as_micros()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// The watch of the members broke; it stays at the first time.
+    fn broke(&self) {
+        let now = u64::try_from(self.now().as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        // an earlier break counts
+        let _ = self.broken.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// etcd was heard again.
+    fn heard(&self) {
+        self.broken.store(0, Ordering::Release);
+    }
+
+    /// Whether the members are not heard of, for longer than an etcd takes that only changes its leader.
+    fn deaf(&self) -> bool {
+        match self.broken.load(Ordering::Acquire) {
+            0 => false,
+            since => self.now().as_micros() > u128::from(since) + DEAF.as_micros(),
+        }
     }
 
     fn holds(&self) -> bool {
@@ -120,7 +145,7 @@ struct Shared {
 
 impl Shared {
     /// Whether this process wants to be a member and cannot prove that it is.
-    fn cut_off(&self) -> bool {
+    fn unproved(&self) -> bool {
         !self.proof.holds() && !self.wanted.lock().is_empty()
     }
 }
@@ -209,7 +234,7 @@ impl Membership for EtcdMembership {
     }
 
     fn cut_off(&self) -> bool {
-        self.shared.cut_off()
+        self.shared.unproved() || self.shared.proof.deaf()
     }
 }
 

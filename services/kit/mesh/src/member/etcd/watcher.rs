@@ -53,6 +53,7 @@ impl Watcher {
             match self.watch().await {
                 Ended::MustList => self.list_until_done().await,
                 Ended::Broken => {
+                    self.shared.proof.broke();
                     wait = if self.roster.seen() > before { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
                     tokio::time::sleep(wait).await;
                     self.list_until_done().await;
@@ -73,6 +74,7 @@ impl Watcher {
 
     async fn list(&mut self) -> Result<(), Failed> {
         let listed = call("list members", CALL, self.client.get(PREFIX, Some(GetOptions::new().with_prefix()))).await?;
+        self.shared.proof.heard();
         let revision = listed.header().map_or(0, |header| header.revision());
         let before = self.roster.clone();
         self.roster.listed(revision, listed.kvs().iter().map(|pair| read(pair, true)));
@@ -151,7 +153,7 @@ impl Watcher {
         let seen = self.roster.view(&self.shared.views.now());
         let missing = self.shared.wanted.lock().iter().any(|member| !seen.has(&member.service, member.uuid));
         // That others are gone says something of them only where this process is in order itself.
-        let doubtful = missing || self.shared.cut_off();
+        let doubtful = missing || self.shared.unproved();
         let (now, roster, doubted) = (Instant::now(), &self.roster, doubtful || self.doubted);
         self.held.retain(|key, (_, until)| doubted && *until > now && !roster.has(key));
         self.doubted = doubtful || !self.held.is_empty();

@@ -74,10 +74,10 @@ impl Api {
         method: &'static str,
         request: &Q,
         patch: Patch<'_, R>,
-        check: impl FnOnce(&mut Conn, &R, &mut R) -> Result<()> + Send + 'static,
+        check: impl FnOnce(&mut Conn, &R, &mut R) -> Result<()> + Clone + Send + Sync + 'static,
     ) -> Result<Response<R>, Status>
     where
-        R: Resource + 'static,
+        R: Resource + Clone + 'static,
         Q: Message,
     {
         let Patch { resource, mask, request_id } = patch;
@@ -98,7 +98,7 @@ impl Api {
         (caller, workflow): (Caller, &'static str),
         resource: Uuid,
         (request_id, input): (&str, &M),
-        rows: impl FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+        rows: impl FnOnce(&mut Conn, &Change) -> Result<()> + Clone + Send + Sync + 'static,
     ) -> Result<Response<Operation>, Status> {
         let submit = Submit { caller, workflow, resource, request_id, input };
         Ok(Response::new(self.flow.submit(submit, rows).await?))

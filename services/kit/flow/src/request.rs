@@ -97,7 +97,8 @@ fn xxhash(bytes: &[u8]) -> i64 {
     xxhash_rust::xxh3::xxh3_64(bytes) as i64
 }
 
-/// Runs a call that only writes rows, once for each request id: in one transaction, with the answer remembered.
+/// Runs a call that only writes rows, once for each request id: in one transaction, with the answer remembered. The transaction is
+/// run again where another was in its way, so the closure may run more than once; what it wrote before is undone then.
 ///
 /// # Errors
 /// What the closure answers; `REQUEST_ID_REUSED` for an id that was used for another call.
@@ -112,17 +113,17 @@ pub async fn once<Q, R, F>(
 where
     Q: Message,
     R: Named + 'static,
-    F: FnOnce(&mut Conn, &Change) -> Result<R> + Send + 'static,
+    F: FnOnce(&mut Conn, &Change) -> Result<R> + Clone + Send + Sync + 'static,
 {
     let wish = Wish::new(&caller, method, request_id, request);
     let again = wish.clone();
     let outcome = store
-        .write(method, move |conn| match wish.look_up(conn)? {
+        .write_again(method, move |conn| match wish.look_up(conn)? {
             Before::Response(bytes) => R::decode(bytes.as_slice()).map_err(Error::internal),
             Before::Operation(_) => Err(Error::internal("a call that writes rows answered an operation before")),
             Before::New => {
                 fence::check(conn, &caller)?;
-                let response = run(conn, &Change::by(caller))?;
+                let response = run.clone()(conn, &Change::by(caller))?;
                 wish.remember(conn, None, Some(response.encode_to_vec()))?;
                 Ok(response)
             }
@@ -131,7 +132,7 @@ where
     match outcome {
         // the same call beside this one was first, and has committed by now
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let before = store.write(method, move |conn| match again.look_up(conn)? {
+            let before = store.write_again(method, move |conn| match again.look_up(conn)? {
                 Before::Response(bytes) => R::decode(bytes.as_slice()).map(Some).map_err(Error::internal),
                 Before::New | Before::Operation(_) => Ok(None),
             });

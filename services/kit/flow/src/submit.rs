@@ -41,7 +41,8 @@ enum Outcome {
 
 impl Flow {
     /// Makes an operation durable, together with the rows that the closure writes, and starts it. The same request id again
-    /// answers the operation of the first call.
+    /// answers the operation of the first call. The transaction is run again where another was in its way, so the closure may run more
+    /// than once; what it wrote before is undone then.
     ///
     /// # Errors
     /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `CALLBACK_NOT_ALLOWED`; `UNAVAILABLE` where this instance
@@ -49,7 +50,7 @@ impl Flow {
     pub async fn submit<M, F>(&self, submit: Submit<'_, M>, rows: F) -> Result<Operation>
     where
         M: Named,
-        F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+        F: FnOnce(&mut Conn, &Change) -> Result<()> + Clone + Send + Sync + 'static,
     {
         let inner = self.inner();
         inner.may_start()?;
@@ -112,14 +113,14 @@ async fn accept<F>(
     rows: F,
 ) -> Result<Operation>
 where
-    F: FnOnce(&mut Conn, &Change) -> Result<()> + Send + 'static,
+    F: FnOnce(&mut Conn, &Change) -> Result<()> + Clone + Send + Sync + 'static,
 {
     let uuid = change.operation.unwrap_or_default();
     let again = wish.clone();
     let (lanes, resource) = (Arc::clone(&flow), parse_uuid(&record.operation.resource_uuid).unwrap_or_default());
     let outcome = flow
         .store
-        .write("submit-operation", move |conn| match wish.look_up(conn)? {
+        .write_again("submit-operation", move |conn| match wish.look_up(conn)? {
             Before::Operation(before) => {
                 let record = record::load(conn, before)?;
                 let operation = record.ok_or_else(|| Error::not_found("operation", before))?.operation;
@@ -129,10 +130,10 @@ where
             Before::New => {
                 fence::check(conn, &change.caller)?;
                 lanes.lanes.check(resource)?;
-                rows(conn, &change)?;
-                let mut record = record;
+                rows.clone()(conn, &change)?;
+                let mut record = record.clone();
                 record::insert(conn, &mut record)?;
-                if let Some(callback) = callback {
+                if let Some(callback) = &callback {
                     callback.remember(conn, uuid)?;
                 }
                 wish.remember(conn, Some(uuid), None)?;
@@ -143,7 +144,7 @@ where
     let outcome = match outcome {
         // the same call beside this one was first, and has committed by now
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let before = flow.store.write("submit-again", move |conn| match again.look_up(conn)? {
+            let before = flow.store.write_again("submit-again", move |conn| match again.look_up(conn)? {
                 Before::Operation(uuid) => record::load(conn, uuid),
                 Before::New | Before::Response(_) => Ok(None),
             });

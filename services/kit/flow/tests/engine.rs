@@ -352,6 +352,45 @@ async fn a_late_call_of_a_step_writes_nothing() {
 }
 
 #[tokio::test]
+async fn transactions_that_were_in_each_others_way_are_run_again_and_nobody_hears_of_it() {
+    let site = Site::new().await;
+    let conflicts = |count: usize| {
+        let left = Arc::new(std::sync::atomic::AtomicUsize::new(count));
+        move |conn: &mut Conn, change: &Change, uuid: Uuid| {
+            let zone = Zone { uuid: uuid.to_string(), name: "met".into(), ..Zone::default() };
+            gyre_query::insert(conn, change, &zone)?;
+            match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+                Ok(_) => Err(Error::from(gyre_store::DbError::Conflict("deadlock detected".into()))),
+                Err(_) => Ok(zone),
+            }
+        }
+    };
+    let uuid = Uuid::new_v4();
+    let twice = conflicts(2);
+    let write = move |conn: &mut Conn, change: &Change| twice(conn, change, uuid);
+    let request = GetZoneRequest::default();
+    let made = gyre_flow::once(&site.store, Caller::system(), "create-zone", "a", &request, write).await.unwrap();
+    assert_eq!(made.uuid, uuid.to_string());
+    assert!(site.zone(uuid).await.is_some());
+
+    site.world.gate.add_permits(1);
+    let (uuid, twice) = (Uuid::new_v4(), conflicts(2));
+    let input = GetZoneRequest { uuid: uuid.to_string() };
+    let submit =
+        Submit { caller: Caller::system(), workflow: "build-zone", resource: uuid, request_id: "b", input: &input };
+    let write = move |conn: &mut Conn, change: &Change| twice(conn, change, uuid).map(drop);
+    let operation = site.flow.submit(submit, write).await.unwrap();
+    assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
+
+    // those that always meet are told so in the end
+    let (uuid, always) = (Uuid::new_v4(), conflicts(1_000));
+    let write = move |conn: &mut Conn, change: &Change| always(conn, change, uuid);
+    let error = gyre_flow::once(&site.store, Caller::system(), "create-zone", "c", &request, write).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (Kind::Aborted, "CONFLICT"));
+    assert!(site.zone(uuid).await.is_none());
+}
+
+#[tokio::test]
 async fn past_the_point_of_no_return_the_rest_is_tried_until_it_succeeds() {
     let site = Site::new().await;
     site.world.gate.add_permits(1);

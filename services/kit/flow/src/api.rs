@@ -211,7 +211,7 @@ impl OperationApi {
             Place::Ended | Place::Nowhere => {}
         }
         let timeline = self.flow.store().read("operation-explain", move |conn| record::timeline(conn, uuid)).await?;
-        Ok(explained(operation, timeline.to_message()))
+        Ok(explained(operation, timeline.to_message(0)))
     }
 
     async fn retry(&self, caller: Caller, uuid: Uuid) -> Result<Operation> {

@@ -9,7 +9,7 @@ use gyre_proto::Message;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::{
     CancelOperationRequest, Operation, OperationEvent, OperationEventKind, OperationState, OperationStep,
-    OperationStepState, WatchOperationRequest,
+    OperationStepState, OperationTimeline, WatchOperationRequest,
 };
 use gyre_query::Change;
 use gyre_store::{Committed, Conn};
@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub fresh: bool,
     /// Whether it holds something that was prepared and is not durable yet: nobody is shown it meanwhile.
     pub untold: bool,
+    /// How many of the newest events came while it did: they are not told either.
+    untold_events: usize,
     /// Counts tries of steps and undos.
     attempt: u64,
     /// The host of the present try's last task.
@@ -91,7 +93,13 @@ impl State {
     /// Notes that something happened.
     pub fn note(&mut self, kind: OperationEventKind) -> &mut OperationEvent {
         let event = timeline::event(&self.operation, kind);
+        self.untold_events += usize::from(self.untold);
         self.timeline.push(event)
+    }
+
+    /// What happened, as far as it may be told.
+    pub fn told(&self) -> OperationTimeline {
+        self.timeline.to_message(if self.untold { self.untold_events } else { 0 })
     }
 
     /// Notes that something happened to a step, in the present try.
@@ -155,6 +163,7 @@ impl Shared {
                 owes,
                 fresh,
                 untold: false,
+                untold_events: 0,
                 attempt: 0,
                 host: None,
                 awaited: None,
@@ -189,6 +198,7 @@ impl Shared {
         let mut state = self.state.lock();
         self.show(&mut state);
         state.untold = true;
+        state.untold_events = 0;
         let result = change(&mut state);
         state.measure();
         result

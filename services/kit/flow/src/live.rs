@@ -93,10 +93,10 @@ impl Live {
     /// What happened to it; nothing where only the database knows.
     pub fn timeline(&self) -> Option<OperationTimeline> {
         if let Some(shared) = self.shared() {
-            return Some(shared.state.lock().timeline.to_message());
+            return Some(shared.state.lock().told());
         }
         let waiting = self.turn.try_lock().ok()?;
-        waiting.as_ref().map(|record| record.timeline.to_message())
+        waiting.as_ref().map(|record| record.timeline.to_message(0))
     }
 
     /// It runs with this.

@@ -230,7 +230,7 @@ impl Run<'_> {
                     if let Some(step) = state.operation.steps.get_mut(at) {
                         step.set_state(OperationStepState::Pending);
                     }
-                    state.timeline.pop();
+                    state.timeline.take_back(Event::PointOfNoReturn);
                 });
                 Ok(Err(error))
             }
@@ -338,7 +338,7 @@ impl Run<'_> {
                 self.shared.change(|state| {
                     state.operation.steps.iter_mut().for_each(|step| step.message.clear());
                     state.operation.error = Some((&plain).into());
-                    state.timeline.pop();
+                    state.timeline.take_back(Event::UndoBegan);
                 });
                 self.commit("begin-undo").await.map_err(Interrupted)?;
             }
@@ -492,7 +492,7 @@ impl Run<'_> {
                 Ok(())
             }
             Err(error) => {
-                self.shared.state.lock().timeline.pop();
+                self.shared.state.lock().timeline.take_back(Event::Ended);
                 Err(error)
             }
         }

@@ -48,10 +48,12 @@ impl Timeline {
         self.last.push_back_mut(event)
     }
 
-    /// Takes the newest event back, which did not come true.
-    pub fn pop(&mut self) {
-        if self.last.pop_back().is_none() {
-            self.first.pop();
+    /// Takes the newest event of a kind back, which did not come true. Another may have come after it.
+    pub fn take_back(&mut self, kind: OperationEventKind) {
+        if let Some(at) = self.last.iter().rposition(|event| event.kind() == kind) {
+            self.last.remove(at);
+        } else if let Some(at) = self.first.iter().rposition(|event| event.kind() == kind) {
+            self.first.remove(at);
         }
     }
 
@@ -67,10 +69,11 @@ impl Timeline {
         bytes
     }
 
-    /// As it is told.
-    pub fn to_message(&self) -> OperationTimeline {
+    /// As it is told, without so many of the newest events.
+    pub fn to_message(&self, untold: usize) -> OperationTimeline {
+        let told = (self.first.len() + self.last.len()).saturating_sub(untold);
         OperationTimeline {
-            events: self.first.iter().chain(&self.last).cloned().collect(),
+            events: self.first.iter().chain(&self.last).take(told).cloned().collect(),
             dropped: self.dropped,
             kept_before: i32::try_from(self.first.len()).unwrap_or(i32::MAX),
         }
@@ -99,8 +102,21 @@ mod tests {
                 timeline = Timeline::from_bytes(&timeline.to_bytes()).unwrap();
             }
         }
-        let kept = timeline.to_message();
+        let kept = timeline.to_message(0);
         assert_eq!((kept.events.len(), kept.dropped, kept.kept_before), (500, 500, 50));
         assert_eq!((kept.events[49].attempt, kept.events[50].attempt, kept.events[499].attempt), (49, 550, 999));
+    }
+
+    #[test]
+    fn what_did_not_come_true_is_taken_back_and_what_is_not_durable_is_not_told() {
+        let of = |kind: OperationEventKind| OperationEvent { kind: kind.into(), ..OperationEvent::default() };
+        let mut timeline = Timeline::default();
+        timeline.push(of(OperationEventKind::Began));
+        timeline.push(of(OperationEventKind::Ended));
+        timeline.push(of(OperationEventKind::CancelAsked));
+        let kinds = |told: OperationTimeline| told.events.iter().map(OperationEvent::kind).collect::<Vec<_>>();
+        assert_eq!(kinds(timeline.to_message(2)), [OperationEventKind::Began]);
+        timeline.take_back(OperationEventKind::Ended);
+        assert_eq!(kinds(timeline.to_message(0)), [OperationEventKind::Began, OperationEventKind::CancelAsked]);
     }
 }

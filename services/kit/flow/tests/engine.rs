@@ -12,7 +12,8 @@ use gyre_model::{Acting, Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::OperationServiceServer;
 use gyre_proto::common::v1::{
-    CancelOperationRequest, Operation, OperationState, OperationStepState, WaitOperationRequest, WatchOperationRequest,
+    CancelOperationRequest, ExplainOperationRequest, Operation, OperationEventKind, OperationState, OperationStepState,
+    WaitOperationRequest, WatchOperationRequest,
 };
 use gyre_proto::host::v1::{GetZoneRequest, Zone};
 use gyre_query::Change;
@@ -471,9 +472,12 @@ async fn an_end_is_shown_to_nobody_before_it_is_durable() {
             }
             let request = gyre_proto::common::v1::GetOperationRequest { uuid: operation.uuid.clone() };
             let seen = site.client().get_operation(Caller::system().request(request)).await.unwrap().into_inner();
+            let request = ExplainOperationRequest { uuid: operation.uuid.clone() };
+            let told = site.client().explain_operation(Caller::system().request(request)).await.unwrap().into_inner();
+            let ended = told.events.iter().any(|event| event.kind() == OperationEventKind::Ended);
             if before && site.world.committing.load(Ordering::SeqCst) {
                 looks += 1;
-                assert_eq!((seen.state(), seen.end_time), (OperationState::Running, None));
+                assert_eq!((seen.state(), seen.end_time, ended), (OperationState::Running, None, false));
             } else if seen.end_time.is_some() {
                 return seen.state();
             }

@@ -211,7 +211,7 @@ async fn a_failed_try_is_made_again() {
     assert_eq!((last.callback_attempts, last.callback_error.as_str()), (3, ""));
     let uuid = gyre_model::parse_uuid(&operation.uuid).unwrap();
     let record = store.read("record", move |conn| record::load(conn, uuid)).await.unwrap().unwrap();
-    let events = record.timeline.to_message().events;
+    let events = record.timeline.to_message(0).events;
     let kinds: Vec<_> =
         events.iter().map(OperationEvent::kind).skip_while(|kind| *kind != OperationEventKind::Ended).collect();
     let failed = OperationEventKind::CallbackFailed;

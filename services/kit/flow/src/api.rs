@@ -38,6 +38,8 @@ use follow::Follower;
 
 /// How long the process that works on an operation may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a stuck operation may take until another try of it begins: longer than its owner takes to be replaced.
+const BEGINS: Duration = Duration::from_secs(10);
 
 /// The calls about operations.
 #[derive(Clone)]
@@ -215,16 +217,16 @@ impl OperationApi {
     }
 
     async fn retry(&self, caller: Caller, uuid: Uuid) -> Result<Operation> {
-        let (operation, place) = self.place(caller, uuid).await?;
-        let hurried = self.flow.store().write("retry-operation", move |conn| debts::hurry(conn, uuid)).await?;
-        if !hurried {
+        let (_, place) = self.place(caller, uuid).await?;
+        let hurried = self.flow.store().write_again("retry-operation", move |conn| debts::hurry(conn, uuid)).await?;
+        let Some(attempts) = hurried else {
             let now = short(self.read(caller, uuid).await?.state());
             return Err(Error::new(
                 Kind::FailedPrecondition,
                 "NOT_STUCK",
                 format!("operation {uuid} is {now}: only a stuck one can be tried again"),
             ));
-        }
+        };
         self.flow.wake();
         if let Place::There(channel, _) = place {
             let mut request = caller.request(RetryOperationRequest { uuid: uuid.to_string() });
@@ -234,7 +236,35 @@ impl OperationApi {
                 tracing::debug!(operation = %uuid, %status, "who looks after an operation was not woken");
             }
         }
-        Ok(operation)
+        self.begun_again(caller, uuid, attempts).await
+    }
+
+    /// Waits until another try of a stuck operation has begun, so that whoever waits for its outcome does not take the old one for
+    /// it: the operation is not stuck any more, or is so after one more try.
+    async fn begun_again(&self, caller: Caller, uuid: Uuid, attempts: i64) -> Result<Operation> {
+        let far = Instant::now() + BEGINS;
+        let call = gyre_mesh::context::deadline().map(|at| Instant::from_std(at) - Duration::from_millis(50));
+        let until = call.map_or(far, |call| call.min(far));
+        let mut wait = Duration::from_millis(10);
+        loop {
+            let look = move |conn: &mut gyre_store::Conn| {
+                // the debt first: one that is counted again goes with an operation that rests again
+                let tried = debts::attempts(conn, uuid)? > attempts;
+                gyre_query::get::<Operation>(conn, &caller, uuid).map(|operation| (operation, tried))
+            };
+            let (operation, tried) = self.flow.store().read("operation-begun-again", look).await?;
+            // what this process shows of it must have followed, too
+            let shown = self.flow.inner().live.get(uuid).map_or(operation.state(), |live| live.now().state());
+            if tried || (operation.state() != OperationState::Stuck && shown != OperationState::Stuck) {
+                return Ok(operation);
+            }
+            if Instant::now() + wait > until {
+                let text = format!("operation {uuid} is to be tried again at once, but nobody has begun yet; try again");
+                return Err(Error::unavailable("RETRY_NOT_BEGUN", text));
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_millis(200));
+        }
     }
 }
 

@@ -116,14 +116,20 @@ pub(crate) fn settle(conn: &mut Conn, operation: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Lets a stuck operation be tried with the next look. False where it is not stuck.
-pub(crate) fn hurry(conn: &mut Conn, operation: Uuid) -> Result<bool> {
+/// Lets a stuck operation be tried with the next look. Answers how often it was tried before; nothing where it is not stuck.
+pub(crate) fn hurry(conn: &mut Conn, operation: Uuid) -> Result<Option<i64>> {
     let sql = Sql::new("UPDATE debt SET next_time = ")
         .bind(Value::time(time::now_micros()))
         .sql(" WHERE uuid = ")
         .bind(operation)
-        .sql(" AND EXISTS (SELECT 1 FROM operation WHERE operation.uuid = debt.uuid AND state = 'STUCK')");
-    Ok(conn.execute(sql)? == 1)
+        .sql(" AND EXISTS (SELECT 1 FROM operation WHERE operation.uuid = debt.uuid AND state = 'STUCK') RETURNING attempts");
+    conn.query_one(sql)?.map_or(Ok(None), |row| row.int(0).map(Some))
+}
+
+/// How often a stuck operation was tried in vain.
+pub(crate) fn attempts(conn: &mut Conn, operation: Uuid) -> Result<i64> {
+    let row = conn.query_one(Sql::new("SELECT attempts FROM debt WHERE uuid = ").bind(operation))?;
+    row.map_or(Ok(0), |row| row.int(0))
 }
 
 /// How many debts an instance looks after.

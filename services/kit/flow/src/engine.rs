@@ -158,6 +158,7 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
                 // a turn is durable before the first step begins
                 record.fresh = queued;
                 record.note(if queued { OperationEventKind::Began } else { OperationEventKind::Resumed });
+                live.copy(record.operation.clone());
             }
             Ok(None) => return Turn::Busy,
             Err(error) if error.reason() == "FENCED" => {

@@ -691,8 +691,14 @@ async fn a_debt_is_tried_again_when_somebody_says_so() {
     let operation = first.submit(owned_by(&first)).await;
     first.until(&operation, OperationState::Stuck).await;
     let request = RetryOperationRequest { uuid: operation.uuid.clone() };
+    // what is answered, and what is watched from then on, is the new try and not the old outcome
+    first.world.gate("untwo");
     let retried = second.client().retry_operation(Caller::system().request(request.clone())).await.unwrap();
-    assert_eq!(retried.into_inner().state(), OperationState::Stuck);
+    assert_eq!(retried.into_inner().state(), OperationState::Undoing);
+    let watch = WatchOperationRequest { uuid: operation.uuid.clone() };
+    let mut seen = second.client().watch_operation(Caller::system().request(watch)).await.unwrap().into_inner();
+    assert_eq!(seen.message().await.unwrap().unwrap().state(), OperationState::Undoing);
+    first.world.gate("untwo").add_permits(1);
     assert_eq!(second.wait(&operation).await.state(), OperationState::Failed);
     let refused = second.client().retry_operation(Caller::system().request(request)).await.unwrap_err();
     assert_eq!(Error::from(refused).reason(), "NOT_STUCK");

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use gyre_mesh::Mesh;
@@ -38,6 +38,10 @@ const MOST_TEXT: usize = 1024;
 const MOST_OUTPUTS: usize = 32;
 /// Most bytes of an answer.
 const MOST_BYTES: usize = 256 << 10;
+/// What tonic says of a larger one: it has no other sign of it.
+const TOO_LARGE: &str = "message length too large";
+/// How long before the end of its time a call that is broken off ran out of it.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// What a file says of a plugin.
 #[derive(Debug, Clone, Deserialize)]
@@ -162,10 +166,21 @@ impl Plugin {
 
     /// Waits for an answer no longer than a call may take, whatever the plugin does with its deadline.
     async fn in_time<T>(&self, answer: impl Future<Output = std::result::Result<T, Status>>) -> Result<T> {
+        let began = Instant::now();
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => answer.map_err(|status| self.failure(&status)),
-            Err(_) => Err(self.failure(&Status::deadline_exceeded(""))),
+            Ok(Ok(answer)) => Ok(answer),
+            // the plugin's server saw the same deadline, and may break the call off a moment before the clock here does
+            Ok(Err(status)) if broken_off(&status) && began.elapsed() + AT_ONCE >= self.timeout => {
+                Err(self.about(self.timed_out()))
+            }
+            Ok(Err(status)) => Err(self.failure(&status)),
+            Err(_) => Err(self.about(self.timed_out())),
         }
+    }
+
+    /// An error with which plugin it is about.
+    fn about(&self, error: Error) -> Error {
+        error.with("plugin", self.name.as_str()).with("address", self.outside.to_string())
     }
 
     /// What a plugin's error means here: two kinds pass, all others are its word.
@@ -176,6 +191,7 @@ impl Plugin {
         let cause = std::error::Error::source(status);
         let error = match status.code() {
             Code::DeadlineExceeded => self.timed_out(),
+            Code::OutOfRange if status.message().contains(TOO_LARGE) => self.too_large(),
             // tonic's own timer
             Code::Cancelled if cause.is_some_and(|cause| cause.is::<tonic::TimeoutExpired>()) => self.timed_out(),
             // a status with a cause was made here: the connection broke
@@ -191,7 +207,16 @@ impl Plugin {
                 Error::new(kind, "PLUGIN_REFUSED", text)
             }
         };
-        error.with("plugin", self.name.as_str()).with("address", self.outside.to_string())
+        self.about(error)
+    }
+
+    fn too_large(&self) -> Error {
+        let text = format!(
+            "plugin {} answered more than {} KiB, the most that an answer may have; let it answer less",
+            self.name,
+            MOST_BYTES >> 10
+        );
+        Error::new(Kind::FailedPrecondition, "PLUGIN_REFUSED", text)
     }
 
     fn timed_out(&self) -> Error {
@@ -244,6 +269,11 @@ impl Plugin {
     fn place(&self) -> String {
         format!("plugin/{}", self.name)
     }
+}
+
+/// Whether a call ended without the plugin's own word.
+fn broken_off(status: &Status) -> bool {
+    std::error::Error::source(status).is_some() || matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded)
 }
 
 fn check_outputs(plugin: &str, outputs: &BTreeMap<String, String>) -> Result<()> {

@@ -419,6 +419,7 @@ fn reason(operation: &Operation) -> &str {
 enum Way {
     Agree,
     Refuse(Code, &'static str),
+    Babble,
     Hang,
 }
 
@@ -451,6 +452,10 @@ impl StepService for Answers {
                 Ok(Response::new(RunStepResponse { message: "two seats left".into(), outputs }))
             }
             Way::Refuse(code, why) => Err(Status::new(*code, *why)),
+            Way::Babble => {
+                let outputs = BTreeMap::from([("all".to_owned(), "x".repeat(300 << 10))]);
+                Ok(Response::new(RunStepResponse { message: String::new(), outputs }))
+            }
             Way::Hang => std::future::pending().await,
         }
     }
@@ -604,6 +609,28 @@ async fn a_plugin_that_says_it_is_unavailable_is_tried_again() {
     assert_eq!((ended.state(), reason(&ended)), (OperationState::Failed, "PLUGIN_UNAVAILABLE"));
     let asked: Vec<_> = plugin.asked().into_iter().map(|(what, _)| what).collect();
     assert_eq!(asked, ["run", "run", "run", "undo"]);
+}
+
+#[tokio::test]
+async fn a_plugin_that_answers_too_much_is_told_so() {
+    let plugin = Plugin::new(Way::Babble);
+    let site = with_plugin(plugin.address, "").await;
+    let ended = site.run("build").await;
+    assert_eq!((ended.state(), reason(&ended)), (OperationState::Failed, "PLUGIN_REFUSED"));
+    let said = ended.error.as_ref().map_or("", |error| error.message.as_str());
+    assert_eq!(said, "plugin licence answered more than 256 KiB, the most that an answer may have; let it answer less");
+    let asked: Vec<_> = plugin.asked().into_iter().map(|(what, _)| what).collect();
+    assert_eq!(asked, ["run", "undo"], "it would answer the same again");
+}
+
+#[tokio::test]
+async fn a_plugin_that_hangs_ran_out_of_time_whoever_noticed_first() {
+    let plugin = Plugin::new(Way::Hang);
+    let site = with_plugin(plugin.address, "").await;
+    let ended = site.run("build").await;
+    assert_eq!((ended.state(), reason(&ended)), (OperationState::Failed, "PLUGIN_TIMEOUT"), "{:?}", ended.error);
+    let said = ended.error.as_ref().map_or("", |error| error.message.as_str());
+    assert_eq!(said, "plugin licence did not answer within 1s");
 }
 
 #[tokio::test]

@@ -22,8 +22,10 @@ use std::time::Duration;
 use gyre_model::{Error, Kind, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_yaml_ng::Value;
 
 use crate::plugin::{PluginEntry, USUAL_DEADLINE as USUAL_DEADLINE_OF_PLUGINS};
+use crate::shape::{self, Shape};
 
 /// What a workflow may take where its file does not say.
 const USUAL_DEADLINE: u64 = 600;
@@ -145,7 +147,14 @@ pub(crate) fn wrong(at: impl std::fmt::Display, what: impl std::fmt::Display) ->
 }
 
 /// Reads YAML; an error names the place.
-pub(crate) fn read<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T> {
+pub(crate) fn document(origin: &str, text: &str) -> Result<Value> {
+    serde_yaml_ng::from_str(text)
+        .map_err(|error| shape::too_long(origin, &error.to_string()).unwrap_or_else(|| wrong(origin, error)))
+}
+
+/// Reads a file of this shape.
+pub(crate) fn read<T: DeserializeOwned>(origin: &str, text: &str, shape: &Shape) -> Result<T> {
+    shape::check(origin, &document(origin, text)?, shape)?;
     serde_yaml_ng::from_str(text).map_err(|error| wrong(origin, error))
 }
 
@@ -185,7 +194,7 @@ impl File {
     /// # Errors
     /// What is wrong and where.
     pub fn parse(origin: Option<&str>, text: &str) -> Result<Self> {
-        let mut file: Self = read(origin.unwrap_or("a workflow of Gyre's"), text)?;
+        let mut file: Self = read(origin.unwrap_or("a workflow of Gyre's"), text, &shape::FILE)?;
         file.origin = origin.map_or_else(|| format!("Gyre's workflow {}", file.name), str::to_owned).into();
         check_name(&format!("{}: name", file.origin), &file.name)?;
         check_deadline(&file.origin, file.deadline_seconds)?;

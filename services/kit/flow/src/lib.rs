@@ -71,6 +71,7 @@ mod recovery;
 mod registry;
 mod request;
 mod run;
+mod shape;
 #[cfg(test)]
 mod simulation;
 mod submit;

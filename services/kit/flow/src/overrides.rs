@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use crate::compose::Library;
 use crate::definition::{
-    Definition, Entry, File, Item, Retry, StepDefinition, check_deadline, check_retry, read, sorted, wrong,
+    Definition, Entry, File, Item, Retry, StepDefinition, check_deadline, check_retry, document, read, sorted,
+    wrong,
 };
+use crate::shape;
 
 /// The services that have workflows. Each process looks at all folders, also those of services that it does not run.
 const WITH_WORKFLOWS: [&str; 3] = ["host", "storage", "vm"];
@@ -51,7 +53,7 @@ struct Change {
 
 impl Extension {
     fn parse(origin: &str, text: &str) -> Result<Self> {
-        let mut extension: Self = read(origin, text)?;
+        let mut extension: Self = read(origin, text, &shape::EXTENSION)?;
         origin.clone_into(&mut extension.origin);
         check_deadline(origin, extension.deadline_seconds)?;
         Ok(extension)
@@ -133,7 +135,7 @@ pub(crate) fn load(directory: &Path, service: &str, own: Library) -> Result<Libr
         let origin = path.display().to_string();
         let text =
             fs::read_to_string(&path).map_err(|error| wrong(&origin, format_args!("cannot be read: {error}")))?;
-        let document: serde_yaml_ng::Value = read(&origin, &text)?;
+        let document = document(&origin, &text)?;
         if document.get("extends").is_some() {
             extensions.push(Extension::parse(&origin, &text)?);
             continue;

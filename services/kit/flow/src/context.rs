@@ -336,7 +336,7 @@ fn duration(time: Duration) -> gyre_proto::Duration {
 impl Shared {
     /// Asks what a broken-off step waited for to stop, too: tasks on hosts, and the operation of another service. The undo comes
     /// after them in their lanes, and should not wait for work that nobody wants any more.
-    pub async fn cancel_awaited(&self) {
+    pub async fn cancel_awaited(self: &Arc<Self>) {
         tokio::join!(self.cancel_tasks(), self.cancel_child());
     }
 

@@ -1,9 +1,11 @@
 //! Work on hosts: a step hands a task to the owner of a host, and hears of its progress until it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Acting, Error, Kind, Result, Uuid, time};
 use gyre_proto::agent::v1::{Task, TaskOutcome, task::Work};
+use gyre_proto::common::v1::OperationState;
 use gyre_proto::host::v1::host_task_service_client::HostTaskServiceClient;
 use gyre_proto::host::v1::run_task_response::Event;
 use gyre_proto::host::v1::{CancelTaskRequest, RunTaskRequest};
@@ -16,19 +18,46 @@ const JOINS: u32 = 20;
 /// The wait before it is joined again.
 const JOIN_WAIT: Duration = Duration::from_millis(250);
 
+/// How often a cancel is said again while the operation is undone.
+const SAY_AGAIN: Duration = Duration::from_secs(2);
+
 impl Shared {
     /// Asks the agents to stop the tasks of a step that was broken off; whatever the undo asks of them comes after those in their
-    /// lanes. A task that cannot be reached ends by its deadline.
-    pub(crate) async fn cancel_tasks(&self) {
+    /// lanes. The owner of a host keeps a cancel in memory until the agent has heard of it, and may die in that moment. So it is
+    /// said again for as long as the undo goes on here; a task that still cannot be reached ends by its deadline.
+    pub(crate) async fn cancel_tasks(self: &Arc<Self>) {
         let (tasks, fence) = {
             let mut state = self.state.lock();
             (std::mem::take(&mut state.tasks), state.operation.fence)
         };
+        if tasks.is_empty() {
+            return;
+        }
+        self.say_cancel(&tasks, fence).await;
+        let cancelled = Arc::downgrade(self);
+        self.flow.tasks.spawn_until_stop("cancel-tasks", async move {
+            loop {
+                tokio::time::sleep(SAY_AGAIN).await;
+                // a step that is only tried again wants its tasks: the first cancel was for the try alone
+                let undone = |shared: &Arc<Self>| {
+                    let state = shared.state.lock();
+                    state.operation.state() == OperationState::Undoing && state.operation.fence == fence
+                };
+                match cancelled.upgrade().filter(undone) {
+                    Some(shared) => shared.say_cancel(&tasks, fence).await,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    async fn say_cancel(&self, tasks: &[(Uuid, String)], fence: i64) {
         // it belongs to the way back, which may be durable by the time at which it comes
         let caller = self.caller.acting(Acting { operation: self.uuid, fence, undoing: true });
-        futures::future::join_all(tasks.into_iter().map(|(host, task_id)| async move {
+        futures::future::join_all(tasks.iter().map(|(host, task_id)| async move {
             let mut client = HostTaskServiceClient::new(self.flow.mesh.channel("host"));
-            let mut request = caller.request(CancelTaskRequest { host_uuid: host.to_string(), task_id: task_id.clone() });
+            let mut request =
+                caller.request(CancelTaskRequest { host_uuid: host.to_string(), task_id: task_id.clone() });
             request.set_timeout(CANCEL);
             let asked = tokio::time::timeout(CANCEL, client.cancel_task(request)).await;
             let failure = match asked {
@@ -36,7 +65,7 @@ impl Shared {
                 Ok(Err(status)) => Error::from(status).to_string(),
                 Err(_) => format!("no answer within {CANCEL:?}"),
             };
-            tracing::warn!(%host, task = task_id, failure, "a task that nobody wants any more goes on until its deadline");
+            tracing::warn!(%host, task = task_id, failure, "a task that nobody wants any more was not cancelled");
         }))
         .await;
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use gyre_model::catalog::catalog;
 use gyre_model::error::Violation;
-use gyre_model::{Error, parse_uuid, wire};
+use gyre_model::{Error, Kind, parse_uuid, wire};
 use gyre_proto::{FieldMask, Message as _};
 
 use super::json::{JsonReader, Wrong, top_level_keys};
@@ -57,6 +57,12 @@ impl Plan {
         let masked = self.query(&mut out, query.unwrap_or_default())?;
         if let (Some(number), false, BodyPlan::Field { message, .. }) = (self.mask, masked, &self.body) {
             self.mask(&mut out, number, message, body);
+        }
+        if let (Some(number), Some(header)) = (self.method.request_id, request_id)
+            && let Some(own) = wire::string_at(&out[wire::FRAME_HEAD..], &[number])
+            && own != header
+        {
+            return Err(two_request_ids(header, own));
         }
         let length = u32::try_from(out.len() - wire::FRAME_HEAD).unwrap_or(u32::MAX);
         out[1..wire::FRAME_HEAD].copy_from_slice(&length.to_be_bytes());
@@ -192,6 +198,18 @@ fn variable<'a>(segments: &Segments<'a>, range: &Range<usize>) -> Option<Cow<'a,
             .collect::<Option<Vec<_>>>()
             .map(|parts| Cow::Owned(parts.join("/"))),
     }
+}
+
+/// A wish has one name.
+fn two_request_ids(header: &str, own: &str) -> Refusal {
+    let text = format!("the header x-request-id is {header:?} and requestId is {own:?}: send one of them, or the same twice");
+    let error = Error::new(Kind::InvalidArgument, "TWO_REQUEST_IDS", text);
+    Refusal::counted(
+        Refused::BadParameter,
+        error
+            .violation("x-request-id", "must be the same as requestId where both are sent")
+            .violation("requestId", "must be the same as the header x-request-id where both are sent"),
+    )
 }
 
 fn violation(name: &str, description: &str) -> Violation {

@@ -134,11 +134,23 @@ mod tests {
     }
 
     #[test]
-    fn the_header_gives_a_request_id_unless_the_call_has_its_own() {
+    fn the_header_gives_a_request_id_and_another_one_is_refused() {
         let framed = request(Method::POST, "/v1/vms", Some("h"), r#"{"name": "a"}"#).unwrap();
         assert_eq!(CreateVmRequest::decode(&framed[5..]).unwrap().request_id, "h");
-        let framed = request(Method::POST, "/v1/vms?request_id=q", Some("h"), r#"{"name": "a"}"#).unwrap();
-        assert_eq!(CreateVmRequest::decode(&framed[5..]).unwrap().request_id, "q");
+        let framed = request(Method::POST, "/v1/vms?requestId=h", Some("h"), r#"{"name": "a"}"#).unwrap();
+        assert_eq!(CreateVmRequest::decode(&framed[5..]).unwrap().request_id, "h");
+        for (target, body) in [
+            ("/v1/vms?requestId=q".to_owned(), r#"{"name": "a"}"#),
+            ("/v1/vms?request_id=q".to_owned(), r#"{"name": "a"}"#),
+            (format!("/v1/vms/{UUID}:stop"), r#"{"requestId": "q"}"#),
+        ] {
+            let error = request(Method::POST, &target, Some("h"), body).unwrap_err().error;
+            assert_eq!((error.kind(), error.reason()), (gyre_model::Kind::InvalidArgument, "TWO_REQUEST_IDS"), "{target}");
+            assert_eq!(
+                error.message(),
+                r#"the header x-request-id is "h" and requestId is "q": send one of them, or the same twice"#
+            );
+        }
     }
 
     #[test]

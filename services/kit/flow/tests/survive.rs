@@ -743,6 +743,23 @@ async fn users_go_before_housekeeping_and_lanes_are_seen_from_anywhere() {
 }
 
 #[tokio::test]
+async fn lanes_of_a_service_that_is_none_are_refused() {
+    let (site, _store, _folder) = Site::alone().await;
+    let mut client = LaneServiceClient::new(site.mesh.channel("host"));
+    let request = ListLanesRequest { service: "nope".into(), ..Default::default() };
+    let error = Error::from(client.list_lanes(Caller::system().request(request)).await.unwrap_err());
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    let said = &error.violations()[0];
+    assert_eq!(said.field, "service");
+    assert_eq!(
+        said.description,
+        "there is no service \"nope\": must be one of host, identity, network, storage, vm, or empty for all"
+    );
+    let request = ListLanesRequest { service: "host".into(), ..Default::default() };
+    assert!(client.list_lanes(Caller::system().request(request)).await.is_ok());
+}
+
+#[tokio::test]
 async fn operations_that_ended_are_forgotten_in_time() {
     let (site, store, _folder) = Site::alone().await;
     let operation = site.submit(Uuid::new_v4()).await;

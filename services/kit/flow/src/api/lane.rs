@@ -1,13 +1,13 @@
 //! Lanes with work, in the whole mesh: whoever is asked asks all other members.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use gyre_mesh::member::Member;
 use gyre_mesh::serve::caller;
-use gyre_model::{Caller, Result, Uuid, parse_uuid};
+use gyre_model::{Caller, Error, Result, Uuid, parse_uuid};
 use gyre_proto::common::v1::lane_service_client::LaneServiceClient;
 use gyre_proto::common::v1::lane_service_server::LaneService;
 use gyre_proto::common::v1::{Lane, LaneKind, ListLanesRequest, ListLanesResponse};
@@ -58,6 +58,19 @@ fn resource_lane(resource: Uuid, operations: &[(Uuid, Arc<Live>)]) -> Lane {
         oldest_wait: waiting.iter().map(|(_, live)| live.since).min().map(since),
         ..Lane::default()
     }
+}
+
+/// What to say of a service that there is none of.
+fn no_service(name: &str) -> Error {
+    let all: BTreeSet<_> =
+        gyre_model::catalog().kinds().map(|kind| kind.service).filter(|name| super::service_named(name).is_some()).collect();
+    let all = all.into_iter().collect::<Vec<_>>().join(", ");
+    Error::invalid("service", format!("there is no service {:?}: must be one of {all}, or empty for all", cut(name)))
+}
+
+/// As much of a name as an error repeats.
+fn cut(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 impl LaneApi {
@@ -120,6 +133,9 @@ impl LaneService for LaneApi {
     ) -> std::result::Result<Response<ListLanesResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
+        if !request.service.is_empty() && super::service_named(&request.service).is_none() {
+            return Err(no_service(&request.service).into());
+        }
         let (mut lanes, unanswered) =
             if request.here { (self.here(), Vec::new()) } else { self.everywhere(caller, &request).await };
         if let Some(key) = parse_uuid(&request.key_uuid) {

@@ -1,7 +1,7 @@
 //! One rule of what is allowed, and how it is written.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::address::{is_public, within};
@@ -98,6 +98,10 @@ impl FromStr for Rule {
             let most = if network.is_ipv4() { 32 } else { 128 };
             let length = length.parse().ok().filter(|length| *length <= most);
             let length = length.ok_or_else(|| wrong("has no length of a network behind the slash"))?;
+            let first = first_of(network, length);
+            if first != network {
+                return Err(format!("{text:?} is an address within a network; write the network, {first}/{length}"));
+            }
             return Ok(Self::Network { network, length, port: Port::Any });
         }
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -116,8 +120,26 @@ impl FromStr for Rule {
         };
         let (name, below) = name.strip_prefix("*.").map_or((name, false), |name| (name, true));
         match host_name(name) {
+            // callbacks to names go to public addresses alone, and those have a dot
+            Ok(Host::Name(name)) if !below && !name.contains('.') => {
+                Err(wrong("is neither an address nor a network, and as a name it has no dot"))
+            }
             Ok(Host::Name(name)) => Ok(Self::Name { name, below, port }),
             _ => Err(wrong("is no rule for destinations")),
+        }
+    }
+}
+
+/// The first address of the network of this length that an address is in.
+fn first_of(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
         }
     }
 }

@@ -270,8 +270,23 @@ fn rules_are_read_and_written() {
         "10.0.0.0/-1",
         "10.0.0/8",
         "10.1",
+        "foo",
+        "foo:8080",
+        "localhost",
     ] {
         assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+    }
+    for (wrong, said) in [
+        ("10.0.0.1/8", r#""10.0.0.1/8" is an address within a network; write the network, 10.0.0.0/8"#),
+        ("fd12::1/16", r#""fd12::1/16" is an address within a network; write the network, fd12::/16"#),
+        ("1.2.3.4/0", r#""1.2.3.4/0" is an address within a network; write the network, 0.0.0.0/0"#),
+        ("foo", r#""foo" is neither an address nor a network, and as a name it has no dot; write public, "#),
+    ] {
+        let error = wrong.parse::<Rule>().unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+    }
+    for fine in ["10.1.2.3/32", "::1/128", "0.0.0.0/0", "*.internal"] {
+        assert!(fine.parse::<Rule>().is_ok(), "{fine}");
     }
 }
 

@@ -145,9 +145,11 @@ impl Host {
         let inner = Inner { fence: binding.fence(), ..Inner::default() };
         Self(Arc::new_cyclic(|host: &Weak<Shared>| {
             let teller = host.clone();
+            let lanes = Lanes::default();
             let machines = Machines::new(
                 ports.clone(),
                 tracker.clone(),
+                lanes.clone(),
                 Arc::new(move |facts| {
                     let session = teller.upgrade().and_then(|host| host.inner.lock().session.clone());
                     if let Some(session) = session {
@@ -170,7 +172,7 @@ impl Host {
                 machines,
                 images,
                 volumes,
-                lanes: Lanes::default(),
+                lanes,
                 task_ended: Notify::new(),
                 inner: Mutex::new(inner),
             }

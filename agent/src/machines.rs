@@ -5,11 +5,15 @@
 //!    (a guest shuts down, QEMU dies). Tasks on one machine never overlap (the runner's lanes see to it), events come at any time.
 //! 2. While a task is at a machine, its state changes are the task's answer and nobody else is told. All other changes are told to
 //!    the controller. [`AtWork`] marks the time between; giving it up half-way (a cancelled task) tells the state as it is.
-//! 3. What must not be left half-done (plugging in and launching, pulling the plug and unplugging) runs to its end even when its task
+//! 3. A machine that ends by itself is unplugged in its lane, behind the work that stands there, and only if it is still off then: a
+//!    start that came first has plugged it in anew.
+//! 4. What must not be left half-done (plugging in and launching, pulling the plug and unplugging) runs to its end even when its task
 //!    is cancelled, and holds the machine's lane so long. So a stop that is cancelled while it waits for the guest leaves the machine
 //!    as it is, and one that is cancelled later is a stop; a start is a start, or leaves nothing.
 
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,9 +28,10 @@ use tokio_util::task::TaskTracker;
 
 use self::spec::check;
 use crate::failure;
-use crate::lanes;
+use crate::lanes::{self, Lanes};
 use crate::ports::{MachineEvent, PluggedNic, Ports};
 use crate::progress::Progress;
+use crate::work;
 
 /// How long a guest may take to shut down where the task does not say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(60);
@@ -43,6 +48,7 @@ pub struct Machines(Arc<Shared>);
 struct Shared {
     ports: Ports,
     tracker: TaskTracker,
+    lanes: Lanes,
     tell: Tell,
     table: Mutex<Table>,
 }
@@ -111,9 +117,9 @@ impl Drop for AtWork<'_> {
 }
 
 impl Machines {
-    /// The machines of a host, all of which are still to be found.
-    pub fn new(ports: Ports, tracker: TaskTracker, tell: Tell) -> Self {
-        let machines = Self(Arc::new(Shared { ports, tracker, tell, table: Mutex::default() }));
+    /// The machines of a host, all of which are still to be found. The lanes are those in which the host's tasks stand.
+    pub fn new(ports: Ports, tracker: TaskTracker, lanes: Lanes, tell: Tell) -> Self {
+        let machines = Self(Arc::new(Shared { ports, tracker, lanes, tell, table: Mutex::default() }));
         let observer = Arc::downgrade(&machines.0);
         machines.0.ports.hypervisor.observe(Arc::new(move |vm, event| {
             if let Some(shared) = observer.upgrade() {
@@ -182,14 +188,29 @@ impl Machines {
         if machine.at_work {
             return;
         }
-        let spec = machine.spec.clone();
         drop(table);
         tracing::info!(%vm, state = state.as_str_name(), "machine changed by itself");
         if event == MachineEvent::Exited {
+            // a place is taken at once: what comes from now on stands behind it
+            let place = self.0.lanes.enter(work::machine_lane(&vm.hyphenated().to_string()));
             let machines = self.clone();
-            self.0.tracker.spawn(async move { machines.unplug(&spec.nics).await });
+            self.0.tracker.spawn(async move { machines.unplug_ended(vm, place).await });
         }
         (self.0.tell)(facts(vm, state));
+    }
+
+    /// Unplugs a machine that ended by itself, in its lane, if it is still off when its turn comes.
+    async fn unplug_ended(&self, vm: Uuid, mut place: lanes::Place) {
+        place.turn().await;
+        let spec = {
+            let table = self.0.table.lock();
+            let off = |machine: &&Machine| machine.state == MachineState::Stopped;
+            table.machines.get(&vm).filter(off).map(|machine| machine.spec.clone())
+        };
+        if let Some(spec) = spec {
+            self.unplug(&spec.nics).await;
+        }
+        drop(place);
     }
 
     fn at_work(&self, vm: Uuid) -> AtWork<'_> {

@@ -90,9 +90,8 @@ impl WorkKind {
 
 /// The lane of a piece of work: what it works on.
 pub fn lane(work: &Work) -> String {
-    let machine = |vm: &str| format!("machine {}", vm.to_ascii_lowercase());
     let spec = |spec: &Option<gyre_proto::agent::v1::MachineSpec>| {
-        machine(spec.as_ref().map_or("", |spec| spec.vm_uuid.as_str()))
+        machine_lane(spec.as_ref().map_or("", |spec| spec.vm_uuid.as_str()))
     };
     match work {
         Work::PrepareStorage(work) => format!("storage {}", work.path),
@@ -103,9 +102,14 @@ pub fn lane(work: &Work) -> String {
         Work::DeleteVolume(work) => format!("volume {}", work.volume_uuid),
         Work::StartMachine(work) => spec(&work.machine),
         Work::RebootMachine(work) => spec(&work.machine),
-        Work::StopMachine(work) => machine(&work.vm_uuid),
-        Work::RemoveMachine(work) => machine(&work.vm_uuid),
+        Work::StopMachine(work) => machine_lane(&work.vm_uuid),
+        Work::RemoveMachine(work) => machine_lane(&work.vm_uuid),
     }
+}
+
+/// The lane of a machine.
+pub(crate) fn machine_lane(vm: &str) -> String {
+    format!("machine {}", vm.to_ascii_lowercase())
 }
 
 fn seconds(seconds: i32) -> Duration {

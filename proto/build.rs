@@ -44,6 +44,7 @@ fn main() {
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .bytes(".")
         .btree_map(".")
+        .codec_path("crate::codec::ProtoCodec")
         .build_transport(false)
         .compile_fds(set)
         .expect("generate types");

@@ -45,7 +45,8 @@ pub fn resumed(front: &Arc<Front>, method: &'static MethodInfo, along: &Along, f
         return body;
     }
     let until = along.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let (front, along, frame) = (Arc::clone(front), along.clone(), frame.clone());
+    // copied: the request's bytes are a piece of what its connection read at once, which would be kept as long as the stream
+    let (front, along, frame) = (Arc::clone(front), along.clone(), Bytes::copy_from_slice(frame));
     let open = move || -> BoxFuture<'static, Result<Body, Error>> {
         let (front, frame) = (Arc::clone(&front), frame.clone());
         // the caller's time does not begin anew
@@ -103,6 +104,10 @@ impl Resumed {
             let message = self.buffer.split_to(length).freeze();
             self.whole.push_back(message);
             (self.lost, self.wait) = (None, FIRST_WAIT);
+        }
+        if self.buffer.is_empty() {
+            // an empty rest would hold on to the room of all that went before
+            self.buffer = BytesMut::new();
         }
     }
 

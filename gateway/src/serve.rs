@@ -130,8 +130,10 @@ impl Port {
         let (front, own) = (self.front.clone(), activity.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (front, busy) = (front.clone(), own.begin());
+            // Boxed: hyper keeps the room of this future as long as the answer's body lasts, which may be hours of watching.
+            let answered = Box::pin(front.answer(peer, request));
             async move {
-                let response = front.answer(peer, request).await;
+                let response = answered.await;
                 Ok::<Response<_>, Infallible>(response.map(|body| body.busy(busy)))
             }
         });

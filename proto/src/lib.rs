@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, clippy::all, clippy::unwrap_used)]
 
+pub mod codec;
 mod field_mask;
 pub mod json;
 mod timestamp;

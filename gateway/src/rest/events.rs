@@ -82,6 +82,10 @@ impl Events {
             events.extend_from_slice(b"\n\n");
             self.buffer.advance(length);
         }
+        if self.buffer.is_empty() {
+            // nobody knows when the next message comes: its room is not kept until then
+            self.buffer = BytesMut::new();
+        }
         if events.is_empty() { None } else { Some(events) }
     }
 

@@ -76,8 +76,8 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         operations: usize,
     },
-    /// Watches many operations at once: what that costs in memory. In a node inside the driver, whose figure holds both ends, or in
-    /// one that runs.
+    /// Watches many operations at once: what an operation under way costs in memory, and what a watcher. In a node inside the
+    /// driver, whose figures hold both ends, or in one that runs.
     Watch {
         /// A gateway that runs; as for takeover.
         #[arg(long, value_name = "URL", requires = "pid")]
@@ -88,6 +88,9 @@ enum Command {
         /// Operations, each with a watcher.
         #[arg(long, default_value_t = 10_000)]
         operations: usize,
+        /// Watches with server-sent events, instead of gRPC.
+        #[arg(long)]
+        events: bool,
         /// How long each step on a simulated host takes: long enough that all operations are under way at once.
         #[arg(long, default_value_t = 2)]
         delay_seconds: u64,
@@ -242,13 +245,14 @@ async fn main() -> Result<()> {
             let figures = takeover::run(&bench.front, &bench.site, &bench.image, operations, kill).await?;
             print(cli.json, &figures)
         }
-        Command::Watch { endpoint, pid, operations, delay_seconds } => {
+        Command::Watch { endpoint, pid, operations, events, delay_seconds } => {
             let delay = format!("{}", delay_seconds * 1000).parse().map_err(anyhow::Error::msg)?;
             let target = Target { embedded: endpoint.is_none(), endpoint };
             let pid = pid.unwrap_or_else(std::process::id);
             let bench = Bench::open_with(&target, delay).await?;
             // thousands of operations are under way: nobody waits for their ends
-            print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations, pid).await?)
+            let way = if events { watch::Way::Events } else { watch::Way::Grpc };
+            print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations, pid, way).await?)
         }
         Command::Step { steps, operations } => print(cli.json, &step::run(steps, operations).await?),
         Command::Start { gyre, idle_seconds } => {

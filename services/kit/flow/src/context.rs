@@ -568,7 +568,7 @@ impl Context {
                 return Err(self.stuck(&uuid).await);
             }
             let request = self.stream_request(WatchOperationRequest { uuid: uuid.clone() });
-            match client.watch_operation(request).await {
+            match Box::pin(client.watch_operation(request)).await {
                 Ok(response) => {
                     let mut stream = response.into_inner();
                     lost += 1;

@@ -72,7 +72,7 @@ fn resume(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) {
         let mut wait = LOOK_AGAIN;
         loop {
             match turn(&worker, uuid, &live).await {
-                Turn::Come(record) => return work(&worker, uuid, &live, *record).await,
+                Turn::Come(record) => return work(&worker, uuid, &live, record).await,
                 Turn::Over => return leave(&worker, uuid, live.resource),
                 Turn::Busy | Turn::Unknown | Turn::Later => {}
             }
@@ -97,7 +97,7 @@ async fn work_lane(flow: &Arc<Inner>, resource: Uuid, wake: &Notify) {
                     flow.lanes.remove(resource, uuid);
                     metrics::lanes(flow.service, flow.lanes.depth());
                     metrics::waited(flow.service, live.since.elapsed());
-                    work(flow, uuid, &live, *record).await;
+                    work(flow, uuid, &live, record).await;
                     wait = LOOK_AGAIN;
                     continue;
                 }
@@ -176,7 +176,7 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
 
 /// Works on one operation as far as it goes here. A step that panics leaves the operation to be taken up again, and its lane to
 /// those behind it.
-async fn work(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Record) {
+async fn work(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Box<Record>) {
     match AssertUnwindSafe(run(flow, uuid, live, record)).catch_unwind().await {
         Ok(Ok(())) => {}
         Ok(Err(Interrupted(why))) => tracing::info!(operation = %uuid, %why, "operation left to its owner"),
@@ -207,11 +207,11 @@ fn prepare<'a>(flow: &'a Arc<Inner>, live: &Arc<Live>, mut record: Record) -> Ra
     Ok(Run { flow, shared, workflow, began })
 }
 
-async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Record) -> Ran<()> {
+async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Box<Record>) -> Ran<()> {
     if record.cancel {
         live.cancel.cancel();
     }
-    let run = prepare(flow, live, record)?;
+    let run = prepare(flow, live, *record)?;
     let trace = run.shared.state.lock().operation.trace_parent.clone();
     let span = tracing::info_span!(
         "operation",

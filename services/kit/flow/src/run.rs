@@ -1,4 +1,8 @@
 //! Running one operation: forward through its steps, or back.
+//!
+//! Thousands of operations wait in their steps at once, and each costs the room of its future. So what is rarely on the way, or soon
+//! over, is boxed where it is awaited, and takes room only while it lasts: a future is as large as the largest thing that it may
+//! wait for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +59,10 @@ impl Run<'_> {
             back.then(|| state.operation.error.clone().map_or_else(why, Error::from))
         };
         match cause {
-            Some(cause) => self.back(cause).await?,
+            Some(cause) => Box::pin(self.back(cause)).await?,
             None => {
                 if let Some(failed) = self.forward().await? {
-                    self.turn_back(failed).await?;
+                    Box::pin(self.turn_back(failed)).await?;
                 }
             }
         }
@@ -134,7 +138,7 @@ impl Run<'_> {
             state.operation.error = None;
             state.operation.end_time = Some(time::now());
         });
-        match self.end("end-operation").await {
+        match Box::pin(self.end("end-operation")).await {
             Ok(()) => Ok(None),
             Err(error) if out_of_hand(&error) => Err(Interrupted(error)),
             // the rows of the last commit refused: the last step did not do its work
@@ -158,7 +162,7 @@ impl Run<'_> {
             return Ok(Err(cancelled()));
         }
         if named.point_of_no_return
-            && let Err(error) = self.pass(at).await?
+            && let Err(error) = Box::pin(self.pass(at)).await?
         {
             return Ok(Err(error));
         }
@@ -259,7 +263,7 @@ impl Run<'_> {
                 () = tokio::time::sleep(left) => Err(too_late(limit, &named.step, &self.workflow.definition.name)),
             };
             if result.is_err() {
-                self.shared.cancel_awaited().await;
+                Box::pin(self.shared.cancel_awaited()).await;
             }
             result
         };

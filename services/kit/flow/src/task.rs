@@ -123,7 +123,7 @@ impl Context {
         let mut client = HostTaskServiceClient::new(self.shared.flow.mesh.channel("host"));
         let mut broken = 0;
         loop {
-            let failure = match client.run_task(self.stream_request(request.clone())).await {
+            let failure = match Box::pin(client.run_task(self.stream_request(request.clone()))).await {
                 Ok(response) => {
                     let mut events = response.into_inner();
                     loop {

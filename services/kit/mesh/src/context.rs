@@ -4,6 +4,9 @@
 //! makes, so that a caller's deadline bounds all work on its behalf and one trace follows it. They live with the task: work that
 //! is spawned has neither, unless it runs in [`scope`] again (a workflow outlives the call that asked for it, and keeps its
 //! trace but not its deadline). A callback that the caller named is there for the handler of that one call.
+//!
+//! What runs a future here is a plain function and not an `async` one, which would keep room for that future twice: as what it was
+//! given, and as what it waits for. Around one another they would double it every time, for each of thousands of operations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,8 +29,8 @@ pub struct Context {
 }
 
 /// Runs a future in a context.
-pub async fn scope<F: Future>(context: Context, future: F) -> F::Output {
-    CONTEXT.scope(context, future).await
+pub fn scope<F: Future>(context: Context, future: F) -> impl Future<Output = F::Output> {
+    CONTEXT.scope(context, future)
 }
 
 /// Runs a closure in a context.
@@ -47,8 +50,8 @@ pub fn deadline() -> Option<Instant> {
 
 /// Runs the handler of a call that names a callback, or none. It holds for this call alone: the calls that the handler makes have
 /// their own, which is none, also in this process.
-pub async fn with_callback<F: Future>(url: Option<Arc<str>>, future: F) -> F::Output {
-    CALLBACK.scope(url, future).await
+pub fn with_callback<F: Future>(url: Option<Arc<str>>, future: F) -> impl Future<Output = F::Output> {
+    CALLBACK.scope(url, future)
 }
 
 /// The URL that the finished operation of this call is to be posted to, where its caller named one.

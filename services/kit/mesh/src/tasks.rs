@@ -59,13 +59,14 @@ impl Tasks {
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         *self.running.lock().entry(name).or_default() += 1;
         let running = Running(self.running.clone(), name);
-        self.tracker.spawn(async move {
+        // an async block would keep room for the future twice
+        self.tracker.spawn(AssertUnwindSafe(future).catch_unwind().map(move |ended| {
             let _running = running;
-            if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+            if let Err(panic) = ended {
                 metrics::panicked();
                 tracing::error!(task = name, panic = panic_text(&*panic), "task panicked");
             }
-        });
+        }));
     }
 
     /// Spawns a task that is dropped where it stands when the process stops.

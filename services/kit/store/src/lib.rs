@@ -93,12 +93,13 @@ impl Store {
     ///
     /// # Errors
     /// What the closure answers, or that the database is away or has too much to do.
-    pub async fn read<T, F>(&self, name: &'static str, run: F) -> Result<T>
+    pub fn read<T, F>(&self, name: &'static str, run: F) -> impl Future<Output = Result<T>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, Around::Nothing, run).await?.certain()
+        let done = self.submit(name, Around::Nothing, run);
+        async { done.await?.certain() }
     }
 
     /// Writes in one transaction, and answers once it is durable. The closure's error undoes it.
@@ -106,12 +107,13 @@ impl Store {
     /// # Errors
     /// What the closure answers, or that the database is away or has too much to do: nothing was changed then, unless
     /// [`outcome_unknown`] says that it may have been.
-    pub async fn write<T, F>(&self, name: &'static str, run: F) -> Result<T>
+    pub fn write<T, F>(&self, name: &'static str, run: F) -> impl Future<Output = Result<T>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, Around::Transaction, run).await?.certain()
+        let done = self.submit(name, Around::Transaction, run);
+        async { done.await?.certain() }
     }
 
     /// Writes as [`Store::write`] does, and runs the closure again where another transaction was in its way: a deadlock, a
@@ -143,22 +145,36 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::write`]; but nothing was changed.
-    pub async fn commit<T, F>(&self, name: &'static str, run: F) -> Result<Committed<T>>
+    pub fn commit<T, F>(
+        &self,
+        name: &'static str,
+        run: F,
+    ) -> impl Future<Output = Result<Committed<T>>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, Around::Transaction, run).await
+        self.submit(name, Around::Transaction, run)
     }
 
-    async fn submit<T, F>(&self, name: &'static str, around: Around, run: F) -> Result<Committed<T>>
+    /// The closure is boxed before anything waits: an `async` function would keep room for it, and for all that it holds, in the
+    /// future of whoever calls, once for each of the functions on the way here.
+    fn submit<T, F>(
+        &self,
+        name: &'static str,
+        around: Around,
+        run: F,
+    ) -> impl Future<Output = Result<Committed<T>>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.threads.send(Job::new(name, around, run, answer));
-        answered.await.unwrap_or_else(|_| Err(stopped()))
+        let job = Job::new(name, around, run, answer);
+        async move {
+            self.threads.send(job);
+            answered.await.unwrap_or_else(|_| Err(stopped()))
+        }
     }
 
     /// Brings the schema up to date. Answers the migrations that ran.

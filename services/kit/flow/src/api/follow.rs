@@ -102,7 +102,8 @@ impl Follower {
         loop {
             let operation = match &mut self.source {
                 Source::Over => return None,
-                Source::Unknown => match self.look().await {
+                // boxed: soon over, and larger than all that a watcher waits for
+                Source::Unknown => match Box::pin(self.look()).await {
                     Ok(found) => found,
                     Err(error) => {
                         self.source = Source::Over;

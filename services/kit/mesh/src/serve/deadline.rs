@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
+use futures::future::Either;
 use gyre_model::catalog::MethodInfo;
 use gyre_model::{Error, Kind, Result};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -66,10 +68,14 @@ impl Deadline {
     ///
     /// # Errors
     /// The work's, or [`Deadline::exceeded`].
-    pub async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub fn within<T, F: Future<Output = Result<T>>>(&self, work: F) -> impl Future<Output = Result<T>> + use<T, F> {
+        let deadline = *self;
         match self.at {
-            None => work.await,
-            Some(at) => tokio::time::timeout_at(at.into(), work).await.unwrap_or_else(|_| Err(self.exceeded())),
+            None => Either::Left(work),
+            Some(at) => Either::Right(
+                tokio::time::timeout_at(at.into(), work)
+                    .map(move |done| done.unwrap_or_else(|_| Err(deadline.exceeded()))),
+            ),
         }
     }
 }

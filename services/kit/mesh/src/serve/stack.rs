@@ -153,14 +153,14 @@ async fn read(info: &MethodInfo, body: Body) -> Result<bytes::Bytes> {
 }
 
 /// Turns a panic into an answer.
-async fn guard<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    match AssertUnwindSafe(work).catch_unwind().await {
+fn guard<T>(work: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    AssertUnwindSafe(work).catch_unwind().map(|ended| match ended {
         Ok(done) => done,
         Err(panic) => {
             metrics::panicked();
             Err(Error::internal(format!("handler panicked: {}", panic_text(&*panic))))
         }
-    }
+    })
 }
 
 /// The code of an answer: an error without body has it in its headers.

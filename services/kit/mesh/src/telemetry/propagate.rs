@@ -84,10 +84,10 @@ pub(crate) fn call_span(service: &'static str, method: &'static str, parent: Opt
 
 /// Runs work that was asked for earlier in the trace that asked for it: inside `span`, which should have an empty field
 /// `trace_id`, without a deadline.
-pub async fn in_trace<F: Future>(traceparent: &str, span: Span, work: F) -> F::Output {
+pub fn in_trace<F: Future>(traceparent: &str, span: Span, work: F) -> impl Future<Output = F::Output> + use<F> {
     let trace = adopt(&span, Trace::parse(traceparent));
     let context = Context { deadline: None, trace: Some(trace) };
-    context::scope(context, tracing::Instrument::instrument(work, span)).await
+    context::scope(context, tracing::Instrument::instrument(work, span))
 }
 
 fn exported(span: &Span) -> Option<Trace> {

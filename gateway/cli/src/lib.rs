@@ -10,9 +10,12 @@
 pub mod args;
 pub mod client;
 pub mod commands;
+pub mod complete;
+pub mod document;
 pub mod failure;
 pub mod nouns;
 pub mod output;
+pub mod shell;
 pub mod ui;
 #[cfg(feature = "up")]
 pub mod up;
@@ -21,10 +24,19 @@ use std::process::ExitCode;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if let Some(shell) = args::Globals::completing() {
+        let answer = complete::answer(&shell, std::env::args_os().collect());
+        return answer.map_or_else(|failure| failure.report(output::Format::Table), |()| ExitCode::SUCCESS);
+    }
+    // Needs nothing of what follows.
+    if std::env::args_os().skip(1).eq(["--version"]) {
+        return commands::version(output::Format::Table)
+            .map_or_else(|failure| failure.report(output::Format::Table), |()| ExitCode::SUCCESS);
+    }
     let matches = match args::tree().try_get_matches() {
         Ok(matches) => matches,
         // Wrong usage, for a program.
-        Err(error) if error.use_stderr() && wanted_format() != output::Format::Table => {
+        Err(error) if error.use_stderr() && wanted_format().structured() => {
             let text = error.render().to_string();
             let text = text.trim_start_matches("error: ").trim_end();
             return failure::Failure::usage(text).report(wanted_format());
@@ -45,6 +57,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::from(error).report(globals.format),
     };
+    if matches.subcommand_name() == Some("shell") {
+        let flags = shell::flags(std::env::args().skip(1).collect());
+        return shell::run(&globals, &flags, &runtime);
+    }
     let outcome = runtime.block_on(commands::run(&globals, &matches));
     // A reader of the keyboard may be blocked in a read; the process does not wait for it.
     runtime.shutdown_background();

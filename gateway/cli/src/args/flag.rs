@@ -169,6 +169,9 @@ impl Flag {
             }
             _ => {}
         }
+        if find_noun(self.refers_to).is_some_and(|noun| noun.list().is_some()) {
+            arg = arg.add(crate::complete::resources(self.refers_to));
+        }
         let field = self.field;
         let (descriptor, refers_to) = (self.descriptor.clone(), self.refers_to);
         arg.allow_negative_numbers(matches!(field.ty, FieldType::Int | FieldType::Float))

@@ -8,24 +8,27 @@ use gyre_model::catalog::{FieldInfo, FieldType};
 
 use super::flag::{Flag, Place};
 use super::globals::Globals;
-use crate::nouns::{Noun, Shape, Verb};
+use crate::nouns::{Shape, Verb};
+
+/// Fields of a list's request that are written by hand, or follow by themselves.
+const PAGES: [&str; 4] = ["filter", "order_by", "page_size", "page_token"];
 
 /// The flags of a verb, in the order of the .proto file.
-pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
+pub fn flags(verb: &Verb) -> Vec<Flag> {
     let Some(input) = verb.input() else { return Vec::new() };
     let descriptor = verb.method.descriptor.input();
     let mut found = Vec::new();
     let (body, create) = match verb.shape {
         Shape::Create(body) => (Some(body), true),
         Shape::Update(body) => (Some(body), false),
-        Shape::List => return Vec::new(),
+        Shape::Feed => return Vec::new(),
         _ => (None, false),
     };
-    if let Some(body) = body {
+    if let (Some(body), Some(message)) = (body, verb.body()) {
         let Some(inner) = descriptor.get_field(body.number).and_then(|field| field.kind().as_message().cloned()) else {
             return Vec::new();
         };
-        for field in &noun.message.fields {
+        for field in &message.fields {
             let Some(descriptor) = inner.get_field(field.number) else { continue };
             let uuid = field.name == "uuid";
             let offered = if create {
@@ -34,11 +37,11 @@ pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
                 uuid || !(field.rule.output_only || field.rule.immutable)
             };
             if offered && settable(field) {
-                let mut flag = Flag::new(field, descriptor, noun.message);
+                let mut flag = Flag::new(field, descriptor, message);
                 flag.outer = Some(body);
                 if uuid && !create {
                     flag.place = Place::Positional;
-                    flag.refers_to = noun.kind.kind;
+                    flag.refers_to = message.kind.unwrap_or_default();
                 }
                 flag.required = flag.place == Place::Positional || (create && field.rule.required);
                 found.push(flag);
@@ -51,7 +54,8 @@ pub fn flags(noun: Noun, verb: &Verb) -> Vec<Flag> {
             Shape::Upload(data) => field.number == data.number,
             _ => body.is_some_and(|body| body.number == field.number),
         };
-        if carried || field.rule.output_only || !settable(field) || is_mask(field) {
+        let paged = matches!(verb.shape, Shape::List) && PAGES.contains(&field.name);
+        if carried || paged || field.rule.output_only || !settable(field) || is_mask(field) {
             continue;
         }
         let mut flag = Flag::new(field, descriptor, input);
@@ -92,7 +96,7 @@ mod tests {
 
     fn names(kind: &str, verb: &str) -> Vec<String> {
         let noun = noun(kind).unwrap();
-        flags(noun, &noun.verb(verb).unwrap()).iter().map(Flag::shown).collect()
+        flags(&noun.verb(verb).unwrap()).iter().map(Flag::shown).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::value::duration;
@@ -11,6 +12,8 @@ use crate::output::Format;
 /// What the flags of every command say.
 #[derive(Debug, Clone)]
 pub struct Globals {
+    /// The profile to use.
+    pub profile: Option<String>,
     /// Where the gateway is.
     pub endpoint: Option<String>,
     /// The token or API key to send.
@@ -38,6 +41,12 @@ fn arg(name: &'static str) -> Arg {
 /// Their definitions.
 pub fn args() -> Vec<Arg> {
     vec![
+        arg("profile")
+            .value_name("NAME")
+            .env("GYRE_PROFILE")
+            .hide_env_values(true)
+            .add(crate::complete::profiles())
+            .help("The cloud to talk to, of those that `gyre profile list` shows"),
         arg("endpoint")
             .value_name("URL")
             .env("GYRE_ENDPOINT")
@@ -66,7 +75,7 @@ pub fn args() -> Vec<Arg> {
             .value_parser(value_parser!(Format))
             .default_value("table")
             .hide_possible_values(true)
-            .help("How answers and errors are printed: table, json (proto3 JSON) or yaml"),
+            .help("How answers are printed: table, wide, json (proto3 JSON), yaml, csv or name"),
         arg("request-timeout")
             .value_name("DURATION")
             .default_value("30s")
@@ -87,9 +96,14 @@ impl Globals {
     pub fn read(matches: &ArgMatches) -> Self {
         let text = |name: &str| matches.get_one::<String>(name).filter(|text| !text.is_empty()).cloned();
         let path = |name: &str| matches.get_one::<PathBuf>(name).filter(|path| !path.as_os_str().is_empty()).cloned();
+        // A profile that is named on the command line stands before what the environment says of another cloud.
+        let flag = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let named = flag("profile");
+        let cloud = |name: &str| text(name).filter(|_| flag(name) || !named);
         Self {
-            endpoint: text("endpoint"),
-            token: text("token"),
+            profile: text("profile"),
+            endpoint: cloud("endpoint"),
+            token: cloud("token"),
             ca_file: path("ca-file"),
             sign_in_file: path("sign-in-file"),
             format: matches.get_one::<Format>("output").copied().unwrap_or(Format::Table),
@@ -97,6 +111,47 @@ impl Globals {
             quiet: matches.get_flag("quiet"),
             timeout: matches.get_one::<Duration>("request-timeout").copied().unwrap_or(Duration::from_secs(30)),
         }
+    }
+
+    /// What words that are not yet a whole command say about whom to ask.
+    pub fn of_words(words: &[String]) -> Self {
+        let command = clap::Command::new("gyre").disable_help_flag(true).ignore_errors(true).args(args());
+        // Flags may stand anywhere between the words.
+        let mut kept = vec!["gyre".to_owned()];
+        let mut words = words.iter().skip(1).peekable();
+        while let Some(word) = words.next() {
+            let name = word.strip_prefix("--").map(|name| name.split('=').next().unwrap_or_default());
+            if !matches!(name, Some("endpoint" | "token" | "ca-file" | "sign-in-file" | "profile")) {
+                continue;
+            }
+            kept.push(word.clone());
+            if !word.contains('=') {
+                kept.extend(words.next().cloned());
+            }
+        }
+        match command.try_get_matches_from(kept) {
+            Ok(matches) => Self::read(&matches),
+            Err(_) => Self::nothing(),
+        }
+    }
+
+    fn nothing() -> Self {
+        Self {
+            profile: None,
+            endpoint: None,
+            token: None,
+            ca_file: None,
+            sign_in_file: None,
+            format: Format::Table,
+            verbose: false,
+            quiet: true,
+            timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// The shell that asks for completions, and not for a command.
+    pub fn completing() -> Option<String> {
+        std::env::var(crate::complete::VARIABLE).ok().filter(|shell| !shell.is_empty())
     }
 
     /// Whether a flag of this name belongs to every command.
@@ -115,6 +170,10 @@ impl Globals {
                 | "version"
                 | "wait"
                 | "callback"
+                | "dry-run"
+                | "body"
+                | "profile"
+                | "watch"
         )
     }
 }

@@ -10,13 +10,13 @@ mod value;
 pub use flag::{Flag, Place};
 pub use flags::flags;
 pub use globals::Globals;
-pub use value::{Given, duration, size};
+pub use value::{Given, duration, parse, size};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::failure::EXIT_CODES;
-use crate::nouns::{Noun, Shape, Verb, alias, noun, nouns};
+use crate::nouns::{Noun, Service, Shape, Verb, alias, call, call_name, noun, nouns, open_calls, service, services};
 
 /// Names of arguments that more than one place reads.
 pub mod names {
@@ -36,6 +36,12 @@ pub mod names {
     pub const COLUMNS: &str = "columns";
     /// `--file`.
     pub const FILE: &str = "file";
+    /// `--body`.
+    pub const BODY: &str = "body";
+    /// `--dry-run`.
+    pub const DRY_RUN: &str = "dry-run";
+    /// The command that makes any call.
+    pub const CALL: &str = "call";
 }
 
 const STYLES: Styles = Styles::styled()
@@ -44,8 +50,20 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// The whole command.
+/// The whole command. A noun's verbs are made when somebody comes to it.
 pub fn tree() -> Command {
+    tree_of(|_| true)
+}
+
+/// The command as far as these words need it: completion builds all that it is given at once.
+pub fn tree_for(words: &[String]) -> Command {
+    tree_of(|command| {
+        let names = command.get_all_aliases().chain([command.get_name()]);
+        names.into_iter().any(|name| words.iter().any(|word| word == name))
+    })
+}
+
+fn tree_of(wanted: impl Fn(&Command) -> bool) -> Command {
     let root = Command::new("gyre")
         .about("Gyre, a control plane for private and public clouds")
         .version(env!("CARGO_PKG_VERSION"))
@@ -59,8 +77,73 @@ pub fn tree() -> Command {
             "Where Gyre is: --endpoint, else GYRE_ENDPOINT, else where `gyre login` signed in, else the sign-in file that \
              `gyre up` wrote, else http://127.0.0.1:7070.\n\n{EXIT_CODES}"
         ))
-        .subcommands(own::commands());
-    root.subcommands(nouns().into_iter().map(noun_command))
+        .subcommands(own::commands())
+        .subcommand(
+            Command::new(names::CALL)
+                .about("Makes any call of the API by its name, such as VmService.StartVm")
+                .after_help("The flags of a call are told by `gyre call SERVICE.METHOD --help`; -f takes a whole request.")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .disable_help_subcommand(true)
+                .subcommand_value_name("SERVICE.METHOD")
+                .subcommand_help_heading("Calls"),
+        );
+    let deep = |command: Command, verbs: fn(Command) -> Command| {
+        if wanted(&command) { command.defer(verbs) } else { command }
+    };
+    root.mut_subcommand(names::CALL, |command| deep(command, call_commands))
+        .subcommands(nouns().into_iter().map(|noun| deep(noun_command(noun), noun_verbs)))
+        .subcommands(services().iter().map(|service| {
+            deep(service_command(service), if service.itself().is_some() { service_flags } else { service_verbs })
+        }))
+}
+
+/// Every call, under each of its names.
+fn call_commands(command: Command) -> Command {
+    command.subcommands(open_calls().into_iter().map(|method| {
+        Command::new(call_name(method))
+            .about(first_sentence(method.doc))
+            .aliases([
+                format!("{}.{}", method.service, method.name),
+                method.path[1..].to_owned(),
+                method.path.to_owned(),
+            ])
+            .defer(call_flags)
+    }))
+}
+
+fn call_flags(command: Command) -> Command {
+    let Some(method) = call(command.get_name()) else { return command };
+    verb_flags(command, &Verb::of(method.name.to_owned(), method))
+}
+
+fn service_command(service: &Service) -> Command {
+    let command = Command::new(service.name.clone());
+    if let Some(verb) = service.itself() {
+        return command.about(first_sentence(verb.method.doc));
+    }
+    command
+        .about(first_sentence(&service.doc()))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+}
+
+fn service_flags(command: Command) -> Command {
+    match service(command.get_name()).and_then(|service| service.itself()) {
+        Some(verb) => verb_flags(command, &verb),
+        None => command,
+    }
+}
+
+fn service_verbs(command: Command) -> Command {
+    let Some(service) = service(command.get_name()) else { return command };
+    let own = own::service_verbs(&service.name);
+    let hidden = |verb: &Verb| own.iter().any(|own| own.get_name() == verb.name);
+    let verbs: Vec<_> = service.verbs().into_iter().filter(|verb| !hidden(verb)).collect();
+    let verbs =
+        verbs.iter().map(|verb| verb_flags(Command::new(verb.name.clone()).about(sentence(verb.method.doc)), verb));
+    command.subcommands(own.clone()).subcommands(verbs)
 }
 
 fn noun_command(noun: Noun) -> Command {
@@ -69,8 +152,7 @@ fn noun_command(noun: Noun) -> Command {
         .alias(noun.kind.plural)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .defer(noun_verbs);
+        .disable_help_subcommand(true);
     if let Some(alias) = alias(noun.kind.kind) {
         command = command.visible_alias(alias);
     }
@@ -92,24 +174,37 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
         Shape::List => format!("Shows {}", noun.kind.plural.replace('-', " ")),
         _ => sentence(verb.method.doc),
     };
-    let mut command = Command::new(verb.name.clone()).about(about);
-    for flag in flags(noun, verb) {
-        command = command.arg(flag.arg());
+    verb_flags(Command::new(verb.name.clone()).about(about), verb)
+}
+
+/// A command with the flags of a verb.
+fn verb_flags(mut command: Command, verb: &Verb) -> Command {
+    let body = takes_body(verb);
+    for flag in flags(verb) {
+        // What the flags do not say may stand in a file.
+        let arg = if body && flag.required {
+            flag.arg().required(false).required_unless_present(names::BODY)
+        } else {
+            flag.arg()
+        };
+        command = command.arg(arg);
+    }
+    if body {
+        command = command.arg(body_arg(verb));
+    }
+    if verb.changes() {
+        command = command.arg(Arg::new(names::DRY_RUN).long("dry-run").action(ArgAction::SetTrue).help(
+            match verb.validate_only() {
+                Some(_) => "Asks the service what the call would do; nothing is changed",
+                None => "Checks the request and prints it; nothing that changes anything is sent",
+            },
+        ));
     }
     if verb.starts_operation() {
-        command = command.arg(
-            Arg::new(names::WAIT)
-                .long("wait")
-                .value_name("DURATION")
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("")
-                .value_parser(|text: &str| if text.is_empty() { Ok(None) } else { duration(text).map(Some) })
-                .help(
-                    "Waits for the end with a progress bar, at most this long where it is given (--wait=5m), and answers the \
-                     resource as it is then",
-                ),
-        );
+        command = command.arg(wait_arg(
+            "Waits for the end with a progress bar, at most this long where it is given (--wait=5m), and answers the resource as \
+             it is then",
+        ));
     }
     if verb.takes_callback() {
         command = command.arg(
@@ -120,7 +215,7 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
         );
     }
     match verb.shape {
-        Shape::List => command.args(list_args(noun)),
+        Shape::List => command.args(list_args(verb)),
         Shape::Upload(_) => command.arg(
             Arg::new(names::FILE)
                 .long("file")
@@ -133,8 +228,60 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
     }
 }
 
-fn list_args(noun: Noun) -> Vec<Arg> {
-    let columns: Vec<_> = noun.message.fields.iter().map(|field| field.name).collect();
+fn wait_arg(help: &'static str) -> Arg {
+    Arg::new(names::WAIT)
+        .long("wait")
+        .value_name("DURATION")
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("")
+        .value_parser(|text: &str| if text.is_empty() { Ok(None) } else { duration(text).map(Some) })
+        .help(help)
+}
+
+/// Whether a request can be given as a document.
+fn takes_body(verb: &Verb) -> bool {
+    !matches!(verb.shape, Shape::List | Shape::Upload(_))
+}
+
+fn body_arg(verb: &Verb) -> Arg {
+    let help = match (verb.shape, verb.body()) {
+        (Shape::Feed, _) => "The requests, each a document of JSON or YAML; - reads standard input".to_owned(),
+        (_, Some(body)) => format!(
+            "Takes what the flags do not say from this file: the {} in JSON or YAML; - reads standard input",
+            body.kind.unwrap_or("request").replace('-', " ")
+        ),
+        _ => "Takes what the flags do not say from this file: the request in JSON or YAML; - reads standard input"
+            .to_owned(),
+    };
+    Arg::new(names::BODY)
+        .long("body")
+        .short('f')
+        .value_name("PATH")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .required(matches!(verb.shape, Shape::Feed))
+        .help(help)
+}
+
+/// The message of a list's rows.
+pub fn row(verb: &Verb) -> Option<&'static gyre_model::catalog::MessageInfo> {
+    crate::output::rows_of(gyre_model::catalog::catalog().message(verb.method.output)?).map(|(_, row)| row)
+}
+
+fn list_args(verb: &Verb) -> Vec<Arg> {
+    let columns: Vec<_> = row(verb).map(|row| row.fields.iter().map(|field| field.name).collect()).unwrap_or_default();
+    let has = |name: &str| verb.input().is_some_and(|input| input.field(name).is_some());
+    let all = all_list_args(columns);
+    all.into_iter()
+        .filter(|arg| match arg.get_id().as_str() {
+            names::FILTER => has("filter"),
+            names::ORDER_BY => has("order_by"),
+            _ => true,
+        })
+        .collect()
+}
+
+fn all_list_args(columns: Vec<&'static str>) -> Vec<Arg> {
     vec![
         Arg::new(names::FILTER).long("filter").value_name("FILTER").help(
             "Which ones: comparisons of fields, such as 'name = \"web-1\" AND create_time > \"2026-01-01T00:00:00Z\"'",
@@ -185,6 +332,16 @@ mod tests {
     fn the_whole_tree_holds_together() {
         // clap checks names, clashes and defaults of every command here.
         tree().debug_assert();
+    }
+
+    #[test]
+    fn every_call_that_is_open_can_be_made_by_name() {
+        for method in open_calls() {
+            for name in [call_name(method), format!("{}.{}", method.service, method.name), method.path.to_owned()] {
+                let told = tree().try_get_matches_from(["gyre", "call", &name, "--help"]).unwrap_err();
+                assert_eq!(told.kind(), clap::error::ErrorKind::DisplayHelp, "{name}: {told}");
+            }
+        }
     }
 
     #[test]

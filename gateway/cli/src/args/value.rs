@@ -150,6 +150,12 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// What it must look like.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a duration such as 250ms, 30s, 5m, 12h or 90d".to_owned();
+    // JSON has durations as seconds with a fraction.
+    if let Some(seconds) = text.strip_suffix('s').filter(|seconds| seconds.contains('.')) {
+        let plain = seconds.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+        let seconds: f64 = seconds.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -212,6 +218,7 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5s"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
         for text in ["", "s", "1.5h", "5 m", "99999999999999999d"] {
             assert!(duration(text).is_err(), "{text}");

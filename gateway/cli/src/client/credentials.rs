@@ -1,8 +1,8 @@
 //! Which gateway, and who calls.
 //!
 //! Ground rules:
-//! 1. The first source that says something wins: flags and environment, the file of `gyre login`, the sign-in file of
-//!    `gyre up`, the usual address of a node on this machine.
+//! 1. The first source that says something wins: flags and environment, the profile (which `gyre login` writes), the sign-in file
+//!    of `gyre up`, the usual address of a node on this machine. A profile named by a flag stands before the environment.
 //! 2. A token or password is only ever sent to the endpoint that it was written for. Whoever names another endpoint without a
 //!    token calls it without one.
 //! 3. A file with secrets that others could read or write is not used; the message says how to mend it.
@@ -42,9 +42,39 @@ pub struct Kept {
 
 impl Kept {
     fn expired(&self) -> bool {
-        let Some(end) = self.expire_time.as_deref().and_then(gyre_model::time::parse) else { return false };
-        // A token that ends while the command runs is of no use.
-        end < gyre_model::time::now_micros() + 10_000_000
+        ended(self.expire_time.as_deref())
+    }
+}
+
+fn ended(expire_time: Option<&str>) -> bool {
+    let Some(end) = expire_time.and_then(gyre_model::time::parse) else { return false };
+    // A token that ends while the command runs is of no use.
+    end < gyre_model::time::now_micros() + 10_000_000
+}
+
+/// A cloud: where it is, and who calls there.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Profile {
+    /// The gateway.
+    pub endpoint: String,
+    /// The certificates to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The token of the last sign-in, or an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// When it stops working, RFC 3339; nothing where it was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_time: Option<String>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+impl Profile {
+    /// Whether its token has ended, or is about to.
+    pub fn expired(&self) -> bool {
+        ended(self.expire_time.as_deref())
     }
 }
 
@@ -77,6 +107,16 @@ pub struct Resolved {
     pub endpoint: String,
     /// Who calls.
     pub source: Source,
+    /// The certificates to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Resolved {
+    /// What people should know before something secret is sent.
+    pub fn warning(&self) -> Option<String> {
+        let open = !matches!(self.source, Source::Nobody) && !private(&self.endpoint);
+        open.then(|| format!("warning: {} is plaintext: whoever listens on the way can read the token", self.endpoint))
+    }
 }
 
 /// Finds out where to call and as whom.
@@ -86,35 +126,46 @@ pub struct Resolved {
 pub fn resolve(globals: &Globals, paths: &Paths) -> Result<Resolved> {
     let asked = globals.endpoint.as_deref().map(normalize).transpose()?;
     let is_for = |endpoint: &str| asked.as_deref().is_none_or(|asked| asked == endpoint);
+    let found = |endpoint: String, source: Source, profile: Option<&Profile>| {
+        let ca_file = globals.ca_file.clone().or_else(|| profile.and_then(|profile| profile.ca_file.clone()));
+        Resolved { endpoint, source, ca_file }
+    };
+    let profile = profile(paths)?;
     if let Some(token) = &globals.token {
         let endpoint = resolve_endpoint(globals, paths)?;
-        return Ok(warned(Resolved { endpoint, source: Source::Token(token.clone()) }));
+        let own = profile.as_ref().filter(|profile| profile.endpoint == endpoint);
+        return Ok(found(endpoint, Source::Token(token.clone()), own));
     }
     // An explicit sign-in file stands before what `gyre login` kept.
     if globals.sign_in_file.is_none()
-        && let Some(kept) = kept(paths)?
-        && is_for(&kept.endpoint)
+        && let Some(profile) = profile.as_ref().filter(|profile| is_for(&profile.endpoint))
+        && let Some(token) = &profile.token
     {
-        if kept.expired() {
+        if profile.expired() {
+            let account = profile.account.as_deref().unwrap_or("somebody");
             return Err(Failure::refused(
                 "SIGN_IN_EXPIRED",
-                format!("the sign-in of {} at {} has ended", kept.account, kept.endpoint),
+                format!("the sign-in of {account} at {} has ended", profile.endpoint),
             )
             .hint("sign in again with `gyre login`, or forget it with `gyre logout`"));
         }
-        return Ok(warned(Resolved { endpoint: kept.endpoint, source: Source::Token(kept.token) }));
+        return Ok(found(profile.endpoint.clone(), Source::Token(token.clone()), Some(profile)));
     }
+    // Where the profile says which gateway, a sign-in file is only of use when it is for that one.
+    let own = profile.as_ref().filter(|profile| globals.sign_in_file.is_none() && is_for(&profile.endpoint));
     if let Some(sign_in) = sign_in(globals, paths)?
         && is_for(&sign_in.endpoint)
+        && own.is_none_or(|profile| profile.endpoint == sign_in.endpoint)
     {
         let token = read_secret::<Kept>(&paths.token)
             .ok()
             .flatten()
             .filter(|kept| kept.endpoint == sign_in.endpoint && kept.account == sign_in.account && !kept.expired())
             .map(|kept| kept.token);
-        return Ok(warned(Resolved { endpoint: sign_in.endpoint.clone(), source: Source::SignIn(sign_in, token) }));
+        return Ok(found(sign_in.endpoint.clone(), Source::SignIn(sign_in, token), own));
     }
-    Ok(Resolved { endpoint: asked.unwrap_or_else(|| USUAL.to_owned()), source: Source::Nobody })
+    let endpoint = own.map(|profile| profile.endpoint.clone()).or(asked).unwrap_or_else(|| USUAL.to_owned());
+    Ok(found(endpoint, Source::Nobody, own))
 }
 
 /// Where to call, whoever calls: for signing in.
@@ -124,15 +175,11 @@ pub fn resolve(globals: &Globals, paths: &Paths) -> Result<Resolved> {
 pub fn resolve_endpoint(globals: &Globals, paths: &Paths) -> Result<String> {
     match globals.endpoint.as_deref() {
         Some(endpoint) => normalize(endpoint),
-        None => kept(paths)?.map(|kept| kept.endpoint).map_or_else(|| usual(globals, paths), Ok),
+        None => match read_secret::<Profile>(&paths.credentials)? {
+            Some(profile) => Ok(profile.endpoint),
+            None => usual(globals, paths),
+        },
     }
-}
-
-fn warned(resolved: Resolved) -> Resolved {
-    if !private(&resolved.endpoint) {
-        eprintln!("warning: {} is plaintext: whoever listens on the way can read the token", resolved.endpoint);
-    }
-    resolved
 }
 
 /// The endpoint when neither flags nor `gyre login` name one.
@@ -140,8 +187,18 @@ fn usual(globals: &Globals, paths: &Paths) -> Result<String> {
     Ok(sign_in(globals, paths)?.map_or_else(|| USUAL.to_owned(), |sign_in| sign_in.endpoint))
 }
 
-fn kept(paths: &Paths) -> Result<Option<Kept>> {
-    read_secret::<Kept>(&paths.credentials)
+/// The profile that is in use; none where it is the default one and nobody signed in.
+///
+/// # Errors
+/// When its file cannot be used, or a profile that was named is not there.
+pub fn profile(paths: &Paths) -> Result<Option<Profile>> {
+    let found = read_secret::<Profile>(&paths.credentials)?;
+    match (&found, &paths.profile) {
+        (None, Some(name)) => Err(Failure::not_found(format!("there is no profile {name:?}")).hint(format!(
+            "`gyre profile list` shows those that there are; `gyre profile set {name} --endpoint URL` makes it"
+        ))),
+        _ => Ok(found),
+    }
 }
 
 fn sign_in(globals: &Globals, paths: &Paths) -> Result<Option<SignIn>> {

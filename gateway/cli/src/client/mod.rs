@@ -9,10 +9,11 @@ mod credentials;
 mod paths;
 mod trace;
 
+pub use connect::normalize;
 pub use credentials::{
-    Kept, Resolved, SignIn, Source, first_line, forget, keep, read_secret, resolve, resolve_endpoint,
+    Kept, Profile, Resolved, SignIn, Source, first_line, forget, keep, profile, read_secret, resolve, resolve_endpoint,
 };
-pub use paths::Paths;
+pub use paths::{DEFAULT, Paths};
 pub use trace::Trace;
 
 use std::path::Path;
@@ -189,6 +190,22 @@ impl Client {
         let request = self.open_request(Bytes::from(message.encode_to_vec()));
         let path = PathAndQuery::from_static(method.path);
         let answer = self.grpc().await?.server_streaming(request, path, codec::BytesCodec).await?;
+        Ok(Answers { stream: answer.into_inner(), descriptor: method.descriptor.output() })
+    }
+
+    /// Sends a stream of requests and opens one of answers.
+    ///
+    /// # Errors
+    /// What the service answers, or that nobody does.
+    pub async fn talk(
+        &self,
+        method: &'static MethodInfo,
+        messages: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<Answers> {
+        self.tell(method.path);
+        let path = PathAndQuery::from_static(method.path);
+        let request = self.open_request(messages);
+        let answer = self.grpc().await?.streaming(request, path, codec::BytesCodec).await?;
         Ok(Answers { stream: answer.into_inner(), descriptor: method.descriptor.output() })
     }
 

@@ -1,16 +1,12 @@
-//! Completions for shells, of the whole tree.
+//! Completions for shells: the scripts that ask this command.
 
 use clap::ArgMatches;
-use clap_complete::{Shell, generate};
 
-use crate::args::tree;
+use crate::complete;
 use crate::failure::{Failure, Result};
-use crate::output;
 
-/// Prints them.
+/// Prints a shell's script.
 pub fn run(matches: &ArgMatches) -> Result<()> {
-    let shell = matches.get_one::<Shell>("shell").ok_or_else(|| Failure::usage("which shell?"))?;
-    let mut text = Vec::new();
-    generate(*shell, &mut tree(), "gyre", &mut text);
-    output::print_bytes(&text)
+    let shell = matches.get_one::<String>("shell").ok_or_else(|| Failure::usage("which shell?"))?;
+    complete::script(shell)
 }

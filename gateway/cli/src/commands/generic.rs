@@ -2,28 +2,41 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::ArgMatches;
 use gyre_model::catalog::catalog;
 use gyre_proto::common::v1::Operation;
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::{explain, list, request, upload, wait};
+use super::{dry_run, explain, list, request, upload, wait};
 use crate::args::{Globals, names};
-use crate::client::Client;
+use crate::client::{Answers, Client};
 use crate::failure::{Exit, Failure, Result};
-use crate::nouns::{Noun, OPERATION, Shape, Verb, noun as find_noun};
+use crate::nouns::{OPERATION, Shape, Verb, noun as find_noun};
 use crate::output::{self, Format};
 use crate::ui::Ui;
 
 /// How long `operation wait` waits when nobody says how long.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// Makes the call and prints the answer.
-pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+/// Makes the call and prints the answer. `noun` is what it is done to, for people.
+pub async fn run(client: &Client, globals: &Globals, noun: &str, verb: &Verb, matches: &ArgMatches) -> Result<()> {
     if matches!(verb.shape, Shape::List) {
-        return list::run(client, globals, noun, verb, matches).await;
+        return list::run(client, globals, verb, matches).await;
     }
-    let request = request::build(client, noun, verb, matches).await?;
+    let dry = matches.try_get_one::<bool>(names::DRY_RUN).ok().flatten().copied().unwrap_or(false);
+    if matches!(verb.shape, Shape::Feed) {
+        return feed(client, globals, verb, request::build_all(client, verb, matches).await?, dry).await;
+    }
+    let mut request = request::build(client, verb, matches).await?;
+    if dry {
+        // A service that rehearses knows more than a printed request says.
+        let Some(field) = verb.validate_only() else { return dry_run::print(globals.format, verb, &request) };
+        request.set_field_by_number(field.number, Value::Bool(true));
+        let answer = client.call(verb.method, &request).await?;
+        return output::print_message(globals.format, &answer);
+    }
     let ui = Ui::new(globals.quiet);
     // only the call itself asks for it, not those that follow what came of it
     let caller = match matches.try_get_one::<String>(names::CALLBACK).ok().flatten() {
@@ -34,18 +47,18 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
         Shape::Stream if verb.method.output == OPERATION => return watch(client, globals, &ui, &request).await,
         Shape::Stream => return stream(client, globals, verb, &request).await,
         Shape::Upload(data) => upload::run(caller, &ui, verb, data, &request, matches).await?,
-        _ if verb.name == "wait" && verb.method.output == OPERATION => {
+        _ if verb.method.name == "WaitOperation" && verb.method.output == OPERATION => {
             return wait_call(client, globals, verb, &request).await;
         }
         _ => caller.call(verb.method, &request).await?,
     };
     match matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten() {
         Some(limit) => finish(client, globals, &ui, &answer, *limit).await,
-        None if verb.method.output == explain::EXPLAINED && globals.format == Format::Table => explain::print(&answer),
+        None if verb.method.output == explain::EXPLAINED && globals.format.for_people() => explain::print(&answer),
         None => {
             output::print_message(globals.format, &answer)?;
-            if answer.fields().next().is_none() && globals.format == Format::Table {
-                output::print(&format!("{} {}: done\n", noun.kind.kind, verb.name))?;
+            if answer.fields().next().is_none() && globals.format.for_people() {
+                output::print(&format!("{noun} {}: done\n", verb.name))?;
             }
             Ok(())
         }
@@ -87,7 +100,7 @@ async fn watch(client: &Client, globals: &Globals, ui: &Ui, request: &DynamicMes
     let descriptor =
         catalog().pool().get_message_by_name(OPERATION).ok_or_else(|| Failure::general("there are no operations"))?;
     let template = DynamicMessage::new(descriptor);
-    if globals.format == Format::Table {
+    if globals.format.for_people() {
         let operation = wait::follow(client, ui, &operation, None).await?;
         return output::print_message(globals.format, &untyped(&operation, &template)?);
     }
@@ -114,9 +127,27 @@ async fn wait_call(client: &Client, globals: &Globals, verb: &Verb, request: &Dy
     }
 }
 
+/// A call that takes a stream of requests.
+async fn feed(client: &Client, globals: &Globals, verb: &Verb, requests: Vec<DynamicMessage>, dry: bool) -> Result<()> {
+    if dry {
+        return requests.iter().try_for_each(|request| dry_run::print(globals.format, verb, request));
+    }
+    let requests: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode_to_vec())).collect();
+    let requests = futures::stream::iter(requests);
+    if verb.method.server_streaming {
+        return show(globals, verb, client.talk(verb.method, requests).await?).await;
+    }
+    let answer = client.send(verb.method, requests).await?;
+    output::print_message(globals.format, &answer)
+}
+
 async fn stream(client: &Client, globals: &Globals, verb: &Verb, request: &DynamicMessage) -> Result<()> {
+    show(globals, verb, client.open(verb.method, request).await?).await
+}
+
+/// Prints a stream as it comes.
+async fn show(globals: &Globals, verb: &Verb, mut answers: Answers) -> Result<()> {
     let mut stop = wait::interrupts()?;
-    let mut answers = client.open(verb.method, request).await?;
     // A stream of bytes is what it carries; anything else is printed message by message.
     let raw = verb.method.descriptor.output().fields().find(|field| field.kind() == prost_reflect::Kind::Bytes);
     loop {
@@ -126,7 +157,7 @@ async fn stream(client: &Client, globals: &Globals, verb: &Verb, request: &Dynam
         };
         let Some(message) = next else { return Ok(()) };
         match (&raw, globals.format) {
-            (Some(field), Format::Table) => {
+            (Some(field), Format::Table | Format::Wide) => {
                 if let Some(bytes) = message.get_field(field).as_bytes() {
                     output::print_bytes(bytes)?;
                 }

@@ -7,7 +7,7 @@ use prost_reflect::{DynamicMessage, Value};
 use crate::args::{Globals, names};
 use crate::client::Client;
 use crate::failure::{Failure, Result};
-use crate::output::{self, Format};
+use crate::output;
 
 /// What a table of lanes shows.
 const COLUMNS: [&str; 9] =
@@ -15,7 +15,6 @@ const COLUMNS: [&str; 9] =
 
 /// Lists lanes.
 pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Result<()> {
-    let Some(("list", matches)) = matches.subcommand() else { return Err(Failure::usage("give `lane list`")) };
     let method = catalog()
         .method("/gyre.common.v1.LaneService/ListLanes")
         .ok_or_else(|| Failure::general("this version of gyre does not know lanes"))?;
@@ -29,8 +28,8 @@ pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Re
         request.set_field_by_name("max_lanes", Value::I32(*limit));
     }
     let answer = client.call(method, &request).await?;
-    if globals.format != Format::Table {
-        return output::print_value(globals.format, &answer);
+    if !globals.format.for_people() {
+        return output::print_message(globals.format, &answer);
     }
     let lanes = answer.get_field_by_name("lanes");
     let lanes: Vec<_> = lanes

@@ -1,25 +1,27 @@
 //! Lists: pages are asked for until there are no more, or as many as were wanted.
 
 use clap::ArgMatches;
-use prost_reflect::{DynamicMessage, Value};
+use gyre_model::catalog::catalog;
+use prost_reflect::Value;
 
+use super::request;
 use super::resolve::items;
-use crate::args::{Globals, names};
+use crate::args::{Globals, names, row};
 use crate::client::Client;
 use crate::failure::Result;
-use crate::nouns::{Noun, Verb};
-use crate::output::{self, Format};
+use crate::nouns::Verb;
+use crate::output;
 
 /// The largest page that the API gives.
 const LARGEST_PAGE: u64 = 1000;
 
 /// Lists and prints.
-pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgMatches) -> Result<()> {
     let limit = matches.get_one::<u64>(names::LIMIT).copied();
     let asked = matches.get_one::<i32>(names::PAGE_SIZE).and_then(|size| u64::try_from(*size).ok());
-    let mut request = DynamicMessage::new(verb.method.descriptor.input());
+    let mut request = request::build(client, verb, matches).await?;
     for name in [names::FILTER, names::ORDER_BY] {
-        if let Some(text) = matches.get_one::<String>(name) {
+        if let Some(text) = matches.try_get_one::<String>(name).ok().flatten() {
             request.set_field_by_name(&name.replace('-', "_"), Value::String(text.clone()));
         }
     }
@@ -48,17 +50,12 @@ pub async fn run(client: &Client, globals: &Globals, noun: Noun, verb: &Verb, ma
             _ => break,
         }
     }
-    if globals.format != Format::Table {
-        return output::print_value(globals.format, &found);
-    }
-    if found.is_empty() {
-        if !globals.quiet {
-            eprintln!("no {}", noun.kind.plural.replace('-', " "));
-        }
-        return Ok(());
+    let Some(row) = row(verb) else { return output::print_value(globals.format, &found) };
+    if found.is_empty() && globals.format.for_people() && !globals.quiet {
+        let plural = row.kind.and_then(|kind| catalog().kind(kind)).map_or("rows", |kind| kind.plural);
+        eprintln!("no {}", plural.replace('-', " "));
     }
     let wanted: Vec<&str> =
         matches.get_many::<String>(names::COLUMNS).map(|names| names.map(String::as_str).collect()).unwrap_or_default();
-    let columns = if wanted.is_empty() { noun.kind.columns.as_slice() } else { wanted.as_slice() };
-    output::print(&output::rows(noun.message, columns, &found))
+    output::print_rows(globals.format, row, &wanted, &found)
 }

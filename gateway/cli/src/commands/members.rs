@@ -6,7 +6,7 @@ use prost_reflect::{DynamicMessage, Value};
 use crate::args::Globals;
 use crate::client::Client;
 use crate::failure::{Failure, Result};
-use crate::output::{self, Format};
+use crate::output;
 
 /// Shows them.
 pub async fn run(client: &Client, globals: &Globals) -> Result<()> {
@@ -14,8 +14,8 @@ pub async fn run(client: &Client, globals: &Globals) -> Result<()> {
         .method("/gyre.common.v1.MemberService/ListMembers")
         .ok_or_else(|| Failure::general("this version of gyre does not know members"))?;
     let answer = client.call(method, &DynamicMessage::new(method.descriptor.input())).await?;
-    if globals.format != Format::Table {
-        return output::print_value(globals.format, &answer);
+    if !globals.format.for_people() {
+        return output::print_message(globals.format, &answer);
     }
     let info = catalog().message("gyre.common.v1.Member").ok_or_else(|| Failure::general("there is no member"))?;
     let members: Vec<_> = answer

@@ -1,13 +1,16 @@
 //! From a parsed command line to calls.
 
+mod apply;
 mod callback_key;
 mod completions;
 mod console;
+mod dry_run;
 mod explain;
 mod generic;
 mod lane;
 mod list;
 mod members;
+mod profile;
 mod request;
 mod resolve;
 mod session;
@@ -15,15 +18,19 @@ mod terminal;
 mod upload;
 pub mod wait;
 
-pub use resolve::{find, quoted};
+pub use profile::known as profiles;
+pub use resolve::{find, items, quoted};
+pub use session::rfc3339;
 pub use upload::pieces;
+
+use std::path::Path;
 
 use clap::ArgMatches;
 
-use crate::args::Globals;
+use crate::args::{Globals, names};
 use crate::client::{self, Client, Kept, Paths, Source};
 use crate::failure::{Failure, Result};
-use crate::nouns::noun;
+use crate::nouns::{Verb, call, noun, service};
 use crate::output::{self, Format};
 
 /// Runs the command.
@@ -38,6 +45,10 @@ pub async fn run(globals: &Globals, matches: &ArgMatches) -> Result<()> {
         _ => {}
     }
     let paths = Paths::from_environment();
+    if name == "profile" {
+        return profile::run(globals, &paths, inner);
+    }
+    let paths = paths.of_profile(globals.profile.as_deref())?;
     match name {
         "login" => session::login(globals, &paths, inner).await,
         "logout" => session::logout(globals, &paths),
@@ -45,17 +56,21 @@ pub async fn run(globals: &Globals, matches: &ArgMatches) -> Result<()> {
     }
 }
 
-fn version(format: Format) -> Result<()> {
+/// Prints the version.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn version(format: Format) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     match format {
-        Format::Table => output::print(&format!("gyre {version}\n")),
+        format if !format.structured() => output::print(&format!("gyre {version}\n")),
         _ => output::print_value(format, &serde_json::json!({ "version": version })),
     }
 }
 
 /// A client without credentials.
-fn client(globals: &Globals, endpoint: &str) -> Result<Client> {
-    let client = Client::new(endpoint, globals.ca_file.as_deref())?;
+fn client(globals: &Globals, endpoint: &str, ca_file: Option<&Path>) -> Result<Client> {
+    let client = Client::new(endpoint, ca_file)?;
     Ok(client.with_timeout(globals.timeout).with_verbose(globals.verbose))
 }
 
@@ -63,7 +78,10 @@ fn client(globals: &Globals, endpoint: &str) -> Result<Client> {
 /// forgotten its keys since: when it is refused, nothing was done, so the command runs once more with a new one.
 async fn signed_in(globals: &Globals, paths: &Paths, name: &str, matches: &ArgMatches) -> Result<()> {
     let resolved = client::resolve(globals, paths)?;
-    let client = client(globals, &resolved.endpoint)?;
+    if let Some(warning) = resolved.warning() {
+        eprintln!("{warning}");
+    }
+    let client = client(globals, &resolved.endpoint, resolved.ca_file.as_deref())?;
     let outcome = match &resolved.source {
         Source::Nobody => command(&client, globals, name, matches).await,
         Source::Token(token) => command(&client.clone().with_token(token)?, globals, name, matches).await,
@@ -114,21 +132,38 @@ fn at(client: &Client, failure: Failure) -> Failure {
 }
 
 async fn command(client: &Client, globals: &Globals, name: &str, matches: &ArgMatches) -> Result<()> {
+    if name == "apply" {
+        return apply::run(client, globals, matches).await;
+    }
     if name == "members" {
         return members::run(client, globals).await;
-    }
-    if name == "lane" {
-        return lane::run(client, globals, matches).await;
     }
     if name == "callback-key" {
         return callback_key::run(client, globals, matches).await;
     }
     let unknown = || Failure::usage(format!("there is no command {name}"));
+    if name == names::CALL {
+        let (name, matches) = matches.subcommand().ok_or_else(unknown)?;
+        let method = call(name).ok_or_else(unknown)?;
+        let verb = Verb::of(method.name.to_owned(), method);
+        return generic::run(client, globals, names::CALL, &verb, matches).await;
+    }
+    if let Some(service) = service(name) {
+        if let Some(verb) = service.itself() {
+            return generic::run(client, globals, "", &verb, matches).await;
+        }
+        let (verb, matches) = matches.subcommand().ok_or_else(unknown)?;
+        if (name, verb) == ("lane", "list") {
+            return lane::run(client, globals, matches).await;
+        }
+        let verb = service.verb(verb).ok_or_else(unknown)?;
+        return generic::run(client, globals, name, &verb, matches).await;
+    }
     let noun = noun(name).ok_or_else(unknown)?;
     let (verb, matches) = matches.subcommand().ok_or_else(unknown)?;
     if verb == "console" && noun.kind.kind == "vm" {
         return console::run(client, globals, matches).await;
     }
     let verb = noun.verb(verb).ok_or_else(unknown)?;
-    generic::run(client, globals, noun, &verb, matches).await
+    generic::run(client, globals, noun.kind.kind, &verb, matches).await
 }

@@ -5,29 +5,61 @@ use gyre_model::parse_uuid;
 use prost_reflect::{DynamicMessage, Value};
 
 use crate::client::Client;
+use crate::document::nearest;
 use crate::failure::{Failure, Result};
-use crate::nouns::noun;
+use crate::nouns::{Noun, noun};
+use crate::output;
 
-/// The UUID that a text means.
+/// How many resources of the same name an error tells of.
+const CANDIDATES: usize = 10;
+
+/// The UUID that a text means: a UUID, the kind and a UUID as `-o name` prints them ("vm/7f3a…"), or a name that only one has.
 ///
 /// # Errors
 /// When no resource of the kind has the name, or several have it.
 pub async fn resolve(client: &Client, kind: &'static str, text: &str) -> Result<String> {
-    if let Some(uuid) = parse_uuid(text) {
+    let bare = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
+    if let Some(uuid) = parse_uuid(bare) {
         return Ok(uuid.to_string());
     }
     let Some(noun) = noun(kind).filter(|noun| noun.has_name()) else {
         return Err(Failure::usage(format!("{text:?} is no UUID, and {} have no names", plural(kind))));
     };
-    let found = find(client, noun.kind, text).await?;
+    let found = named(client, noun.kind, text, CANDIDATES + 1).await?;
     match found.as_slice() {
         [] => {
-            Err(Failure::not_found(format!("there is no {kind} named {text:?}")).with("kind", kind).with("name", text))
+            let failure = Failure::not_found(format!("there is no {kind} named {text:?}"));
+            Err(similar(client, noun, text, failure).await.with("kind", kind).with("name", text))
         }
-        [one] => Ok(one.clone()),
-        several => Err(Failure::ambiguous(format!("several {} are named {text:?}", plural(kind)))
-            .hint(format!("say which one by its UUID: {}", several.join(", ")))),
+        [one] => Ok(uuid(one)),
+        several => {
+            let mut failure = Failure::ambiguous(format!("several {} are named {text:?}", plural(kind)))
+                .hint("say which one by its UUID");
+            for one in several.iter().take(CANDIDATES) {
+                failure = failure.with(uuid(one), output::one_line(one, &["uuid", "name"]));
+            }
+            Err(if several.len() > CANDIDATES { failure.with("…", "and more") } else { failure })
+        }
     }
+}
+
+/// Adds the names that look like the one that is not there. Not being able to ask costs the hint, no more.
+async fn similar(client: &Client, noun: Noun, text: &str, failure: Failure) -> Failure {
+    let Some(method) = noun.list() else { return failure };
+    let mut request = DynamicMessage::new(method.descriptor.input());
+    request.set_field_by_name("page_size", Value::I32(1000));
+    let Ok(page) = client.call(method, &request).await else { return failure };
+    let names: Vec<_> = items(&page).iter().map(|item| field(item, "name")).collect();
+    let near = nearest(text, names.iter().map(String::as_str));
+    if near.is_empty() { failure } else { failure.hint(format!("did you mean {}?", near.join(" or "))) }
+}
+
+fn uuid(item: &DynamicMessage) -> String {
+    field(item, "uuid")
+}
+
+fn field(item: &DynamicMessage, name: &str) -> String {
+    item.get_field_by_name(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn plural(kind: &str) -> &str {
@@ -39,23 +71,25 @@ fn plural(kind: &str) -> &str {
 /// # Errors
 /// When the list call fails.
 pub async fn find(client: &Client, kind: &KindInfo, name: &str) -> Result<Vec<String>> {
+    Ok(named(client, kind, name, 3).await?.iter().map(uuid).collect())
+}
+
+/// The resources of a kind that have this name, at most so many.
+///
+/// # Errors
+/// When the list call fails.
+pub async fn named(client: &Client, kind: &KindInfo, name: &str, most: usize) -> Result<Vec<DynamicMessage>> {
     let method = noun(kind.kind)
-        .and_then(crate::nouns::Noun::list)
+        .and_then(Noun::list)
         .ok_or_else(|| Failure::general(format!("{} cannot be listed", kind.plural)))?;
     let mut request = DynamicMessage::new(method.descriptor.input());
     request.set_field_by_name("filter", Value::String(format!("name = {}", quoted(name))));
     // A star at either end is a wildcard of the filter language and none of a name: what it finds too is left out here.
     let wild = name.starts_with('*') || name.ends_with('*');
-    request.set_field_by_name("page_size", Value::I32(if wild { 1000 } else { 3 }));
+    let size = if wild { 1000 } else { i32::try_from(most).unwrap_or(1000) };
+    request.set_field_by_name("page_size", Value::I32(size));
     let answer = client.call(method, &request).await?;
-    let same =
-        |item: &&DynamicMessage| item.get_field_by_name("name").is_some_and(|known| known.as_str() == Some(name));
-    Ok(items(&answer)
-        .iter()
-        .filter(same)
-        .take(3)
-        .filter_map(|item| item.get_field_by_name("uuid").and_then(|uuid| uuid.as_str().map(str::to_owned)))
-        .collect())
+    Ok(items(&answer).into_iter().filter(|item| field(item, "name") == name).take(most).collect())
 }
 
 /// The rows of a page: its one list.

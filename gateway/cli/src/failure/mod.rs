@@ -70,6 +70,13 @@ impl Failure {
         Self::plain(Exit::Conflict, Kind::FailedPrecondition.name(), "AMBIGUOUS_NAME", message)
     }
 
+    /// A field that is otherwise than it should be, and can only be set at creation.
+    pub fn immutable(field: &str, message: impl Into<String>) -> Self {
+        Self::plain(Exit::Conflict, Kind::FailedPrecondition.name(), "IMMUTABLE", message)
+            .with("field", field)
+            .hint("leave it out of the document, or delete the resource first so that a new one is made")
+    }
+
     /// Credentials that cannot be used.
     pub fn refused(reason: &str, message: impl Into<String>) -> Self {
         Self::plain(Exit::Refused, Kind::Unauthenticated.name(), reason, message)
@@ -115,6 +122,11 @@ impl Failure {
             violation.field = name(&violation.field);
         }
         self
+    }
+
+    /// What happened, in one line.
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// The exit code.
@@ -170,7 +182,7 @@ impl Failure {
     pub fn report(&self, format: Format) -> ExitCode {
         let text = match format {
             // What others wrote must not steer this terminal.
-            Format::Table => self
+            Format::Table | Format::Wide | Format::Csv | Format::Name => self
                 .to_string()
                 .chars()
                 .map(|letter| if letter == '\n' || !letter.is_control() { letter } else { ' ' })

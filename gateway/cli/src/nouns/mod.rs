@@ -1,13 +1,18 @@
 //! What there is to name and what can be done with it, as the descriptors say.
 //!
 //! A noun is a kind of resource that has a service named after its message (`Vm`, `VmService`); its verbs are the calls of that
-//! service. Calls that only members of the mesh may make are no verbs, and neither are services without a resource.
+//! service. A service without a resource ([`Service`]) is a noun of its own name (`LaneService`, `lane`). Calls that only members
+//! of the mesh may make are no verbs.
 
+mod http;
+mod service;
 mod verb;
 
+pub use http::{Route, route};
+pub use service::{Service, service, services};
 pub use verb::{OPERATION, Shape, Verb, update_mask};
 
-use gyre_model::catalog::{Access, KindInfo, MessageInfo, MethodInfo, catalog};
+use gyre_model::catalog::{Access, HostedBy, KindInfo, MessageInfo, MethodInfo, catalog};
 
 /// Shorter names for kinds whose full name is long to type.
 const ALIASES: &[(&str, &str)] = &[("l3-network", "network"), ("instance-offering", "offering")];
@@ -15,6 +20,46 @@ const ALIASES: &[(&str, &str)] = &[("l3-network", "network"), ("instance-offerin
 /// The shorter name of a kind, where it has one.
 pub fn alias(kind: &str) -> Option<&'static str> {
     ALIASES.iter().find(|(full, _)| *full == kind).map(|(_, alias)| *alias)
+}
+
+/// Whether callers from outside may make a call.
+pub fn is_open(method: &MethodInfo) -> bool {
+    method.access != Access::Internal && !matches!(method.host, HostedBy::Agent | HostedBy::Plugin)
+}
+
+/// Every call that callers from outside may make, by service and as the .proto files order them.
+pub fn open_calls() -> Vec<&'static MethodInfo> {
+    let mut methods: Vec<_> = catalog().methods().filter(|method| is_open(method)).collect();
+    methods.sort_by_key(|method| (method.service, method.descriptor.index()));
+    methods
+}
+
+/// The call that a text means: "VmService.StartVm", with the package before it or a slash between, in any case.
+pub fn call(text: &str) -> Option<&'static MethodInfo> {
+    let wanted = text.trim_start_matches('/').replace('/', ".").to_ascii_lowercase();
+    let fits = |method: &&MethodInfo| {
+        let full = format!(".{}.{}", method.service, method.name).to_ascii_lowercase();
+        full.strip_suffix(&wanted).is_some_and(|rest| rest.ends_with('.')) && wanted.contains('.')
+    };
+    let mut found = catalog().methods().filter(|method| is_open(method)).filter(fits);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// The name by which `gyre call` shows a call: "VmService.StartVm".
+pub fn call_name(method: &MethodInfo) -> String {
+    let service = method.service.rsplit('.').next().unwrap_or(method.service);
+    format!("{service}.{}", method.name)
+}
+
+/// Whether a text means a kind: its name, its plural or the shorter one, with "-" or "_" or in PascalCase.
+pub fn same_kind(text: &str, kind: &str) -> bool {
+    let plain = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
+    let text = plain(text);
+    let info = catalog().kind(kind);
+    text == plain(kind)
+        || info.is_some_and(|info| text == plain(info.plural))
+        || alias(kind).is_some_and(|alias| text == plain(alias))
 }
 
 /// A kind of resource that commands name.
@@ -45,9 +90,7 @@ impl Noun {
     fn methods(self) -> impl Iterator<Item = &'static MethodInfo> {
         let mut methods: Vec<_> = catalog()
             .methods()
-            .filter(|method| {
-                method.service.strip_suffix("Service") == Some(self.message.name) && method.access != Access::Internal
-            })
+            .filter(|method| method.service.strip_suffix("Service") == Some(self.message.name) && is_open(method))
             .collect();
         methods.sort_by_key(|method| method.descriptor.index());
         methods.into_iter()
@@ -55,7 +98,7 @@ impl Noun {
 
     /// What can be done with it, in the order of the .proto file.
     pub fn verbs(self) -> Vec<Verb> {
-        self.methods().filter_map(|method| Verb::of(self, method)).collect()
+        self.methods().map(|method| Verb::of(verb::name(self, method), method)).collect()
     }
 
     /// The verb of that name.
@@ -132,6 +175,30 @@ mod tests {
         assert!(!verbs("volume").iter().any(|verb| verb.contains("destroy") || verb.contains("root")));
         for noun in nouns() {
             assert!(noun.verbs().iter().all(|verb| verb.method.access != Access::Internal));
+        }
+        assert!(call("VolumeService.DestroyVolume").is_none() && call("AgentService.Session").is_none());
+    }
+
+    #[test]
+    fn a_call_is_named_in_several_ways() {
+        for text in
+            ["VmService.StartVm", "vmservice.startvm", "gyre.vm.v1.VmService/StartVm", "/gyre.vm.v1.VmService/StartVm"]
+        {
+            assert_eq!(call(text).unwrap().path, "/gyre.vm.v1.VmService/StartVm", "{text}");
+        }
+        for text in ["StartVm", "VmService", "mService.StartVm", ""] {
+            assert!(call(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_open_call_is_a_verb_of_a_noun_and_has_a_name_of_its_own() {
+        let of_kinds = nouns().into_iter().flat_map(Noun::verbs);
+        let of_services = services().into_iter().flat_map(|service| service.verbs());
+        let reached: Vec<_> = of_kinds.chain(of_services).map(|verb| verb.method.path).collect();
+        for method in open_calls() {
+            assert!(reached.contains(&method.path), "{} is no verb", method.path);
+            assert_eq!(call(&call_name(method)).map(|found| found.path), Some(method.path));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use gyre_model::catalog::{FieldInfo, FieldType, HostedBy, MessageInfo, MethodInfo, catalog};
 
-use super::Noun;
+use super::{Noun, route};
 
 /// The full name of the message that answers calls which take work.
 pub const OPERATION: &str = "gyre.common.v1.Operation";
@@ -33,28 +33,40 @@ pub enum Shape {
     Stream,
     /// A stream of requests that carry a file in this field.
     Upload(&'static FieldInfo),
+    /// A stream of requests, each a document, and perhaps a stream of answers.
+    Feed,
 }
 
 impl Verb {
-    pub(super) fn of(noun: Noun, method: &'static MethodInfo) -> Option<Self> {
-        let input = catalog().message(method.input)?;
-        let body = input.fields.iter().find(|field| field.ty == FieldType::Message(noun.message.name));
-        let shape = match (method.client_streaming, method.server_streaming, body) {
-            (true, true, _) => return None,
-            // Only a stream that is a file has a meaning on a command line.
-            (true, false, _) => Shape::Upload(input.by_number(method.raw_body?)?),
-            (false, true, _) => Shape::Stream,
-            (false, false, Some(body)) if update_mask(input).is_some() => Shape::Update(body),
-            (false, false, Some(body)) => Shape::Create(body),
-            (false, false, None) if input.field("page_token").is_some() => Shape::List,
-            (false, false, None) => Shape::Call,
-        };
-        Some(Self { name: name(noun, method), method, shape })
+    /// The verb of a call, by this name.
+    pub fn of(name: String, method: &'static MethodInfo) -> Self {
+        Self { name, method, shape: shape(method) }
     }
 
     /// What its request holds.
     pub fn input(&self) -> Option<&'static MessageInfo> {
         catalog().message(self.method.input)
+    }
+
+    /// The resource that its request carries whole: what it makes, or what it changes.
+    pub fn body(&self) -> Option<&'static MessageInfo> {
+        match self.shape {
+            Shape::Create(FieldInfo { ty: FieldType::Message(name), .. })
+            | Shape::Update(FieldInfo { ty: FieldType::Message(name), .. }) => catalog().message(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes something.
+    pub fn changes(&self) -> bool {
+        self.method.request_id.is_some()
+            || self.method.client_streaming
+            || route(self.method).is_some_and(|route| route.verb != "GET")
+    }
+
+    /// The field that asks for a rehearsal: the service says what the call would do, and does nothing.
+    pub fn validate_only(&self) -> Option<&'static FieldInfo> {
+        self.input()?.field("validate_only").filter(|field| field.ty == FieldType::Bool)
     }
 
     /// Whether it is answered by an operation that can be waited for.
@@ -70,13 +82,35 @@ impl Verb {
     }
 }
 
+fn shape(method: &'static MethodInfo) -> Shape {
+    let Some(input) = catalog().message(method.input) else { return Shape::Call };
+    let resource = method.service.strip_suffix("Service").unwrap_or_default();
+    let body = || {
+        let carried = |name| name == resource && catalog().message(name).is_some_and(|message| message.kind.is_some());
+        input.fields.iter().find(|field| matches!(field.ty, FieldType::Message(name) if carried(name)))
+    };
+    if method.client_streaming {
+        let file = method.raw_body.filter(|_| !method.server_streaming).and_then(|number| input.by_number(number));
+        return file.map_or(Shape::Feed, Shape::Upload);
+    }
+    if method.server_streaming {
+        return Shape::Stream;
+    }
+    match body() {
+        Some(body) if update_mask(input).is_some() => Shape::Update(body),
+        Some(body) => Shape::Create(body),
+        None if input.field("page_token").is_some() => Shape::List,
+        None => Shape::Call,
+    }
+}
+
 /// The field that names what an update changes.
 pub fn update_mask(input: &MessageInfo) -> Option<&FieldInfo> {
     input.fields.iter().find(|field| field.ty == FieldType::Message("google.protobuf.FieldMask"))
 }
 
 /// "ReadVmConsole" of the noun "vm" is "read-console"; "ListL3Networks" of "l3-network" is "list".
-fn name(noun: Noun, method: &MethodInfo) -> String {
+pub(super) fn name(noun: Noun, method: &MethodInfo) -> String {
     let plural = pascal(noun.kind.plural);
     let rest = if method.name.ends_with(&plural) {
         method.name.replacen(&plural, "", 1)
@@ -96,7 +130,7 @@ fn pascal(kebab: &str) -> String {
         .collect()
 }
 
-fn kebab(pascal: &str) -> String {
+pub(super) fn kebab(pascal: &str) -> String {
     let mut text = String::new();
     for letter in pascal.chars() {
         if letter.is_ascii_uppercase() && !text.is_empty() {

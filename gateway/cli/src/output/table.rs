@@ -47,10 +47,19 @@ fn heading(field: &FieldInfo) -> String {
 
 /// One message, a line for each field that is set.
 pub fn detail(message: &DynamicMessage) -> String {
+    details(message, None)
+}
+
+/// The same without one of its fields.
+pub fn detail_without(message: &DynamicMessage, field: &FieldInfo) -> String {
+    details(message, Some(field.number))
+}
+
+fn details(message: &DynamicMessage, left_out: Option<u32>) -> String {
     let descriptor = message.descriptor();
     let Some(info) = catalog().message(descriptor.full_name()) else { return String::new() };
     let mut rows = Vec::new();
-    for field in &info.fields {
+    for field in info.fields.iter().filter(|field| Some(field.number) != left_out) {
         let label = field.name.to_owned();
         if let FieldType::Message(name) = field.ty
             && let Some(value) = message.get_field_by_number(field.number)
@@ -74,6 +83,16 @@ pub fn detail(message: &DynamicMessage) -> String {
     if rows.is_empty() { String::new() } else { text_table(&[], rows) }
 }
 
+/// A resource on one line: what tables show of it, without some.
+pub fn one_line(message: &DynamicMessage, without: &[&str]) -> String {
+    let descriptor = message.descriptor();
+    let Some(info) = catalog().message(descriptor.full_name()) else { return String::new() };
+    let columns = super::columns_of(super::Format::Table, info);
+    let fields = columns.iter().filter(|column| !without.contains(column)).filter_map(|column| info.field(column));
+    let parts = fields.filter_map(|field| shown(field, message, true).map(|text| format!("{} {text}", field.name)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 /// A message inside another on one line: "name allocate, state DONE, percent 100".
 fn line(info: Option<&MessageInfo>, message: &DynamicMessage) -> String {
     let Some(info) = info else { return String::new() };
@@ -86,6 +105,10 @@ fn line(info: Option<&MessageInfo>, message: &DynamicMessage) -> String {
 }
 
 /// A field's value as text, none where it is not set.
+pub fn field_text(field: &FieldInfo, message: &DynamicMessage) -> Option<String> {
+    shown(field, message, false)
+}
+
 fn shown(field: &FieldInfo, message: &DynamicMessage, short: bool) -> Option<String> {
     if !message.has_field_by_number(field.number) {
         return None;

@@ -149,18 +149,6 @@ fn members_are_shown_with_the_epoch() {
 }
 
 #[test]
-fn completions_know_nouns_verbs_flags_and_values() {
-    let user = User::nobody();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = user.run(&["completions", shell]).fine().out();
-        for word in ["l3-network", "offering", "expunge", "primary-storage", "qcow2"] {
-            assert!(script.contains(word), "{word} for {shell}");
-        }
-        assert!(!script.contains("create-root"), "what only the mesh may call is not offered");
-    }
-}
-
-#[test]
 fn help_tells_of_exit_codes_and_versions_are_told() {
     let user = User::nobody();
     let help = user.run(&["--help"]).fine().out();
@@ -185,5 +173,37 @@ fn the_manual_lists_the_nouns_and_verbs_that_there_are() {
         listed.sort_unstable();
         verbs.sort_unstable();
         assert_eq!(listed, verbs, "the verbs of {kind} in docs/cli.md");
+    }
+    for service in gyre_cli::nouns::services() {
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{}` |", service.name)));
+        let row = row.unwrap_or_else(|| panic!("{} is not in docs/cli.md", service.name));
+        for verb in service.verbs() {
+            assert!(
+                service.itself().is_some() || row.contains(&verb.name),
+                "{} {} in docs/cli.md",
+                service.name,
+                verb.name
+            );
+        }
+    }
+    for command in
+        ["login", "logout", "profile", "apply", "call", "shell", "completions", "members", "callback-key", "version"]
+    {
+        assert!(manual.contains(&format!("`{command}`")), "{command} in docs/cli.md");
+    }
+}
+
+#[test]
+fn the_documents_of_the_manual_are_understood() {
+    let fake = Fake::start();
+    let user = User::of(&fake);
+    for (kind, name) in [("image", "debian-13"), ("cluster", "rack-1")] {
+        fake.given(kind, json!({"name": name}));
+    }
+    let manual = include_str!("../../../../docs/cli.md");
+    let documents: Vec<_> = manual.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!documents.is_empty());
+    for document in documents {
+        crate::calls::fed(&user, &["apply", "-f", "-", "--dry-run"], document).fine();
     }
 }

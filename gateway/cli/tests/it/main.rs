@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod apply;
+mod calls;
 mod commands;
+mod completions;
 mod demo;
 mod errors;
 mod fake;
+mod formats;
 mod lists;
 mod operations;
+mod profiles;
+mod shell;
 mod signing_in;
 mod streams;
 mod terminal;

@@ -43,10 +43,8 @@ impl Site {
     fn new() -> Self {
         let fetch = Fetcher::new(UrlPolicy::default(), PeerTls::default()).shared();
         let cables = Arc::new(Cables::default());
-        let ports = Ports {
-            network: cables.clone(),
-            ..simulator::ports(fetch, &Journal::none(), &"boot".into(), Vec::new())
-        };
+        let ports =
+            Ports { network: cables.clone(), ..simulator::ports(fetch, &Journal::none(), &"boot".into(), Vec::new()) };
         let (tracker, lanes) = (TaskTracker::new(), Lanes::default());
         let machines = Machines::new(ports.clone(), tracker.clone(), lanes.clone(), Arc::new(|_| ()));
         let vm = Uuid::new_v4();

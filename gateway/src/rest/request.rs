@@ -202,7 +202,8 @@ fn variable<'a>(segments: &Segments<'a>, range: &Range<usize>) -> Option<Cow<'a,
 
 /// A wish has one name.
 fn two_request_ids(header: &str, own: &str) -> Refusal {
-    let text = format!("the header x-request-id is {header:?} and requestId is {own:?}: send one of them, or the same twice");
+    let text =
+        format!("the header x-request-id is {header:?} and requestId is {own:?}: send one of them, or the same twice");
     let error = Error::new(Kind::InvalidArgument, "TWO_REQUEST_IDS", text);
     Refusal::counted(
         Refused::BadParameter,

@@ -145,7 +145,11 @@ mod tests {
             (format!("/v1/vms/{UUID}:stop"), r#"{"requestId": "q"}"#),
         ] {
             let error = request(Method::POST, &target, Some("h"), body).unwrap_err().error;
-            assert_eq!((error.kind(), error.reason()), (gyre_model::Kind::InvalidArgument, "TWO_REQUEST_IDS"), "{target}");
+            assert_eq!(
+                (error.kind(), error.reason()),
+                (gyre_model::Kind::InvalidArgument, "TWO_REQUEST_IDS"),
+                "{target}"
+            );
             assert_eq!(
                 error.message(),
                 r#"the header x-request-id is "h" and requestId is "q": send one of them, or the same twice"#

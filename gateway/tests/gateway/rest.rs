@@ -67,6 +67,10 @@ async fn a_create_answers_an_operation() {
     assert_eq!(said.json()["resourceUuid"], vm.uuid);
     assert!(gyre_model::parse_uuid(&vm.uuid).is_some());
     let said = gateway.send("POST", "/v1/vms?requestId=wish-2", &[("x-request-id", "wish-1")], body).await;
+    assert_eq!((said.status.as_u16(), said.json()["reason"].as_str()), (400, Some("TWO_REQUEST_IDS")), "{said:?}");
+    let detail = said.json()["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains("\"wish-1\"") && detail.contains("\"wish-2\""), "{detail}");
+    let said = gateway.send("POST", "/v1/vms?requestId=wish-2", &[("x-request-id", "wish-2")], body).await;
     assert_eq!(said.status, 202);
     assert_eq!(gateway.state.last_create.lock().clone().unwrap().request_id, "wish-2");
 }

@@ -12,9 +12,9 @@ use gyre_agent::{Agent, AgentConfig, Simulation};
 use gyre_mesh::Mesh;
 use gyre_mesh::config::ProcessArgs;
 use gyre_mesh::serve::{Process, Running};
-use gyre_model::{Caller, Uuid};
+use gyre_model::Caller;
 use gyre_node::{Node, NodeConfig};
-use gyre_store::{Conn, Sql, Store, StoreConfig};
+use gyre_store::{Conn, Sql, Store};
 use tokio::runtime::Runtime;
 use tonic::service::Routes;
 
@@ -65,16 +65,6 @@ fn scratch() -> Result<tempfile::TempDir> {
     Ok(folder?)
 }
 
-async fn new_database() -> Result<String> {
-    let admin = std::env::var("GYRE_TEST_POSTGRES").context("GYRE_TEST_POSTGRES names no server")?;
-    let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-    let (server, _) = admin.rsplit_once('/').context("GYRE_TEST_POSTGRES names no database")?;
-    let url = format!("{server}/{name}");
-    let make = move |conn: &mut Conn| Ok(conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?);
-    Store::open(&StoreConfig::new(admin))?.read("create-database", make).await?;
-    Ok(url)
-}
-
 impl Site {
     pub fn start(settings: Settings) -> Result<Self> {
         let folder = scratch()?;
@@ -89,7 +79,7 @@ impl Site {
         })?;
         let agent_address = running.address().context("the agent listens nowhere")?.to_string();
         let database = if settings.postgres {
-            agent_runtime.block_on(new_database())?
+            agent_runtime.block_on(gyre_store::testing::url(folder.path()))?
         } else {
             format!("sqlite://{}", folder.path().join("gyre.db").display())
         };

@@ -29,7 +29,7 @@ use gyre_proto::vm::v1::{
     MendMachineRequest, MendMachineResponse, ReportMachinesRequest, ReportMachinesResponse, SeenMachine,
 };
 use gyre_query::Change;
-use gyre_store::{Row, Sql, Store, StoreConfig};
+use gyre_store::{Row, Sql, Store};
 use parking_lot::Mutex;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
@@ -111,29 +111,6 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
-/// The database is a SQLite file; with `GYRE_TEST_POSTGRES` (the URL of a database whose user may make others) it is a new one on
-/// that server.
-pub async fn store(folder: &tempfile::TempDir) -> Store {
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let store = Store::open(&StoreConfig::new(admin.clone())).unwrap();
-            let make = store.read("create-database", move |conn| {
-                conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?;
-                Ok(())
-            });
-            make.await.unwrap();
-            url
-        }
-        Err(_) => format!("sqlite://{}/gyre.db", folder.path().display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).unwrap();
-    store.migrate().await.unwrap();
-    store
-}
-
 /// A simulated agent at an address.
 pub async fn agent_at(mesh: &Mesh, address: &str, cpus: i32, memory_bytes: i64) -> Agent {
     let simulation = Simulation { cpus, memory_bytes, ..Simulation::default() };
@@ -153,7 +130,8 @@ impl World {
 
     pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (mesh, store, reports) = (Mesh::local(), store(&folder).await, Reports::default());
+        let (mesh, store, reports) =
+            (Mesh::local(), gyre_store::testing::store(folder.path()).await.unwrap(), Reports::default());
         let service = Service::start(mesh.clone(), store.clone(), config).await.unwrap();
         mesh.host(NAME, service.routes()).await.unwrap();
         mesh.host("vm", Routes::new(MachineReportServiceServer::new(reports.clone()))).await.unwrap();

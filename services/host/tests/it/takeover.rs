@@ -91,7 +91,7 @@ async fn fence(store: &Store, host: &str) -> i64 {
 #[tokio::test]
 async fn the_new_owner_takes_the_session_and_tasks_are_joined_there() {
     let folder = tempfile::tempdir().unwrap();
-    let store = support::store(&folder).await;
+    let store = gyre_store::testing::store(folder.path()).await.unwrap();
     let (agent, reports) =
         (Agent::start(AgentConfig::simulated(Simulation::default())).await.unwrap(), Reports::default());
     let first = Process::start(&store, &agent, &reports).await;
@@ -126,7 +126,7 @@ async fn the_new_owner_takes_the_session_and_tasks_are_joined_there() {
 #[tokio::test]
 async fn two_that_both_believe_to_own_a_host_end_with_one_session() {
     let folder = tempfile::tempdir().unwrap();
-    let store = support::store(&folder).await;
+    let store = gyre_store::testing::store(folder.path()).await.unwrap();
     let (agent, reports) =
         (Agent::start(AgentConfig::simulated(Simulation::default())).await.unwrap(), Reports::default());
     let first = Process::start(&store, &agent, &reports).await;

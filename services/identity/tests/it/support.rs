@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use gyre_flow::process::Service as _;
 use gyre_identity::{Config, PasswordCost, Service};
 use gyre_mesh::{Mesh, MeshChannel};
-use gyre_model::{Caller, Error, Uuid};
+use gyre_model::{Caller, Error};
 use gyre_proto::identity::v1::account_service_client::AccountServiceClient;
 use gyre_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use gyre_proto::identity::v1::authentication_service_client::AuthenticationServiceClient;
@@ -17,7 +17,7 @@ use gyre_proto::identity::v1::{
     Account, AccountType, ApiKey, CreateAccountRequest, CreateApiKeyRequest, CreateSessionRequest,
     CreateSessionResponse,
 };
-use gyre_store::{Sql, Store, StoreConfig};
+use gyre_store::{Sql, Store};
 use tempfile::TempDir;
 
 /// A password that is nowhere else.
@@ -38,24 +38,7 @@ pub fn cheap() -> Config {
 }
 
 pub async fn database(folder: &TempDir) -> Store {
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let store = Store::open(&StoreConfig::new(admin.clone())).unwrap();
-            let make = store.read("create-database", move |conn| {
-                conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?;
-                Ok(())
-            });
-            make.await.unwrap();
-            url
-        }
-        Err(_) => format!("sqlite://{}/gyre.db", folder.path().display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).unwrap();
-    store.migrate().await.unwrap();
-    store
+    gyre_store::testing::store(folder.path()).await.unwrap()
 }
 
 impl Env {

@@ -259,7 +259,8 @@ impl OperationApi {
                 return Ok(operation);
             }
             if Instant::now() + wait > until {
-                let text = format!("operation {uuid} is to be tried again at once, but nobody has begun yet; try again");
+                let text =
+                    format!("operation {uuid} is to be tried again at once, but nobody has begun yet; try again");
                 return Err(Error::unavailable("RETRY_NOT_BEGUN", text));
             }
             tokio::time::sleep(wait).await;

@@ -13,7 +13,7 @@ use gyre_proto::common::v1::{Debt, Operation};
 use gyre_query::table;
 use gyre_store::{Conn, Sql, Value};
 
-use crate::context::host_of;
+use crate::shared::host_of;
 
 /// The wait before the second try, where nothing else says when.
 const FIRST: Duration = Duration::from_secs(30);

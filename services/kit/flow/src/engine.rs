@@ -11,13 +11,13 @@ use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState, Oper
 use tokio::sync::Notify;
 
 use crate::Inner;
-use crate::context::Shared;
 use crate::layout;
 use crate::live::Live;
 use crate::metrics;
 use crate::record::{self, Record};
 use crate::registry::Workflow;
 use crate::run::Run;
+use crate::shared::Shared;
 
 /// How soon it is looked again whether a resource is free that an operation of another instance holds. What is held here is told
 /// when it is free.

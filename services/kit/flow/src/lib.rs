@@ -49,6 +49,7 @@
 mod api;
 mod callback;
 mod check;
+mod child;
 mod compose;
 mod context;
 mod debt;
@@ -72,6 +73,7 @@ mod registry;
 mod request;
 mod run;
 mod shape;
+mod shared;
 #[cfg(test)]
 mod simulation;
 mod submit;

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Shared;
 use crate::queue::Class;
 use crate::record::Record;
+use crate::shared::Shared;
 
 /// What watchers see.
 #[derive(Debug, Clone)]

@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use crate::compose::Library;
 use crate::definition::{
-    Definition, Entry, File, Item, Retry, StepDefinition, check_deadline, check_retry, document, read, sorted,
-    wrong,
+    Definition, Entry, File, Item, Retry, StepDefinition, check_deadline, check_retry, document, read, sorted, wrong,
 };
 use crate::shape;
 

@@ -13,13 +13,14 @@ use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
 use crate::Inner;
-use crate::context::{Context, Shared};
+use crate::context::Context;
 use crate::debt::{self, Rest};
 use crate::definition::Retry;
 use crate::engine::{Interrupted, past, stopping, undoing};
 use crate::metrics;
 use crate::record;
 use crate::registry::{self, Step, Workflow};
+use crate::shared::Shared;
 
 /// How an undo is tried again before the operation rests as `STUCK`.
 const UNDO_RETRY: Retry = Retry { attempts: 6, first_ms: 100 };

@@ -57,11 +57,8 @@ const INSERT: Shape = Shape::Map(&[
     ("point_of_no_return", false, Shape::Flag),
     ("plugin", false, PLUGIN),
 ]);
-const CHANGE: Shape = Shape::Map(&[
-    ("step", true, Shape::Text),
-    ("retry", false, RETRY),
-    ("deadline_seconds", false, DEADLINE),
-]);
+const CHANGE: Shape =
+    Shape::Map(&[("step", true, Shape::Text), ("retry", false, RETRY), ("deadline_seconds", false, DEADLINE)]);
 
 /// A file that defines a workflow.
 pub(crate) const FILE: Shape = Shape::Map(&[
@@ -91,7 +88,10 @@ pub(crate) fn check(origin: &str, document: &Value, shape: &Shape) -> Result<()>
         Value::Sequence(_) => "a list stands at the top".to_owned(),
         other => format!("{} stands at the top", shown(other)),
     };
-    Err(wrong(origin, format_args!("{what}: write a map, with name and steps, or with extends; docs/workflows.md shows both")))
+    Err(wrong(
+        origin,
+        format_args!("{what}: write a map, with name and steps, or with extends; docs/workflows.md shows both"),
+    ))
 }
 
 fn look(origin: &str, at: &str, value: &Value, shape: &Shape, whole: &Shape) -> Result<()> {
@@ -142,7 +142,10 @@ fn misplaced(at: &str, name: &str, keys: &[Key], whole: &Shape) -> String {
     if places.is_empty() {
         return format!("{place}: there is no such key: write one of {here}");
     }
-    format!("{place}: this key stands in {}, and here stand {here}; move it, or look at how far it is indented", places.join(" or "))
+    format!(
+        "{place}: this key stands in {}, and here stand {here}; move it, or look at how far it is indented",
+        places.join(" or ")
+    )
 }
 
 /// The places where a key may stand.

@@ -11,7 +11,8 @@ use gyre_proto::host::v1::run_task_response::Event;
 use gyre_proto::host::v1::{CancelTaskRequest, RunTaskRequest};
 
 use crate::Context;
-use crate::context::{CANCEL, Shared};
+use crate::child::CANCEL;
+use crate::shared::Shared;
 
 /// How often a stream that broke is joined again before the step is told.
 const JOINS: u32 = 20;

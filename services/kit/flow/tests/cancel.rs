@@ -89,8 +89,7 @@ async fn a_cancel_that_a_hosts_owner_forgot_is_said_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreConfig::new(format!("sqlite://{}/gyre.db", folder.path().display()))).unwrap();
     store.migrate().await.unwrap();
-    let world =
-        Arc::new(World { begun: Semaphore::new(0), cancels: AtomicUsize::new(0), ended: Semaphore::new(0) });
+    let world = Arc::new(World { begun: Semaphore::new(0), cancels: AtomicUsize::new(0), ended: Semaphore::new(0) });
     let mesh = Mesh::local();
     let flow = Flow::new("host", mesh.clone(), store);
     flow.register(Steps::new().step("work", &world, work, unwork), &[WORK]).unwrap();

@@ -24,7 +24,7 @@ use gyre_proto::common::v1::{
 };
 use gyre_proto::host::v1::{Cluster, GetZoneRequest, Host, HostState, HostStatus, Zone};
 use gyre_query::Change;
-use gyre_store::{Sql, Store, StoreConfig};
+use gyre_store::{Sql, Store};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -142,24 +142,7 @@ struct Site {
 
 async fn database() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let store = Store::open(&StoreConfig::new(admin.clone())).unwrap();
-            let make = store.read("create-database", move |conn| {
-                conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?;
-                Ok(())
-            });
-            make.await.unwrap();
-            url
-        }
-        Err(_) => format!("sqlite://{}/gyre.db", folder.path().display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).unwrap();
-    store.migrate().await.unwrap();
-    (store, folder)
+    (gyre_store::testing::store(folder.path()).await.unwrap(), folder)
 }
 
 impl Site {
@@ -631,34 +614,6 @@ async fn a_cancel_is_kept_up_to_the_point_of_no_return_and_refused_past_it() {
     assert!(refused.message().contains("point of no return"), "{refused}");
     gate.add_permits(1);
     assert_eq!(site.wait(&operation).await.state(), OperationState::Succeeded);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_end_that_was_told_stays_whenever_a_cancel_comes() {
-    let (site, _store, _folder) = Site::alone().await;
-    for round in 0..150u32 {
-        let operation = site.submit(Uuid::new_v4()).await;
-        let look = async {
-            for _ in 0..400 {
-                let seen = site.get(&operation).await;
-                if seen.end_time.is_some() {
-                    return Some(seen);
-                }
-            }
-            None
-        };
-        let cancel = async {
-            tokio::time::sleep(Duration::from_micros(u64::from(round % 30) * 100)).await;
-            let request = CancelOperationRequest { uuid: operation.uuid.clone() };
-            let answer = site.client().cancel_operation(Caller::system().request(request)).await;
-            answer.ok().map(tonic::Response::into_inner).filter(|answer| answer.end_time.is_some())
-        };
-        let (seen, answered) = tokio::join!(look, cancel);
-        let end = site.wait(&operation).await.state();
-        for told in seen.into_iter().chain(answered) {
-            assert_eq!(told.state(), end, "round {round}");
-        }
-    }
 }
 
 #[tokio::test]

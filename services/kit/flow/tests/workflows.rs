@@ -247,9 +247,15 @@ async fn what_does_not_fit_is_refused_before_anything_runs() {
             "put one before it that does (measure)",
         ),
         (&["{name: a, resource: zoo, steps: [{step: dig}]}"], "there is no kind \"zoo\""),
-        (&["{name: a, resource: zone, lane: host, steps: [{step: dig}]}"], "lane is \"host\": write resource, or leave it out"),
+        (
+            &["{name: a, resource: zone, lane: host, steps: [{step: dig}]}"],
+            "lane is \"host\": write resource, or leave it out",
+        ),
         (&["{name: a, resource: zone, steps: []}"], "steps is empty"),
-        (&["{name: a, resource: zone, steps: [{step: dig, retries: 3}]}"], "steps[0].retries: there is no such key: write one of"),
+        (
+            &["{name: a, resource: zone, steps: [{step: dig, retries: 3}]}"],
+            "steps[0].retries: there is no such key: write one of",
+        ),
         (&["{name: a, resource: zone, steps: [{step: dig, retry: {attempts: 0}}]}"], "retry.attempts is 0"),
         (&["{name: a, resource: zone, deadline_seconds: 0, steps: [{step: dig}]}"], "deadline_seconds is 0"),
         (
@@ -316,9 +322,21 @@ async fn an_operators_files_are_checked_and_errors_name_the_place() {
         ("rooms/a.yaml", good.clone(), "name the folder after one of host, storage, vm"),
         ("a.yaml", good.clone(), "put it into the folder of its service"),
         ("host/a.yaml", "extends: [".into(), "host/a.yaml: "),
-        ("host/a.yaml", "extends: build\ninserts: []\n".into(), "inserts: there is no such key: write one of change, deadline_seconds, extends, insert"),
-        ("host/a.yaml", String::new(), "host/a.yaml: the file is empty: write a map, with name and steps, or with extends"),
-        ("host/a.yaml", "- step: dig\n".into(), "host/a.yaml: a list stands at the top: write a map, with name and steps"),
+        (
+            "host/a.yaml",
+            "extends: build\ninserts: []\n".into(),
+            "inserts: there is no such key: write one of change, deadline_seconds, extends, insert",
+        ),
+        (
+            "host/a.yaml",
+            String::new(),
+            "host/a.yaml: the file is empty: write a map, with name and steps, or with extends",
+        ),
+        (
+            "host/a.yaml",
+            "- step: dig\n".into(),
+            "host/a.yaml: a list stands at the top: write a map, with name and steps",
+        ),
         (
             "host/a.yaml",
             "{extends: build, deadline_seconds: -5}".into(),
@@ -339,7 +357,11 @@ async fn an_operators_files_are_checked_and_errors_name_the_place() {
             good.replace("no_undo:", "timeout_seconds: 5, no_undo:"),
             "host/a.yaml: insert[0].timeout_seconds: this key stands in insert[].plugin, and here stand after, before,",
         ),
-        ("host/a.yaml", "{extends: build, change: [{retry: {attempts: 2}}]}".into(), "change[0].step is missing: write it"),
+        (
+            "host/a.yaml",
+            "{extends: build, change: [{retry: {attempts: 2}}]}".into(),
+            "change[0].step is missing: write it",
+        ),
         ("host/a.yaml", "{extends: bild}".into(), "extends: there is no workflow \"bild\": write one of build, ground"),
         (
             "host/a.yaml",

@@ -27,6 +27,8 @@ pub mod metrics;
 mod migrate;
 mod row;
 mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threads;
 mod value;
 

@@ -18,7 +18,7 @@ use gyre_proto::network::v1::{
     CreateL3NetworkRequest, GetIpRangeRequest, IpRange, L2Network, L2NetworkType, L3Network, ReleaseAddressRequest,
 };
 use gyre_query::Change;
-use gyre_store::{Sql, Store, StoreConfig};
+use gyre_store::{Sql, Store};
 use tempfile::TempDir;
 
 pub struct Env {
@@ -30,27 +30,6 @@ pub struct Env {
     _folder: TempDir,
 }
 
-async fn database(folder: &TempDir) -> Store {
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let store = Store::open(&StoreConfig::new(admin.clone())).unwrap();
-            let make = store.read("create-database", move |conn| {
-                conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?;
-                Ok(())
-            });
-            make.await.unwrap();
-            url
-        }
-        Err(_) => format!("sqlite://{}/gyre.db", folder.path().display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).unwrap();
-    store.migrate().await.unwrap();
-    store
-}
-
 pub fn uuid() -> String {
     Uuid::new_v4().to_string()
 }
@@ -58,7 +37,7 @@ pub fn uuid() -> String {
 impl Env {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = database(&folder).await;
+        let store = gyre_store::testing::store(folder.path()).await.unwrap();
         let mesh = Mesh::local();
         let service = Service::start(mesh.clone(), store.clone(), Config::default()).await.unwrap();
         mesh.host("network", service.routes()).await.unwrap();

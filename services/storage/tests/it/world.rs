@@ -25,7 +25,7 @@ use gyre_proto::storage::v1::{
 };
 use gyre_query::Change;
 use gyre_storage::{Config, NAME, Service};
-use gyre_store::{Conn, Sql, Store, StoreConfig};
+use gyre_store::{Conn, Sql, Store};
 use tonic::service::Routes;
 use tonic::{Response, Status};
 
@@ -47,24 +47,6 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
-async fn database(folder: &std::path::Path) -> Store {
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let make = move |conn: &mut Conn| Ok(conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?);
-            let server = Store::open(&StoreConfig::new(admin)).expect("a server");
-            server.read("create-database", make).await.expect("a database");
-            url
-        }
-        Err(_) => format!("sqlite://{}", folder.join("gyre.db").display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).expect("store");
-    store.migrate().await.expect("migrations");
-    store
-}
-
 /// What an operation or a refused call says.
 pub fn reason(status: Status) -> String {
     Error::from(status).reason().to_owned()
@@ -77,7 +59,7 @@ impl World {
 
     pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let store = database(folder.path()).await;
+        let store = gyre_store::testing::store(folder.path()).await.expect("a database");
         let (mesh, host) = (Mesh::local(), FakeHost::default());
         mesh.host("host", Routes::new(HostTaskServiceServer::new(host.clone()))).await.expect("host");
         let service = Service::start(mesh.clone(), store.clone(), config).await.expect("service");

@@ -23,7 +23,7 @@ use gyre_proto::host::v1::{
 use gyre_proto::vm::v1::machine_report_service_client::MachineReportServiceClient;
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse, SeenMachine, Vm, VmState};
 use gyre_query::Change;
-use gyre_store::{Conn, Sql, Store, StoreConfig, Value};
+use gyre_store::{Sql, Store, Value};
 use gyre_vm::{Config, NAME, Service};
 use parking_lot::Mutex;
 use tonic::service::Routes;
@@ -89,25 +89,6 @@ impl PlacementService for FakeHost {
     }
 }
 
-/// A SQLite file; with `GYRE_TEST_POSTGRES` (the URL of a database whose user may make others) a new PostgreSQL database.
-async fn database(folder: &std::path::Path) -> Store {
-    let url = match std::env::var("GYRE_TEST_POSTGRES") {
-        Ok(admin) => {
-            let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-            let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-            let url = format!("{server}/{name}");
-            let make = move |conn: &mut Conn| Ok(conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?);
-            let server = Store::open(&StoreConfig::new(admin)).expect("a server");
-            server.read("create-database", make).await.expect("a database");
-            url
-        }
-        Err(_) => format!("sqlite://{}", folder.join("gyre.db").display()),
-    };
-    let store = Store::open(&StoreConfig::new(url)).expect("store");
-    store.migrate().await.expect("migrations");
-    store
-}
-
 pub struct World {
     pub mesh: Mesh,
     pub store: Store,
@@ -123,7 +104,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let store = database(folder.path()).await;
+        let store = gyre_store::testing::store(folder.path()).await.expect("a database");
         let (mesh, tasks) = (Mesh::local(), FakeHost::default());
         let routes = Routes::new(HostTaskServiceServer::new(tasks.clone()))
             .add_service(PlacementServiceServer::new(tasks.clone()));

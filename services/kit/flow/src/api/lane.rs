@@ -62,8 +62,11 @@ fn resource_lane(resource: Uuid, operations: &[(Uuid, Arc<Live>)]) -> Lane {
 
 /// What to say of a service that there is none of.
 fn no_service(name: &str) -> Error {
-    let all: BTreeSet<_> =
-        gyre_model::catalog().kinds().map(|kind| kind.service).filter(|name| super::service_named(name).is_some()).collect();
+    let all: BTreeSet<_> = gyre_model::catalog()
+        .kinds()
+        .map(|kind| kind.service)
+        .filter(|name| super::service_named(name).is_some())
+        .collect();
     let all = all.into_iter().collect::<Vec<_>>().join(", ");
     Error::invalid("service", format!("there is no service {:?}: must be one of {all}, or empty for all", cut(name)))
 }

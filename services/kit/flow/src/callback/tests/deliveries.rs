@@ -46,7 +46,7 @@ struct Site {
 /// A database with an account in it.
 async fn database() -> (TempDir, Store, Uuid) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&StoreConfig::new(database_url(&folder).await)).unwrap();
+    let store = Store::open(&StoreConfig::new(gyre_store::testing::url(folder.path()).await.unwrap())).unwrap();
     store.migrate().await.unwrap();
     let account = Uuid::new_v4();
     let sql = Sql::new(
@@ -65,19 +65,6 @@ async fn database() -> (TempDir, Store, Uuid) {
     .sql(")");
     store.write("account", move |conn| Ok(conn.execute(sql)?)).await.unwrap();
     (folder, store, account)
-}
-
-/// A new database on the server that `GYRE_TEST_POSTGRES` names, else a file.
-async fn database_url(folder: &TempDir) -> String {
-    let Ok(admin) = std::env::var("GYRE_TEST_POSTGRES") else {
-        return format!("sqlite://{}/gyre.db", folder.path().display());
-    };
-    let name = format!("gyre_test_{}", Uuid::new_v4().simple());
-    let (server, _) = admin.rsplit_once('/').unwrap();
-    let url = format!("{server}/{name}");
-    let make = move |conn: &mut gyre_store::Conn| Ok(conn.execute(Sql::new(format!("CREATE DATABASE {name}")))?);
-    Store::open(&StoreConfig::new(admin)).unwrap().read("create-database", make).await.unwrap();
-    url
 }
 
 impl Site {

@@ -39,14 +39,22 @@ impl Context {
     ///
     /// # Errors
     /// Why it failed; that the service does not answer.
-    pub async fn await_operation(&self, service: &'static str, operation: Operation) -> Result<Operation> {
-        self.shared.state.lock().awaited = Some((service, operation.uuid.clone()));
-        let ended = self.follow_operation(service, operation).await;
-        self.shared.state.lock().awaited = None;
-        ended
+    pub fn await_operation(
+        &self,
+        service: &'static str,
+        operation: Operation,
+    ) -> impl Future<Output = Result<Operation>> + Send + use<'_> {
+        // boxed here, since what an async function is given takes room in its future, and once more in each that it calls
+        let operation = Box::new(operation);
+        async move {
+            self.shared.state.lock().awaited = Some((service, operation.uuid.clone()));
+            let ended = self.follow_operation(service, operation).await;
+            self.shared.state.lock().awaited = None;
+            ended
+        }
     }
 
-    async fn follow_operation(&self, service: &'static str, operation: Operation) -> Result<Operation> {
+    async fn follow_operation(&self, service: &'static str, operation: Box<Operation>) -> Result<Operation> {
         let channel = self.shared.flow.mesh.channel(service);
         let mut client = OperationServiceClient::new(channel);
         let uuid = operation.uuid.clone();
@@ -56,7 +64,7 @@ impl Context {
             if record::ended(last.state()) {
                 return match last.error.take() {
                     Some(error) if last.state() != OperationState::Succeeded => Err(error.into()),
-                    _ if last.state() == OperationState::Succeeded => Ok(last),
+                    _ if last.state() == OperationState::Succeeded => Ok(*last),
                     _ => Err(Error::new(Kind::Cancelled, "CANCELLED", format!("operation {uuid} was cancelled"))),
                 };
             }
@@ -71,12 +79,12 @@ impl Context {
                     while let Ok(Some(next)) = stream.message().await {
                         lost = 0;
                         if next.state() == OperationState::Stuck {
-                            last = next;
+                            *last = next;
                             break;
                         }
                         let doing = next.steps.iter().find(|step| step.state() == OperationStepState::Running);
                         self.progress(next.percent, doing.map(|step| step.message.clone()).unwrap_or_default());
-                        last = next;
+                        *last = next;
                     }
                 }
                 Err(status) => {

@@ -297,3 +297,19 @@ pub(crate) fn past(workflow: &Workflow, operation: &Operation) -> bool {
         recorded.any(|step| step.state() != OperationStepState::Pending)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room of the futures that a function answers.
+    fn room<A, B, C, D, F: Future>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_operation_under_way_takes_little_room() {
+        // ten thousand wait in their steps at once; what is larger than this is to be boxed where it is awaited
+        assert!(room(work) <= 4096, "{} bytes", room(work));
+    }
+}

@@ -78,19 +78,31 @@ impl Context {
     ///
     /// # Errors
     /// Why the task failed; `HOST_NOT_CONNECTED`; `TASK_TIMEOUT` after the limit.
-    pub async fn run_task(&self, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
-        self.run_named_task(self.key(), host, work, limit).await
+    pub fn run_task(
+        &self,
+        host: Uuid,
+        work: Work,
+        limit: Duration,
+    ) -> impl Future<Output = Result<TaskOutcome>> + Send + use<'_> {
+        // boxed here, since what an async function is given takes room in its future, and once more in each that it calls
+        self.run_named_task(self.key(), host, Box::new(work), limit)
     }
 
     /// The same for a step that has several tasks: each has a name of its own within the step.
     ///
     /// # Errors
     /// As [`Context::run_task`].
-    pub async fn run_task_as(&self, name: &str, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
-        self.run_named_task(format!("{}/{name}", self.key()), host, work, limit).await
+    pub fn run_task_as(
+        &self,
+        name: &str,
+        host: Uuid,
+        work: Work,
+        limit: Duration,
+    ) -> impl Future<Output = Result<TaskOutcome>> + Send + use<'_> {
+        self.run_named_task(format!("{}/{name}", self.key()), host, Box::new(work), limit)
     }
 
-    async fn run_named_task(&self, id: String, host: Uuid, work: Work, limit: Duration) -> Result<TaskOutcome> {
+    async fn run_named_task(&self, id: String, host: Uuid, work: Box<Work>, limit: Duration) -> Result<TaskOutcome> {
         let until = time::now_micros().saturating_add(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
         self.runs_on(host);
         let acting = self.acting();
@@ -103,10 +115,10 @@ impl Context {
             undo: acting.undoing,
             deadline: Some(time::from_micros(until)),
             trace_parent: self.trace_parent(),
-            work: Some(work),
+            work: Some(*work),
             ..Task::default()
         };
-        let request = RunTaskRequest { host_uuid: host.to_string(), task: Some(task) };
+        let request = Box::new(RunTaskRequest { host_uuid: host.to_string(), task: Some(task) });
         let ended = tokio::time::timeout(limit, self.follow_task(request)).await.unwrap_or_else(|_| {
             Err(Error::new(
                 Kind::DeadlineExceeded,
@@ -120,11 +132,11 @@ impl Context {
         ended
     }
 
-    async fn follow_task(&self, request: RunTaskRequest) -> Result<TaskOutcome> {
+    async fn follow_task(&self, request: Box<RunTaskRequest>) -> Result<TaskOutcome> {
         let mut client = HostTaskServiceClient::new(self.shared.flow.mesh.channel("host"));
         let mut broken = 0;
         loop {
-            let failure = match Box::pin(client.run_task(self.stream_request(request.clone()))).await {
+            let failure = match Box::pin(client.run_task(self.stream_request(RunTaskRequest::clone(&request)))).await {
                 Ok(response) => {
                     let mut events = response.into_inner();
                     loop {

@@ -167,3 +167,28 @@ fn guard<T>(work: impl Future<Output = Result<T>>) -> impl Future<Output = Resul
 fn code_of(response: &Response<Body>) -> Code {
     response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use gyre_model::catalog;
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stands_around_a_handler_keeps_its_future_once() {
+        let handler = async {
+            let much = [0u8; 4096];
+            tokio::task::yield_now().await;
+            Ok(much.len())
+        };
+        let alone = size_of_val(&handler);
+        let get = catalog().method("/gyre.host.v1.ZoneService/GetZone").unwrap();
+        let deadline = Deadline::of_server(get, &HeaderMap::new());
+        let within = deadline.within(guard(handler));
+        let around = context::scope(Context::default(), context::with_callback(None, within));
+        let more = size_of_val(&around) - alone;
+        // a timer and a few fields; an async function around another doubles it
+        assert!(more <= 1024, "{more} bytes more than {alone}");
+    }
+}

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod complete;
 pub mod document;
 pub mod failure;
+pub mod manual;
 pub mod nouns;
 pub mod output;
 pub mod shell;

@@ -38,7 +38,8 @@ pub struct Flag {
     pub(super) refers_to: &'static str,
     /// Where it stands.
     pub place: Place,
-    pub(super) required: bool,
+    /// Whether a command cannot do without it.
+    pub required: bool,
 }
 
 impl Flag {
@@ -76,7 +77,7 @@ impl Flag {
     }
 
     /// What the value is called in usage lines: "IMAGE", "SIZE".
-    fn value_name(&self) -> String {
+    pub fn value_name(&self) -> String {
         let field = self.field;
         if !self.refers_to.is_empty() {
             return self.refers_to.to_ascii_uppercase();

@@ -52,6 +52,16 @@ pub fn commands() -> Vec<Command> {
         Command::new("shell")
             .about("Takes commands line by line, with history and completion, until Ctrl-D")
             .after_help("The flags given here hold for every line. Lines may come from a pipe too; the first failure ends it then."),
+        Command::new("manual")
+            .about("Writes the reference manual, a page for each kind and service")
+            .arg(
+                Arg::new("dir")
+                    .long("dir")
+                    .value_name("PATH")
+                    .value_parser(value_parser!(PathBuf))
+                    .required(true)
+                    .help("The folder to write it to"),
+            ),
         Command::new("version").about("Prints the version"),
     ];
     #[cfg(feature = "up")]

@@ -41,6 +41,10 @@ pub async fn run(globals: &Globals, matches: &ArgMatches) -> Result<()> {
     let Some((name, inner)) = matches.subcommand() else { return Err(Failure::usage("no command was given")) };
     match name {
         "completions" => return completions::run(inner),
+        "manual" => {
+            let folder = inner.get_one::<std::path::PathBuf>("dir").ok_or_else(|| Failure::usage("where to?"))?;
+            return crate::manual::write(folder);
+        }
         "version" => return version(globals.format),
         _ => {}
     }

@@ -3,7 +3,7 @@
 //!
 //! A shell's script (`gyre completions bash`) runs the command with `GYRE_COMPLETE` set, and `--` before the words typed so far;
 //! the answer is a line for each candidate. Asking a gateway must never be noticed by somebody who types: it has
-//! [`PATIENCE`](ask), what it found is kept for a few seconds, and every failure is silence.
+//! 0.7 s, what it found is kept for a few seconds, and every failure is silence.
 
 mod ask;
 

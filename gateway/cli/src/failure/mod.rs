@@ -67,12 +67,17 @@ impl Failure {
 
     /// A name that several resources have.
     pub fn ambiguous(message: impl Into<String>) -> Self {
-        Self::plain(Exit::Conflict, Kind::FailedPrecondition.name(), "AMBIGUOUS_NAME", message)
+        Self::unfit("AMBIGUOUS_NAME", message)
+    }
+
+    /// The state of things does not permit it.
+    pub fn unfit(reason: &str, message: impl Into<String>) -> Self {
+        Self::plain(Exit::Conflict, Kind::FailedPrecondition.name(), reason, message)
     }
 
     /// A field that is otherwise than it should be, and can only be set at creation.
     pub fn immutable(field: &str, message: impl Into<String>) -> Self {
-        Self::plain(Exit::Conflict, Kind::FailedPrecondition.name(), "IMMUTABLE", message)
+        Self::unfit("IMMUTABLE", message)
             .with("field", field)
             .hint("leave it out of the document, or delete the resource first so that a new one is made")
     }

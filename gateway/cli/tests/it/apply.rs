@@ -169,3 +169,17 @@ fn a_folder_is_all_its_files_and_uuids_are_matched() {
     assert_eq!(fake.requests("UpdateZone")[0]["zone"]["name"], "new");
     user.run(&["apply", "-f", "/nowhere"]).failed(2);
 }
+
+#[test]
+fn what_is_in_the_bin_is_not_there() {
+    let fake = Fake::start();
+    let user = User::of(&fake);
+    site(&fake);
+    let uuid = fake.given("vm", json!({"name": "web-1", "destroyTime": "2026-01-01T00:00:00Z"}));
+    let vm = "kind: vm\nname: web-1\nimage: debian-13\nmemory: 1GiB\ncpu_count: 1\n";
+    let out = fed(&user, &["apply", "-f", "-", "-q"], vm).fine().out();
+    assert!(out.starts_with("vm web-1: being created ("), "{out}");
+    let done = fed(&user, &["apply", "-f", "-"], &format!("{vm}uuid: {uuid}\n"));
+    assert_eq!(done.code(), 5);
+    assert!(done.err().contains(&format!("gyre vm recover {uuid}")), "{}", done.err());
+}

@@ -186,9 +186,19 @@ fn the_manual_lists_the_nouns_and_verbs_that_there_are() {
             );
         }
     }
-    for command in
-        ["login", "logout", "profile", "apply", "call", "shell", "completions", "members", "callback-key", "version"]
-    {
+    for command in [
+        "login",
+        "logout",
+        "profile",
+        "apply",
+        "call",
+        "shell",
+        "completions",
+        "members",
+        "callback-key",
+        "manual",
+        "version",
+    ] {
         assert!(manual.contains(&format!("`{command}`")), "{command} in docs/cli.md");
     }
 }

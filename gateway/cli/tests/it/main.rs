@@ -11,8 +11,11 @@ mod errors;
 mod fake;
 mod formats;
 mod lists;
+mod manual;
 mod operations;
 mod profiles;
+#[cfg(feature = "up")]
+mod real;
 mod shell;
 mod signing_in;
 mod streams;

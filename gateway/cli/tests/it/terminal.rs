@@ -86,3 +86,30 @@ fn progress_is_a_bar() {
     assert_eq!(code, 0, "{seen}");
     assert!(seen.contains("\u{2713} stopvm-vm"), "{seen}");
 }
+
+#[test]
+fn the_shell_completes_remembers_and_goes_on_after_a_failure() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let fake = Fake::start();
+    let user = User::of(&fake);
+    fake.given("vm", json!({"name": "web-1"}));
+    let mut terminal = Terminal::run(&user, &["shell"]);
+    terminal.until("gyre> ");
+    terminal.type_keys(b"vm sto\twe\t--quiet\r");
+    terminal.until("stopvm-vm");
+    terminal.type_keys(b"vm fly --token secret\r");
+    terminal.until("unrecognized subcommand");
+    // The line before that one is remembered, and the one with a token is not.
+    terminal.type_keys(b"\x1b[A --force\r");
+    terminal.until("--force");
+    terminal.type_keys(b"exit\r");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    let forced: Vec<_> = fake.requests("StopVm").iter().map(|request| request["force"] == true).collect();
+    assert_eq!(forced, [false, true], "{seen}");
+    let history = user.home.path().join(".local/state/gyre/history");
+    let kept = std::fs::read_to_string(&history).unwrap();
+    assert!(kept.contains("vm stop web-1 --quiet\n") && !kept.contains("secret"), "{kept}");
+    assert_eq!(std::fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
+}

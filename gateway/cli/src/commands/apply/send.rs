@@ -12,7 +12,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use super::compare::Change;
 use super::draft::uuid_of;
-use super::state::text;
+use super::state::{in_bin, text};
 use crate::client::Client;
 use crate::commands::{request, wait};
 use crate::failure::{Exit, Failure, Result};
@@ -111,7 +111,7 @@ async fn is_there(client: &Client, verb: &Verb, made: &Made) -> Result<bool> {
     let mut request = DynamicMessage::new(get.method.descriptor.input());
     request.set_field_by_name("uuid", Value::String(made.uuid.clone()));
     match client.call(get.method, &request).await {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(!in_bin(&found)),
         Err(failure) if failure.exit() == Exit::NotFound => Ok(false),
         Err(failure) => Err(failure),
     }

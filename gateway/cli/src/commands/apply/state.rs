@@ -22,13 +22,24 @@ pub fn text(message: &DynamicMessage, field: &str) -> String {
 pub async fn find(client: &Client, draft: &Draft, wanted: &DynamicMessage) -> Result<Option<DynamicMessage>> {
     let uuid = text(wanted, "uuid");
     if !uuid.is_empty() {
-        return get(client, draft, uuid).await;
+        let found = get(client, draft, uuid).await?;
+        return match found {
+            Some(found) if in_bin(&found) => {
+                let (kind, uuid) = (draft.noun.kind.kind, text(&found, "uuid"));
+                Err(Failure::unfit("IN_BIN", format!("{} is in the bin", draft.shown())).hint(format!(
+                    "take it out with `gyre {kind} recover {uuid}`, or leave its uuid out so that a new one is made"
+                )))
+            }
+            found => Ok(found),
+        };
     }
-    let found = if draft.noun.has_name() {
+    let mut found = if draft.noun.has_name() {
         named(client, draft.noun.kind, &text(wanted, "name"), 11).await?
     } else {
         alike(client, draft, wanted).await?
     };
+    // What is in the bin has left its name to others.
+    found.retain(|one| !in_bin(one));
     match found.as_slice() {
         [] => Ok(None),
         // A list may leave out what only a single read tells.
@@ -42,6 +53,11 @@ pub async fn find(client: &Client, draft: &Draft, wanted: &DynamicMessage) -> Re
             Err(failure)
         }
     }
+}
+
+/// Whether a resource was deleted and waits to be recovered or expunged.
+pub fn in_bin(resource: &DynamicMessage) -> bool {
+    ["destroy_time", "delete_time"].iter().any(|name| resource.has_field_by_name(name))
 }
 
 async fn get(client: &Client, draft: &Draft, uuid: String) -> Result<Option<DynamicMessage>> {

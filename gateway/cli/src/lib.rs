@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
         return answer.map_or_else(|failure| failure.report(output::Format::Table), |()| ExitCode::SUCCESS);
     }
     // Needs nothing of what follows.
-    if std::env::args_os().skip(1).eq(["--version"]) {
+    if ["--version", "version"].iter().any(|word| std::env::args_os().skip(1).eq([*word])) {
         return commands::version(output::Format::Table)
             .map_or_else(|failure| failure.report(output::Format::Table), |()| ExitCode::SUCCESS);
     }

@@ -498,3 +498,15 @@ async fn an_unknown_call_is_unimplemented() {
     let response = tower::ServiceExt::oneshot(mesh.channel(HOST), request).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "12");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_etcd_hears_and_nobody_here_reaches_is_not_waited_for_to_the_deadline() {
+    let client = Node::client(None);
+    client.membership.set(1, vec![Member::new(Uuid::new_v4(), HOST, dead_address().await)]);
+    let began = Instant::now();
+    let error = Error::from(client.zones().create_zone(create("a")).await.unwrap_err());
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, reason::PEER_UNREACHABLE), "{error}");
+    assert!(error.retry().is_some());
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(7) && took < Duration::from_secs(13), "{took:?}");
+}

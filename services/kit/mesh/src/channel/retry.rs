@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
 
-use super::patience::Patience;
+use super::patience::{Failure, Patience};
 use super::{MeshChannel, Target};
 use crate::member::{LOCAL, Member, View};
 use crate::reason;
@@ -161,7 +161,12 @@ impl<'a> Retries<'a> {
         }
         metrics::retried(counted_as(&failure));
         tracing::debug!(service = self.channel.service, route = ?self.route, error = %failure, "call is tried again");
-        self.patience.failed(Instant::now(), failure.reason() == reason::LEASE_LOST);
+        let why = match (failure.reason(), self.present) {
+            (reason::LEASE_LOST, _) => Failure::Leaseless,
+            (reason::PEER_UNREACHABLE, Some(owner)) => Failure::Unreached(owner),
+            _ => Failure::Other,
+        };
+        self.patience.failed(Instant::now(), why);
         let newer =
             failure.metadata().get("epoch").and_then(|epoch| epoch.parse().ok()).filter(|epoch| *epoch > self.epoch);
         self.last = Some(failure);
@@ -181,6 +186,9 @@ impl<'a> Retries<'a> {
         }
         if !self.patience.for_lease(now) {
             return Err(self.no_lease("and nobody has taken its place yet"));
+        }
+        if !self.patience.for_owner(now) {
+            return Err(self.not_reached());
         }
         let Some(pause) = self.patience.pause(now, self.epoch, epoch, self.deadline.at()) else {
             return Err(self.give_up());
@@ -204,6 +212,17 @@ impl<'a> Retries<'a> {
             last.message()
         );
         Error::unavailable(reason::NO_LEASE, text).with("cause", last.reason()).with("service", self.channel.service)
+    }
+
+    /// Why a call is not tried for longer at an owner that the other members still hear from.
+    fn not_reached(&mut self) -> Error {
+        let last = self.give_up();
+        let text = format!(
+            "the instance that this call needs cannot be reached from here, and is not replaced since it still has its lease; \
+             try again: {}",
+            last.message()
+        );
+        Error::unavailable(reason::PEER_UNREACHABLE, text).with("service", self.channel.service)
     }
 
     /// The error of the last try.

@@ -144,7 +144,7 @@ async fn begin(front: &Front, site: &Site, image: &str, operations: usize) -> Re
 #[derive(Clone)]
 enum Connection {
     Grpc(Channel),
-    Events(Client<HttpConnector, Empty<Bytes>>),
+    Events(Box<Client<HttpConnector, Empty<Bytes>>>),
 }
 
 impl Connection {
@@ -157,7 +157,7 @@ impl Connection {
             Way::Events => {
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
-                Self::Events(Client::builder(TokioExecutor::new()).http2_only(true).build(connector))
+                Self::Events(Box::new(Client::builder(TokioExecutor::new()).http2_only(true).build(connector)))
             }
         })
     }

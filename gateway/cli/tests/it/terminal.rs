@@ -10,6 +10,8 @@ use crate::fake::{Fake, PASSWORD, User};
 struct Terminal {
     child: Child,
     seen: String,
+    /// How much of it was waited for.
+    mark: usize,
 }
 
 impl Terminal {
@@ -22,12 +24,26 @@ impl Terminal {
         script.envs(gyre.get_envs().filter_map(|(name, value)| Some((name, value?))));
         script.args(["--quiet", "--return", "--flush", "--command"]).arg(line).arg("/dev/null");
         let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
-        Self { child: child.expect("script, of the Debian package bsdutils"), seen: String::new() }
+        Self { child: child.expect("script, of the Debian package bsdutils"), seen: String::new(), mark: 0 }
     }
 
     fn until(&mut self, text: &str) {
         let mut piece = [0; 256];
         while !self.seen.contains(text) {
+            let read = self.child.stdout.as_mut().unwrap().read(&mut piece).unwrap();
+            assert_ne!(read, 0, "no {text:?} in {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+    }
+
+    /// Waits for a text after the last one that was waited for so. What is typed before a prompt is there may be lost.
+    fn next(&mut self, text: &str) {
+        let mut piece = [0; 256];
+        loop {
+            if let Some(at) = self.seen[self.mark..].find(text) {
+                self.mark += at + text.len();
+                return;
+            }
             let read = self.child.stdout.as_mut().unwrap().read(&mut piece).unwrap();
             assert_ne!(read, 0, "no {text:?} in {:?}", self.seen);
             self.seen.push_str(&String::from_utf8_lossy(&piece[..read]));
@@ -95,14 +111,17 @@ fn the_shell_completes_remembers_and_goes_on_after_a_failure() {
     let user = User::of(&fake);
     fake.given("vm", json!({"name": "web-1"}));
     let mut terminal = Terminal::run(&user, &["shell"]);
-    terminal.until("gyre> ");
+    terminal.next("gyre> ");
     terminal.type_keys(b"vm sto\twe\t--quiet\r");
-    terminal.until("stopvm-vm");
+    terminal.next("stopvm-vm");
+    terminal.next("gyre> ");
     terminal.type_keys(b"vm fly --token secret\r");
-    terminal.until("unrecognized subcommand");
+    terminal.next("unrecognized subcommand");
+    terminal.next("gyre> ");
     // The line before that one is remembered, and the one with a token is not.
     terminal.type_keys(b"\x1b[A --force\r");
-    terminal.until("--force");
+    terminal.next("stopvm-vm");
+    terminal.next("gyre> ");
     terminal.type_keys(b"exit\r");
     let (code, seen) = terminal.end();
     assert_eq!(code, 0, "{seen}");

@@ -37,7 +37,7 @@ pub trait Resource: Named {
 }
 
 /// What every list call asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct PageRequest<'a> {
     /// Which rows.
     pub filter: &'a str,
@@ -47,6 +47,10 @@ pub struct PageRequest<'a> {
     pub page_size: i32,
     /// Where the page before ended.
     pub page_token: &'a str,
+    /// The fields that are wanted; all where there are none.
+    pub read_mask: &'a [String],
+    /// Whether to count all rows.
+    pub count: bool,
 }
 
 /// A list call's request.
@@ -59,8 +63,8 @@ pub trait ListRequest {
 pub trait Page {
     /// What it is a page of.
     type Item: Resource;
-    /// Puts a page together.
-    fn new(items: Vec<Self::Item>, next_page_token: String) -> Self;
+    /// Puts a page together. The size is that of the whole list, where it was counted.
+    fn new(items: Vec<Self::Item>, next_page_token: String, total_size: i64) -> Self;
 }
 
 macro_rules! package {

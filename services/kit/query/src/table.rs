@@ -40,7 +40,12 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns' names with commas between.
     pub names: String,
+    /// The fields that are no columns.
+    pub unstored: Vec<&'static FieldInfo>,
+    /// The statement that reads a row, up to the UUID.
+    pub(crate) find: &'static str,
     account: Option<usize>,
+    shared: bool,
 }
 
 /// Columns that every row has a value for although their type could be NULL.
@@ -156,7 +161,10 @@ impl Column {
     fn value_of_item(&self, item: Wire<'_>) -> Result<Value> {
         match (self.field.ty, item) {
             (FieldType::Text, Wire::Bytes(bytes)) => {
-                Ok(Value::from(std::str::from_utf8(bytes).map_err(Error::internal)?))
+                let text = std::str::from_utf8(bytes).map_err(Error::internal)?;
+                // one way to write each UUID
+                let uuid = Some(text).filter(|_| self.field.rule.format() == Format::Uuid).and_then(parse_uuid);
+                Ok(uuid.map_or_else(|| Value::from(text), |uuid| Value::from(uuid.to_string())))
             }
             _ => self.value(item),
         }
@@ -249,8 +257,24 @@ impl Table {
         let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
+        let names = names.join(", ");
+        // as many as there are kinds, made once
+        let find = format!("SELECT {names} FROM {} WHERE uuid = ", kind.table).leak();
         let account = columns.iter().position(|column| column.field.name == "account_uuid");
-        Self { kind, names: names.join(", "), columns, account }
+        let shared = columns.iter().any(|column| column.field.name == "shared");
+        let unstored = fields.iter().filter(|field| field.rule.not_stored).collect();
+        Self { kind, columns, names, unstored, find, account, shared }
+    }
+
+    /// The column `uuid`.
+    ///
+    /// # Panics
+    /// For a kind without one; every resource has it.
+    pub(crate) fn uuid(&self) -> &Column {
+        match self.column("uuid") {
+            Some((_, column)) => column,
+            None => panic!("{} has no uuid", self.kind.kind),
+        }
     }
 
     /// The column of that name, and its place.
@@ -265,7 +289,7 @@ impl Table {
 
     /// Whether rows have a column `shared`.
     pub fn has_shared(&self) -> bool {
-        self.column("shared").is_some()
+        self.shared
     }
 
     /// Who sees rows.
@@ -306,6 +330,18 @@ impl Table {
             column.put(row, at, &mut out)?;
         }
         Ok(out)
+    }
+
+    /// The resource of a row that begins with these columns of the table, and has no others of its fields.
+    ///
+    /// # Errors
+    /// As [`Table::message`].
+    pub(crate) fn part<R: Resource>(&self, row: &Row, columns: &[usize]) -> Result<R> {
+        let mut out = Vec::with_capacity(256);
+        for (at, place) in columns.iter().enumerate() {
+            self.columns[*place].put(row, at, &mut out)?;
+        }
+        R::decode(out.as_slice()).map_err(Error::internal)
     }
 
     /// The same, decoded.

@@ -40,6 +40,7 @@ fn main() {
     let set = prost_types_set(&descriptors);
     tonic_prost_build::configure()
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
+        .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .bytes(".")
@@ -52,6 +53,7 @@ fn main() {
         .register_descriptors(&descriptors)
         .expect("register descriptors")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
+        .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .btree_map(["."])

@@ -9,12 +9,14 @@
 pub mod codec;
 mod field_mask;
 pub mod json;
+mod structure;
 mod timestamp;
 
 pub use field_mask::FieldMask;
 pub use pbjson_types::Duration;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
+pub use structure::Struct;
 pub use timestamp::Timestamp;
 
 /// The encoded `FileDescriptorSet` of all packages, with comments and options.

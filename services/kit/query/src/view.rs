@@ -6,6 +6,8 @@
 //! condition that keeps to what the caller may see: of the rows that are asked for, and of every row that a path goes through.
 //! So it cannot be left out. A row that is not for the caller's eyes is for them as if it were not there.
 
+use std::borrow::Cow;
+
 use gyre_model::catalog::{Scope, catalog};
 use gyre_model::{Caller, Uuid};
 use gyre_store::{Dialect, Sql};
@@ -67,15 +69,23 @@ impl View {
         match table.scope() {
             Scope::Global => None,
             Scope::Admin => Some(Sql::new("1 = 0")),
-            Scope::Account | Scope::Unspecified => {
-                let owner = if table.account().is_some() { "account_uuid" } else { "uuid" };
-                let own = |open| Sql::new(format!("{open}{prefix}{owner} = ")).bind(self.account);
-                Some(if table.has_shared() {
-                    own("(").sql(format!(" OR {prefix}shared = ")).bind(true).sql(")")
-                } else {
-                    own("")
-                })
-            }
+            Scope::Account | Scope::Unspecified => Some(self.owned(table, prefix)),
+        }
+    }
+
+    /// What the caller's account owns, and what all may see of what others own.
+    fn owned(&self, table: &Table, prefix: &str) -> Sql {
+        let owner = if table.account().is_some() { "account_uuid = " } else { "uuid = " };
+        // reading by UUID, which is done most, puts no text together
+        let name = |name: &'static str| match prefix {
+            "" => Cow::Borrowed(name),
+            prefix => Cow::Owned(format!("{prefix}{name}")),
+        };
+        let own = Sql::new(name(owner)).bind(self.account);
+        if table.has_shared() {
+            Sql::new("(").append(own).sql(" OR ").sql(name("shared = ")).bind(true).sql(")")
+        } else {
+            own
         }
     }
 }

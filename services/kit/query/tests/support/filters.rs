@@ -17,7 +17,7 @@ fn walk(chance: &mut Chance, kind: &'static str, most: usize, one: bool) -> (Vec
     let (mut hops, mut here) = (Vec::new(), kind);
     for _ in 0..chance.below(most + 1) {
         let edges: Vec<_> =
-            catalog().edges(here).filter(|edge| !POOR.contains(&edge.to()) && !(one && edge.many())).collect();
+            catalog().edges(here).filter(|edge| !(POOR.contains(&edge.to()) || one && edge.many())).collect();
         if edges.is_empty() {
             break;
         }

@@ -9,6 +9,7 @@
 //! - Every change ([`mod@write`]) appends to the change log in the same transaction, with what was there before and after. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
+//! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
 //! - [`filter`] is the language of `filter`: AIP-160 with paths through references (`path`), compiled to one condition with bound
 //!   values. `order` sorts and `page` cuts; [`mod@ask`] is the call `Query`. `docs/query.md` is for users.
 
@@ -23,6 +24,7 @@ mod path;
 pub mod read;
 pub mod request;
 pub mod table;
+pub mod tags;
 mod view;
 pub mod write;
 

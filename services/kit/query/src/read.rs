@@ -2,7 +2,7 @@
 
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::{Page, PageRequest, Resource};
-use gyre_store::{Conn, Sql};
+use gyre_store::{Conn, Row, Sql};
 
 use crate::filter::{self, Compiler, Expression};
 use crate::joins::Joins;
@@ -15,17 +15,22 @@ use crate::view::View;
 /// Page sizes that people ask for: statements with these are kept prepared.
 const USUAL_PAGES: [usize; 6] = [10, 20, 50, 100, 500, 1000];
 
+/// Reads the row of one, if it is there and for the caller to see.
+pub(crate) fn find_row(conn: &mut Conn, table: &Table, caller: &Caller, uuid: Uuid) -> Result<Option<Row>> {
+    let mut sql = Sql::new(table.find(conn.dialect())).bind(uuid);
+    if let Some(scope) = View::new(caller, conn.dialect()).scope(table, "") {
+        sql = sql.sql(" AND ").append(scope);
+    }
+    Ok(conn.query_one(sql)?)
+}
+
 /// Reads one, if it is there and for the caller to see.
 ///
 /// # Errors
 /// The database's.
 pub fn find<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<Option<R>> {
     let table = table::<R>();
-    let mut sql = Sql::new(table.find).bind(uuid);
-    if let Some(scope) = View::new(caller, conn.dialect()).scope(table, "") {
-        sql = sql.sql(" AND ").append(scope);
-    }
-    conn.query_one(sql)?.map(|row| table.resource(&row)).transpose()
+    find_row(conn, table, caller, uuid)?.map(|row| table.resource(&row)).transpose()
 }
 
 /// Reads one.
@@ -43,8 +48,8 @@ pub fn get<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<
 /// The database's.
 pub fn select<R: Resource>(conn: &mut Conn, condition: Sql) -> Result<Vec<R>> {
     let table = table::<R>();
-    let sql = Sql::new(format!("SELECT {} FROM {} WHERE ", table.names, table.kind.table)).append(condition);
-    let rows = conn.query(sql)?;
+    let names = table.read_names(conn.dialect());
+    let rows = conn.query(Sql::new(format!("SELECT {names} FROM {} WHERE ", table.kind.table)).append(condition))?;
     rows.iter().map(|row| table.resource(row)).collect()
 }
 
@@ -91,10 +96,10 @@ pub(crate) fn condition(
     Compiler::new(view, joins.aliases(), now).with(strategies).condition(&rows, expression, false).map(Some)
 }
 
-/// The columns that a mask names, or all; answers their places.
-fn masked(table: &Table, paths: &[String]) -> Result<Vec<usize>> {
+/// The columns that a mask names, or all: their places, and whether the tags are wanted.
+fn masked(table: &Table, paths: &[String]) -> Result<(Vec<usize>, bool)> {
     if paths.is_empty() || paths.iter().any(|path| path == "*") {
-        return Ok((0..table.columns.len()).collect());
+        return Ok(((0..table.columns.len()).collect(), table.has_tags()));
     }
     let mut wanted = vec![false; table.columns.len()];
     for path in paths {
@@ -106,13 +111,17 @@ fn masked(table: &Table, paths: &[String]) -> Result<Vec<usize>> {
             return Err(Error::invalid("read_mask", text));
         }
     }
-    Ok((0..wanted.len()).filter(|at| wanted[*at]).collect())
+    let tags = table.has_tags() && paths.iter().any(|path| path == "tags");
+    Ok(((0..wanted.len()).filter(|at| wanted[*at]).collect(), tags))
 }
 
 /// What to select for these columns and for the keys of an order. Keys that are among the columns are read there.
-fn selected(table: &Table, joins: &Joins<'_>, columns: &[usize], order: &mut Order) -> String {
+fn selected(view: &View, joins: &Joins<'_>, columns: &[usize], tags: bool, order: &mut Order) -> String {
     let base = joins.base();
-    let mut names: Vec<String> = columns.iter().map(|at| base.column(&table.columns[*at])).collect();
+    let mut names: Vec<String> = columns.iter().map(|at| base.column(&base.table.columns[*at])).collect();
+    if tags {
+        names.push(base.tags(view));
+    }
     for key in &mut order.keys {
         let plain = key.sql.trim_end_matches(" COLLATE \"C\"");
         key.place = names.iter().position(|name| name == plain).unwrap_or_else(|| {
@@ -133,11 +142,11 @@ pub fn list<P: Page>(conn: &mut Conn, caller: &Caller, page: PageRequest<'_>) ->
     let window = Window::new(&view, page.page_size, &["list", table.kind.kind, page.filter, page.order_by])?;
     let mut joins = Joins::new(&view, table.kind.kind);
     let mut order = order::parse(&view, &mut joins, page.order_by)?;
-    let columns = masked(table, page.read_mask)?;
+    let (columns, tags) = masked(table, page.read_mask)?;
     let expression = filter::parse(page.filter)?;
     let begin = window.begin(&order, page.page_token)?;
     let condition = condition(conn, &view, &joins, expression.as_ref())?;
-    let what = selected(table, &joins, &columns, &mut order);
+    let what = selected(&view, &joins, &columns, tags, &mut order);
     let conditions = condition.iter().cloned().chain(begin).collect();
     let mut sql = joins.base().select(&what, joins.sql(), conditions).sql(window.limit(&view, &order));
     // what a caller can word as it likes would fill the connections' memory with prepared statements
@@ -147,7 +156,7 @@ pub fn list<P: Page>(conn: &mut Conn, caller: &Caller, page: PageRequest<'_>) ->
     }
     let mut rows = conn.query(sql)?;
     let next = window.end(&order, &mut rows)?;
-    let items = rows.iter().map(|row| table.part(row, &columns)).collect::<Result<Vec<_>>>()?;
+    let items = rows.iter().map(|row| table.part(row, &columns, tags)).collect::<Result<Vec<_>>>()?;
     let total = if page.count {
         let row = conn.query_one(count(&joins, condition).once())?;
         row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?

@@ -10,6 +10,7 @@
 //! | enum | text: the short name, such as `RUNNING` |
 //! | Timestamp | timestamptz; not there is NULL |
 //! | message, or a list | jsonb: its proto3 JSON; not there is NULL, an empty list is `[]` |
+//! | `tags` | none: rows of the table `tag`, read as one more column after all others ([`crate::tags`]) |
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ use gyre_model::wire::{self, Value as Wire};
 use gyre_model::{Error, Result, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
-use gyre_store::{Row, Type, Value};
+use gyre_store::{Dialect, Row, Type, Value};
 use serde_json::value::RawValue;
 
 /// A column.
@@ -43,10 +44,15 @@ pub struct Table {
     /// The fields that are no columns.
     pub unstored: Vec<&'static FieldInfo>,
     /// The statement that reads a row, up to the UUID.
-    pub(crate) find: &'static str,
+    find: [&'static str; 2],
     account: Option<usize>,
     shared: bool,
+    tags: Option<u32>,
+    read: [String; 2],
 }
+
+/// What stands between tags that are read as one text: no tag contains it.
+const BETWEEN: char = '\u{1f}';
 
 /// Columns that every row has a value for although their type could be NULL.
 const ALWAYS: [&str; 3] = ["uuid", "create_time", "update_time"];
@@ -252,18 +258,47 @@ impl Column {
     }
 }
 
+fn place(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Sqlite => 0,
+        Dialect::Postgres => 1,
+    }
+}
+
+/// The tags of a row as one text, in SQL; the row's table goes by this name.
+pub(crate) fn tags_of(name: &str, dialect: Dialect) -> String {
+    let all = ["group_concat(text, char(31))", "string_agg(text, chr(31))"][place(dialect)];
+    format!("(SELECT {all} FROM tag WHERE tag.resource_uuid = {name}.uuid)")
+}
+
+/// The tags that were read as one text.
+fn tags_at(row: &Row, at: usize) -> Result<Vec<String>> {
+    if row.is_null(at) {
+        return Ok(Vec::new());
+    }
+    let mut tags: Vec<_> = row.text(at)?.split(BETWEEN).map(str::to_owned).collect();
+    tags.sort_unstable();
+    Ok(tags)
+}
+
 impl Table {
     fn new(kind: &'static KindInfo) -> Self {
         let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
         let names = names.join(", ");
-        // as many as there are kinds, made once
-        let find = format!("SELECT {names} FROM {} WHERE uuid = ", kind.table).leak();
         let account = columns.iter().position(|column| column.field.name == "account_uuid");
         let shared = columns.iter().any(|column| column.field.name == "shared");
         let unstored = fields.iter().filter(|field| field.rule.not_stored).collect();
-        Self { kind, columns, names, unstored, find, account, shared }
+        let tags = fields.iter().find(|field| field.name == "tags" && field.repeated && field.rule.not_stored);
+        let tags = tags.map(|field| field.number);
+        let read = [Dialect::Sqlite, Dialect::Postgres].map(|dialect| match tags {
+            Some(_) => format!("{names}, {}", tags_of(kind.table, dialect)),
+            None => names.clone(),
+        });
+        // as many as there are kinds, made once
+        let find = read.each_ref().map(|read| &*format!("SELECT {read} FROM {} WHERE uuid = ", kind.table).leak());
+        Self { kind, columns, names, unstored, find, account, shared, tags, read }
     }
 
     /// The column `uuid`.
@@ -275,6 +310,29 @@ impl Table {
             Some((_, column)) => column,
             None => panic!("{} has no uuid", self.kind.kind),
         }
+    }
+
+    /// What is read of a row: its columns, and its tags where the kind has any.
+    pub fn read_names(&self, dialect: Dialect) -> &str {
+        &self.read[place(dialect)]
+    }
+
+    /// The statement that reads a row, up to the UUID.
+    pub(crate) fn find(&self, dialect: Dialect) -> &'static str {
+        self.find[place(dialect)]
+    }
+
+    /// Whether resources of this kind have tags.
+    pub fn has_tags(&self) -> bool {
+        self.tags.is_some()
+    }
+
+    /// The tags of a row, in their order; none where they were not read.
+    ///
+    /// # Errors
+    /// A column that holds something else: a fault of Gyre's.
+    pub fn tags(&self, row: &Row) -> Result<Vec<String>> {
+        if self.tags.is_some() { tags_at(row, self.columns.len()) } else { Ok(Vec::new()) }
     }
 
     /// The column of that name, and its place.
@@ -320,7 +378,7 @@ impl Table {
         Ok(values)
     }
 
-    /// The message of a row whose columns are this table's from the first on.
+    /// The message of a row whose columns are this table's from the first on, with its tags where they were read.
     ///
     /// # Errors
     /// A column that holds something else: a fault of Gyre's.
@@ -329,17 +387,28 @@ impl Table {
         for (at, column) in self.columns.iter().enumerate() {
             column.put(row, at, &mut out)?;
         }
+        if let Some(number) = self.tags {
+            for tag in self.tags(row)? {
+                wire::put_bytes(&mut out, number, tag.as_bytes());
+            }
+        }
         Ok(out)
     }
 
-    /// The resource of a row that begins with these columns of the table, and has no others of its fields.
+    /// The resource of a row that begins with these columns of the table, and has no others of its fields; its tags follow where
+    /// they were read.
     ///
     /// # Errors
     /// As [`Table::message`].
-    pub(crate) fn part<R: Resource>(&self, row: &Row, columns: &[usize]) -> Result<R> {
+    pub(crate) fn part<R: Resource>(&self, row: &Row, columns: &[usize], tags: bool) -> Result<R> {
         let mut out = Vec::with_capacity(256);
         for (at, place) in columns.iter().enumerate() {
             self.columns[*place].put(row, at, &mut out)?;
+        }
+        if let Some(number) = self.tags.filter(|_| tags) {
+            for tag in tags_at(row, columns.len())? {
+                wire::put_bytes(&mut out, number, tag.as_bytes());
+            }
         }
         R::decode(out.as_slice()).map_err(Error::internal)
     }

@@ -12,7 +12,7 @@ use gyre_model::catalog::{Scope, catalog};
 use gyre_model::{Caller, Uuid};
 use gyre_store::{Dialect, Sql};
 
-use crate::table::{Column, Table, by_kind};
+use crate::table::{Column, Table, by_kind, tags_of};
 
 /// Who looks, and at which kind of database.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +99,11 @@ impl Rows<'_> {
     /// A column of theirs by its name, in SQL.
     pub fn name(&self, column: &str) -> String {
         format!("r{}.{column}", self.alias)
+    }
+
+    /// Their tags as one text, in SQL: whoever sees a resource sees its tags.
+    pub fn tags(&self, view: &View) -> String {
+        tags_of(&format!("r{}", self.alias), view.dialect)
     }
 
     fn table(&self) -> String {

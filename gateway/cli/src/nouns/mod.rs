@@ -153,6 +153,7 @@ mod tests {
                 "ip-range",
                 "l2-network",
                 "l3-network",
+                "nic",
                 "operation",
                 "primary-storage",
                 "vm",

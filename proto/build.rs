@@ -42,6 +42,7 @@ fn main() {
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
+        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .bytes(".")
         .btree_map(".")
         .codec_path("crate::codec::ProtoCodec")
@@ -54,6 +55,7 @@ fn main() {
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
+        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .btree_map(["."])
         .build(&[
             ".gyre.common",
@@ -100,6 +102,7 @@ fn tables(pool: &DescriptorPool) -> String {
     let mut codecs = String::new();
     let mut traits = String::new();
     let mut names = BTreeSet::new();
+    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<pbjson_types::Struct>()),\n");
     for message in pool.all_messages() {
         let Some(path) = rust_path(&message) else { continue };
         if !names.insert(message.full_name().to_owned()) {
@@ -109,10 +112,11 @@ fn tables(pool: &DescriptorPool) -> String {
         writeln!(traits, "impl crate::Named for {path} {{ const NAME: &'static str = \"{}\"; }}", message.full_name())
             .expect("string");
         if let Some(kind) = resource_kind(&message, &resource) {
+            let generation = message.get_field_by_name("generation").map_or("0", |_| "self.generation");
             writeln!(
                 traits,
                 "impl crate::Resource for {path} {{ const KIND: &'static str = \"{kind}\"; fn uuid(&self) -> &str {{ &self.uuid }} \
-                 fn generation(&self) -> i64 {{ self.generation }} }}"
+                 fn generation(&self) -> i64 {{ {generation} }} }}"
             )
             .expect("string");
         }

@@ -144,6 +144,7 @@ mod tests {
             [
                 "account",
                 "api-key",
+                "change",
                 "cluster",
                 "debt",
                 "host",

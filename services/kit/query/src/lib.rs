@@ -5,12 +5,14 @@
 //!   listing and logging a change are the same for every kind, and a new kind needs a migration and nothing here.
 //! - Who may see a row is decided here and nowhere else: [`read::get`] and [`read::list`] put the caller's scope into the
 //!   statement. What is not for the caller's eyes does not exist for them. [`read::select`] is for the owning service's own work.
-//! - Every change ([`mod@write`]) appends to the change log in the same transaction, with what was there before and after. Counters
+//! - Every change ([`mod@write`]) appends to the log of changes ([`log`]) in the same transaction, with what was there before and
+//!   after, without secrets. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
 //! - [`filter`] is the language of `filter`: AIP-160, compiled to a condition with bound values.
 
 pub mod filter;
+pub mod log;
 pub mod mask;
 pub mod order;
 pub mod read;

@@ -88,7 +88,7 @@ fn nothing(ty: Type, dialect: Dialect) -> &'static str {
     }
 }
 
-/// Reads an order. The empty one is by time of creation, of operations the newest first.
+/// Reads an order. The empty one is by time of creation, of operations and changes the newest first.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` that names what is wrong.
@@ -114,7 +114,13 @@ pub fn parse(table: &Table, text: &str, dialect: Dialect) -> Result<Order> {
         keys.push(key);
     }
     if keys.is_empty() {
-        keys.extend(Key::new(table, "create_time", table.kind.kind == "operation", dialect));
+        let (name, newest_first) = match table.kind.kind {
+            "operation" => ("create_time", true),
+            // the log has a place for each
+            "change" => ("position", true),
+            _ => ("create_time", false),
+        };
+        keys.extend(Key::new(table, name, newest_first, dialect));
     }
     if !keys.iter().any(|key| key.expression == "uuid") {
         let descending = keys.last().is_some_and(|key| key.descending);

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, Scope, catalog};
 use gyre_model::wire::{self, Value as Wire};
-use gyre_model::{Error, Result, parse_uuid, time};
+use gyre_model::{Error, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
 use gyre_store::{Row, Type, Value};
@@ -40,6 +40,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns' names with commas between.
     pub names: String,
+    /// The JSON names of stored fields that are secret.
+    pub secrets: Vec<&'static str>,
     account: Option<usize>,
 }
 
@@ -249,8 +251,10 @@ impl Table {
         let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
+        let secrets =
+            columns.iter().filter(|column| column.field.rule.secret).map(|column| column.field.json_name).collect();
         let account = columns.iter().position(|column| column.field.name == "account_uuid");
-        Self { kind, names: names.join(", "), columns, account }
+        Self { kind, names: names.join(", "), columns, secrets, account }
     }
 
     /// The column of that name, and its place.
@@ -261,6 +265,14 @@ impl Table {
     /// The place of the column `account_uuid`.
     pub fn account(&self) -> Option<usize> {
         self.account
+    }
+
+    /// The account that owns a resource: what its field says, or itself where it is an account.
+    pub fn owner(&self, uuid: Uuid, message: &[u8]) -> Option<Uuid> {
+        match self.account {
+            Some(at) => wire::string_at(message, &[self.columns[at].field.number]).and_then(parse_uuid),
+            None => (self.kind.scope == Scope::Account).then_some(uuid),
+        }
     }
 
     /// Whether rows have a column `shared`.

@@ -3,8 +3,9 @@
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
-use gyre_store::{Conn, DbError, Sql, Type, Value};
+use gyre_store::{Conn, DbError, Sql, Value};
 
+use crate::log::{self, Action, Entry};
 use crate::read;
 use crate::table::table;
 
@@ -29,33 +30,38 @@ impl Change {
     }
 }
 
-fn json<R: Resource>(resource: &R) -> Result<Value> {
+/// A resource as the log keeps it: its JSON without secrets.
+fn json<R: Resource>(message: &[u8]) -> Result<Value> {
     let codec = JsonCodec::by_name(R::NAME).ok_or_else(|| Error::internal(R::NAME))?;
     let mut text = Vec::with_capacity(512);
-    (codec.print)(&resource.encode_to_vec(), &mut text).map_err(Error::internal)?;
+    (codec.print)(message, &mut text).map_err(Error::internal)?;
+    let secrets = &table::<R>().secrets;
+    if !secrets.is_empty() {
+        let mut whole: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&text).map_err(Error::internal)?;
+        whole.retain(|name, _| !secrets.contains(&name.as_str()));
+        text = serde_json::to_vec(&whole).map_err(Error::internal)?;
+    }
     Ok(Value::json(String::from_utf8(text).map_err(Error::internal)?))
 }
 
 fn log<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid, before: Option<&R>, after: Option<&R>) -> Result<()> {
     let action = match (before, after) {
-        (None, _) => "CREATE",
-        (_, None) => "DELETE",
-        _ => "UPDATE",
+        (None, _) => Action::Create,
+        (_, None) => Action::Delete,
+        _ => Action::Update,
     };
-    let sql = Sql::new("INSERT INTO change_log (time, kind, resource_uuid, actor_uuid, operation_uuid, action, before, after) VALUES (")
-        .bind_all([
-            Value::time(time::now_micros()),
-            Value::from(R::KIND),
-            Value::from(uuid),
-            Value::from(change.caller.account_uuid),
-            Value::or_null(change.operation, Type::Id),
-            Value::from(action),
-            before.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
-            after.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
-        ])
-        .sql(")");
-    conn.execute(sql)?;
-    Ok(())
+    let before = before.map(R::encode_to_vec);
+    let after = after.map(R::encode_to_vec);
+    let account = after.as_deref().or(before.as_deref()).and_then(|message| table::<R>().owner(uuid, message));
+    let entry = Entry {
+        account,
+        operation: change.operation,
+        before: before.map(|message| json::<R>(&message)).transpose()?,
+        after: after.map(|message| json::<R>(&message)).transpose()?,
+        ..Entry::new(change.caller, action, R::KIND, Some(uuid))
+    };
+    log::append(conn, entry)
 }
 
 fn uuid_of<R: Resource>(resource: &R) -> Result<Uuid> {

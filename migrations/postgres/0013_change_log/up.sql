@@ -20,3 +20,10 @@ UPDATE change_log SET account_uuid = CASE kind WHEN 'account' THEN resource_uuid
 CREATE UNIQUE INDEX change_log_by_uuid ON change_log (uuid);
 CREATE INDEX change_log_by_account ON change_log (account_uuid, position);
 CREATE INDEX change_log_by_transaction ON change_log (transaction);
+
+-- How far observers of the log are.
+CREATE TABLE log_observer (
+    name text COLLATE "C" NOT NULL PRIMARY KEY,
+    position text COLLATE "C" NOT NULL,
+    update_time timestamptz NOT NULL
+);

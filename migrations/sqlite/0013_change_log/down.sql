@@ -1,3 +1,4 @@
+DROP TABLE log_observer;
 DELETE FROM change_log WHERE action IN ('BEGIN', 'END', 'CALL');
 DROP INDEX change_log_by_account;
 CREATE TABLE change_log_old (

@@ -32,3 +32,10 @@ ALTER TABLE change_log_new RENAME TO change_log;
 CREATE INDEX change_log_by_resource ON change_log (resource_uuid, position);
 CREATE INDEX change_log_by_account ON change_log (account_uuid, position);
 CREATE INDEX change_log_by_time ON change_log (time);
+
+-- How far observers of the log are.
+CREATE TABLE log_observer (
+    name TEXT NOT NULL PRIMARY KEY,
+    position TEXT NOT NULL,
+    update_time INTEGER NOT NULL
+) STRICT;

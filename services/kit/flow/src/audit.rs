@@ -30,10 +30,9 @@ pub(crate) fn ended(conn: &mut Conn, caller: Caller, operation: &Operation) -> R
         OperationState::Failed => "FAILED",
         OperationState::Cancelled => "CANCELLED",
         OperationState::Stuck => "STUCK",
-        OperationState::Unspecified
-        | OperationState::Queued
-        | OperationState::Running
-        | OperationState::Undoing => return Ok(()),
+        OperationState::Unspecified | OperationState::Queued | OperationState::Running | OperationState::Undoing => {
+            return Ok(());
+        }
     };
     let reason = operation.error.as_ref().map(|error| error.reason.as_str()).unwrap_or_default();
     log::append(conn, Entry { outcome, reason, ..entry(caller, Action::End, operation) })

@@ -126,7 +126,6 @@ impl Inner {
         body: Body,
         wish: &mut Wish,
     ) -> Result<Response<Body>> {
-
         let mut request = if info.client_streaming {
             owner::check(&self.mesh, self.service, info, &head.headers, None).await?;
             wish.read(info, &head.headers, &[]);
@@ -158,13 +157,7 @@ impl Inner {
 
     /// Tells of a call that would have changed something and was refused. What steps of operations ask for is not told: their
     /// operations show it.
-    fn note(
-        &self,
-        info: &'static MethodInfo,
-        caller: Option<Caller>,
-        wish: Wish,
-        answered: &Result<Response<Body>>,
-    ) {
+    fn note(&self, info: &'static MethodInfo, caller: Option<Caller>, wish: Wish, answered: &Result<Response<Body>>) {
         let (Some(origin), Some(caller)) = (wish.origin, caller) else { return };
         if caller.acting.is_some() {
             return;

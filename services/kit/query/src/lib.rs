@@ -9,6 +9,7 @@
 //!   after, without secrets. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
+//! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
 //! - [`filter`] is the language of `filter`: AIP-160, compiled to a condition with bound values.
 
 pub mod filter;
@@ -18,6 +19,7 @@ pub mod order;
 pub mod read;
 pub mod request;
 pub mod table;
+pub mod tags;
 pub mod write;
 
 pub use mask::apply_mask;

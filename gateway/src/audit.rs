@@ -26,12 +26,12 @@ const GATHERED: Duration = Duration::from_millis(500);
 
 /// Where a call came from.
 #[derive(Debug, Clone)]
-pub struct From {
+pub struct Source {
     client: IpAddr,
     agent: Option<HeaderValue>,
 }
 
-impl From {
+impl Source {
     /// Of a call that changes something; nothing of others, for which nobody asks.
     pub fn of(method: &MethodInfo, peer: Peer, headers: &HeaderMap) -> Option<Self> {
         method.request_id?;

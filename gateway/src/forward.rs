@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
-use crate::audit::From;
+use crate::audit::Source;
 use crate::members::Members;
 use crate::trace::Traced;
 
@@ -45,7 +45,7 @@ pub struct Along {
     /// Who calls; nobody in an open call.
     pub caller: Option<Caller>,
     /// Where a call that changes something came from.
-    pub from: Option<From>,
+    pub from: Option<Source>,
     /// The trace.
     pub trace: Traced,
     /// How long it may take; nothing leaves it to the mesh.

@@ -29,7 +29,7 @@ use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
-use crate::audit::From;
+use crate::audit::Source;
 use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
 use crate::front::{Front, Peer};
@@ -124,7 +124,7 @@ where
 {
     let (mut head, body) = request.into_parts();
     let caller = front.caller(peer, method, &head.headers).await?;
-    let from = From::of(method, peer, &head.headers);
+    let from = Source::of(method, peer, &head.headers);
     let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
     clean(&mut head.headers);
     let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };

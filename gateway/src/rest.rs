@@ -32,7 +32,7 @@ use hyper::body::Incoming;
 use self::plan::{BodyPlan, Plan};
 use self::query::nearest;
 use self::routes::{Found, Segments};
-use crate::audit::From;
+use crate::audit::Source;
 use crate::body::Body;
 use crate::callback;
 use crate::forward::Along;
@@ -85,7 +85,7 @@ async fn call(
     let asked = head::Asked::read(&head.headers, &front.limits)?;
     let caller = front.caller(peer, plan.method, &head.headers).await?;
     let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers)?;
-    let from = From::of(plan.method, peer, &head.headers);
+    let from = Source::of(plan.method, peer, &head.headers);
     let along = Along { caller, from, trace, timeout: asked.timeout, callback };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {

@@ -79,7 +79,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Where the call came from, as the columns have it.
-struct From<'a> {
+struct Call<'a> {
     client: String,
     agent: &'a str,
     method: &'a str,
@@ -93,13 +93,13 @@ struct From<'a> {
 pub fn append(conn: &mut Conn, entry: Entry<'_>) -> Result<()> {
     let origin = conn.origin().cloned();
     let from = match origin.as_deref() {
-        Some(origin) => From {
+        Some(origin) => Call {
             client: origin.address(),
             agent: &origin.user_agent,
             method: origin.action,
             request_id: &origin.request_id,
         },
-        None => From { client: String::new(), agent: "", method: "", request_id: "" },
+        None => Call { client: String::new(), agent: "", method: "", request_id: "" },
     };
     write(conn, entry, from, time::now_micros())
 }
@@ -109,7 +109,7 @@ pub fn append(conn: &mut Conn, entry: Entry<'_>) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn append_refusal(conn: &mut Conn, entry: Entry<'_>, origin: &gyre_model::Origin, time: i64) -> Result<()> {
-    let from = From {
+    let from = Call {
         client: origin.address(),
         agent: &origin.user_agent,
         method: origin.action,
@@ -118,7 +118,7 @@ pub fn append_refusal(conn: &mut Conn, entry: Entry<'_>, origin: &gyre_model::Or
     write(conn, entry, from, time)
 }
 
-fn write(conn: &mut Conn, entry: Entry<'_>, from: From<'_>, time: i64) -> Result<()> {
+fn write(conn: &mut Conn, entry: Entry<'_>, from: Call<'_>, time: i64) -> Result<()> {
     let sql = Sql::new(
         "INSERT INTO change_log (uuid, account_uuid, time, kind, resource_uuid, action, actor_uuid, api_key_uuid, \
          client_address, user_agent, method, request_id, operation_uuid, outcome, reason, before, after) VALUES (",

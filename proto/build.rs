@@ -43,6 +43,7 @@ fn main() {
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
+        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .bytes(".")
         .btree_map(".")
         .codec_path("crate::codec::ProtoCodec")
@@ -56,6 +57,7 @@ fn main() {
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
+        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .btree_map(["."])
         .build(&[
             ".gyre.common",
@@ -102,6 +104,7 @@ fn tables(pool: &DescriptorPool) -> String {
     let mut codecs = String::new();
     let mut traits = String::new();
     let mut names = BTreeSet::new();
+    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<pbjson_types::Struct>()),\n");
     for message in pool.all_messages() {
         let Some(path) = rust_path(&message) else { continue };
         if !names.insert(message.full_name().to_owned()) {
@@ -111,6 +114,7 @@ fn tables(pool: &DescriptorPool) -> String {
         writeln!(traits, "impl crate::Named for {path} {{ const NAME: &'static str = \"{}\"; }}", message.full_name())
             .expect("string");
         if let Some(kind) = resource_kind(&message, &resource) {
+            let generation = message.get_field_by_name("generation").map_or("0", |_| "self.generation");
             let tags = match message.get_field_by_name("tags") {
                 Some(field) if field.is_list() => {
                     "fn tags(&self) -> &[String] { &self.tags } fn set_tags(&mut self, tags: Vec<String>) { self.tags = tags; }"
@@ -120,7 +124,7 @@ fn tables(pool: &DescriptorPool) -> String {
             writeln!(
                 traits,
                 "impl crate::Resource for {path} {{ const KIND: &'static str = \"{kind}\"; fn uuid(&self) -> &str {{ &self.uuid }} \
-                 fn generation(&self) -> i64 {{ self.generation }} {tags} }}"
+                 fn generation(&self) -> i64 {{ {generation} }} {tags} }}"
             )
             .expect("string");
         }

@@ -45,7 +45,13 @@ pub async fn tidy(store: &Store, keep: Duration) -> Result<usize> {
     store
         .write("tidy-requests", move |conn| {
             let requests = Sql::new("DELETE FROM request WHERE time < ").bind(Value::time(now - request::REMEMBERED));
-            let log = Sql::new("DELETE FROM change_log WHERE time < ").bind(Value::time(now - CHANGES_KEPT));
+            // the last of those that are old stays: it tells who comes with an older position that something is missing
+            let old = Value::time(now - CHANGES_KEPT);
+            let log = Sql::new("DELETE FROM change_log WHERE time < ")
+                .bind(old.clone())
+                .sql(" AND position < (SELECT MAX(position) FROM change_log WHERE time < ")
+                .bind(old)
+                .sql(")");
             Ok(conn.execute(requests)? + conn.execute(log)?)
         })
         .await?;

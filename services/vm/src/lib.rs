@@ -18,6 +18,7 @@ mod reconcile;
 pub mod rules;
 pub mod state;
 mod store;
+mod tags;
 mod workflows;
 
 use std::path::PathBuf;
@@ -104,6 +105,7 @@ impl Service {
     /// # Errors
     /// A workflow that does not fit its steps.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
+        tags::register();
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
         let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config, settle: Activator::default() });
         let directory = inner.config.workflows.as_deref();

@@ -10,7 +10,7 @@ use gyre_proto::Message;
 use gyre_proto::options::v1::{FieldRule, MethodRule, ResourceRule, ServiceRule};
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MethodDescriptor};
 
-pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope};
+pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope, SystemTag, TagSetter};
 pub use reference::{Edge, Reference};
 
 /// Everything that the descriptor set says.
@@ -151,6 +151,8 @@ pub struct KindInfo {
     pub columns: Vec<&'static str>,
     /// The full name of its message.
     pub message: &'static str,
+    /// Tags to which Gyre gives a meaning.
+    pub system_tags: Vec<SystemTag>,
 }
 
 impl MessageInfo {
@@ -307,6 +309,7 @@ impl Reader {
                         service: keep(package),
                         columns: rule.columns.iter().map(|column| keep(column.as_str())).collect(),
                         message: name,
+                        system_tags: rule.system_tags.clone(),
                     },
                 );
             }

@@ -106,7 +106,7 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
     if !resource.tags().is_empty() {
         let mut tags = resource.tags().to_vec();
         tags.sort_unstable();
-        tags::write_new(conn, change, &Owner::of(table, &row)?, &tags)?;
+        tags::write_new(conn, change, &Owner::of(table, &row)?, &resource.encode_to_vec(), &tags)?;
         stored.set_tags(tags);
     }
     log(conn, change, table.kind, uuid, None, Some(&stored.encode_to_vec()))?;
@@ -153,7 +153,7 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
         tags.sort_unstable();
         let owner = Owner::of(table, &row)?;
         if tags != before.tags() {
-            tags::replace(conn, change, &owner, before.tags(), &tags)?;
+            tags = tags::replace(conn, change, &owner, &resource.encode_to_vec(), (before.tags(), tags))?;
         }
         stored.set_tags(tags);
         if owner.shared != was_shared && !stored.tags().is_empty() {

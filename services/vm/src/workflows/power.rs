@@ -19,6 +19,7 @@ use super::{uuid, vm, vm_if_any};
 use crate::Inner;
 use crate::state::{Event, next};
 use crate::store::{vm_move, vm_restore, wrong_state};
+use crate::tags::HOSTNAME;
 
 /// What pulling a plug may take beyond the guest's grace.
 const PLUG: Duration = Duration::from_secs(60);
@@ -120,6 +121,7 @@ async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
         memory_bytes: vm.memory_bytes,
         disks: vec![MachineDisk { volume_uuid: volume.uuid, path: volume.path }],
         nics: nics.collect(),
+        hostname: gyre_query::tags::value(&vm.tags, HOSTNAME).unwrap_or_default().to_owned(),
     })
 }
 

@@ -153,7 +153,10 @@ async fn machines_are_placed_as_their_tags_say() -> Result<()> {
     let ended = world.front.operation(Method::POST, "/v1/vms", Some(fourth)).await?;
     assert_eq!(ended["state"], "OPERATION_STATE_FAILED");
     let error = ended["error"].to_string();
-    assert!(error.contains("NO_HOST_WITH_ROOM") && error.contains("has a machine with the tag gyre:apart=web"), "{error}");
+    assert!(
+        error.contains("NO_HOST_WITH_ROOM") && error.contains("has a machine with the tag gyre:apart=web"),
+        "{error}"
+    );
     world.vm("apart-from-others", &["gyre:apart=db"]).await?;
     world.node.shutdown().await;
     Ok(())

@@ -125,7 +125,7 @@ async fn what_no_tag_may_be_is_refused_and_told() -> Result<()> {
         (" x", "INVALID_FIELD"),
         ("a\u{7}b", "INVALID_FIELD"),
         (&"x".repeat(256), "INVALID_FIELD"),
-        ("gyre:colour=red", "INVALID_FIELD"),
+        ("gyre:colour=red", "UNKNOWN_SYSTEM_TAG"),
     ] {
         assert_eq!(front.post("/v1/tags", put(text)).await?.reason(), reason, "{text:?}");
     }
@@ -258,7 +258,7 @@ fn body(kind: &str, site: &gyre_integration::front::Site, image: &str, l2: &str)
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_resource_has_tags() -> Result<()> {
     /// Kinds that tell of work, changes and marks, and have no life of their own.
-    const WITHOUT: [&str; 3] = ["operation", "debt", "tag"];
+    const WITHOUT: [&str; 4] = ["operation", "debt", "tag", "setting"];
     let folder = tempfile::tempdir()?;
     let node = node(&folder).await?;
     let front = node.front().await?;

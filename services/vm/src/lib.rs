@@ -36,6 +36,7 @@ use gyre_proto::storage::v1::volume_service_client::VolumeServiceClient;
 use gyre_proto::vm::v1::instance_offering_service_server::InstanceOfferingServiceServer;
 use gyre_proto::vm::v1::machine_report_service_server::MachineReportServiceServer;
 use gyre_proto::vm::v1::vm_service_server::VmServiceServer;
+use gyre_query::settings;
 use gyre_store::Store;
 use tonic::service::Routes;
 
@@ -106,6 +107,8 @@ impl Service {
     /// A workflow that does not fit its steps.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
         tags::register();
+        settings::process_default(workflows::STOP_GRACE, settings::print_duration(config.grace));
+        settings::process_default(workflows::START_LIMIT, settings::print_duration(config.start_limit));
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
         let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config, settle: Activator::default() });
         let directory = inner.config.workflows.as_deref();

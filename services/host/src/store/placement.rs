@@ -85,7 +85,11 @@ pub(crate) fn apart(conn: &mut Conn, want: &Want, hold: bool) -> Result<BTreeMap
             "SELECT {columns} FROM tag mine JOIN tag other ON other.text = mine.text AND other.account_uuid = mine.account_uuid \
              AND other.resource_uuid <> mine.resource_uuid {joined} WHERE mine.resource_uuid = "
         );
-        Sql::new(start).bind(want.claim).sql(" AND mine.text IN (").bind_all(want.apart.iter().map(String::as_str)).sql(")")
+        Sql::new(start)
+            .bind(want.claim)
+            .sql(" AND mine.text IN (")
+            .bind_all(want.apart.iter().map(String::as_str))
+            .sql(")")
     };
     if hold && conn.dialect() == Dialect::Postgres {
         // in one order, whoever does it

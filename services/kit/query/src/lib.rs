@@ -9,6 +9,7 @@
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
 //! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
+//! - Settings ([`mod@settings`]) are declared like all else; their values are resources, and the nearest wins.
 //! - [`filter`] is the language of `filter`: AIP-160, compiled to a condition with bound values.
 
 pub mod filter;
@@ -16,6 +17,7 @@ pub mod mask;
 pub mod order;
 pub mod read;
 pub mod request;
+pub mod settings;
 pub mod table;
 pub mod tags;
 pub mod write;

@@ -6,9 +6,9 @@ use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
 use gyre_store::{Conn, DbError, Sql, Type, Value};
 
-use crate::read;
 use crate::table::table;
 use crate::tags::{self, Owner};
+use crate::{read, settings};
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +183,9 @@ pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Resu
     conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
     if !before.tags().is_empty() {
         tags::remove_all(conn, change, uuid)?;
+    }
+    if settings::is_target(R::KIND) {
+        settings::forget(conn, change, uuid)?;
     }
     log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), None)?;
     Ok(true)

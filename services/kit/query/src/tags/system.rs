@@ -64,16 +64,19 @@ pub fn values<'a>(tags: &'a [String], name: &str) -> impl Iterator<Item = &'a st
 /// `UNKNOWN_SYSTEM_TAG`, with those that there are.
 fn declared(kind: &'static KindInfo, text: &Text<'_>) -> Result<&'static SystemTag> {
     let key = text.key.strip_prefix(SYSTEM).unwrap_or_default();
-    kind.system_tags.iter().find(|tag| name(tag) == key && tag.pattern.contains('=') == text.text.contains('=')).ok_or_else(|| {
-        let all: Vec<_> = kind.system_tags.iter().map(|tag| format!("{SYSTEM}{}", tag.pattern)).collect();
-        let remedy = if all.is_empty() {
-            format!("there are none on a {}: write a tag that does not begin with {SYSTEM:?}", kind.kind)
-        } else {
-            format!("on a {} there are {}", kind.kind, all.join(", "))
-        };
-        let fault = format!("{:?} is no system tag; {remedy}", text.text);
-        Error::new(Kind::InvalidArgument, "UNKNOWN_SYSTEM_TAG", fault.clone()).violation(text::path(kind), fault)
-    })
+    kind.system_tags
+        .iter()
+        .find(|tag| name(tag) == key && tag.pattern.contains('=') == text.text.contains('='))
+        .ok_or_else(|| {
+            let all: Vec<_> = kind.system_tags.iter().map(|tag| format!("{SYSTEM}{}", tag.pattern)).collect();
+            let remedy = if all.is_empty() {
+                format!("there are none on a {}: write a tag that does not begin with {SYSTEM:?}", kind.kind)
+            } else {
+                format!("on a {} there are {}", kind.kind, all.join(", "))
+            };
+            let fault = format!("{:?} is no system tag; {remedy}", text.text);
+            Error::new(Kind::InvalidArgument, "UNKNOWN_SYSTEM_TAG", fault.clone()).violation(text::path(kind), fault)
+        })
 }
 
 /// Whether a caller may put such a tag on or take it off.
@@ -142,7 +145,8 @@ pub(super) fn check<'a>(
     if !tag.many
         && let Some(other) = beside.filter(|other| *other != text.text).find(|other| other.starts_with(&prefix))
     {
-        let fault = format!("{} may stand on a {} once, and {other:?} stands there: take it off first", text.key, kind.kind);
+        let fault =
+            format!("{} may stand on a {} once, and {other:?} stands there: take it off first", text.key, kind.kind);
         return Err(Error::new(Kind::FailedPrecondition, "SYSTEM_TAG_TWICE", fault));
     }
     let fault = match (tag.rule.as_str(), text.value) {

@@ -7,6 +7,7 @@ mod debt;
 mod follow;
 mod lane;
 mod query;
+mod setting;
 mod tag;
 
 use std::pin::Pin;
@@ -25,6 +26,7 @@ use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
 use gyre_proto::common::v1::query_service_server::QueryServiceServer;
+use gyre_proto::common::v1::setting_service_server::SettingServiceServer;
 use gyre_proto::common::v1::tag_service_server::TagServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
@@ -88,7 +90,7 @@ fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
 }
 
 impl Flow {
-    /// Adds the calls that every service answers alike: about operations, lanes, debts, changes and tags, and queries.
+    /// Adds the calls that every service answers alike: about operations, lanes, debts, changes, tags and settings, and queries.
     pub fn answer(&self, routes: Routes) -> Routes {
         routes
             .add_service(OperationServiceServer::new(self.api()))
@@ -98,6 +100,7 @@ impl Flow {
             .add_service(ChangeServiceServer::new(change::ChangeApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
             .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
+            .add_service(SettingServiceServer::new(setting::SettingApi { flow: self.clone() }))
     }
 }
 

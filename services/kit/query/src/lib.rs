@@ -11,6 +11,7 @@
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
 //! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
+//! - Settings ([`mod@settings`]) are declared like all else; their values are resources, and the nearest wins.
 //! - [`filter`] is the language of `filter`: AIP-160 with paths through references (`path`), compiled to one condition with bound
 //!   values. `order` sorts and `page` cuts; [`mod@ask`] is the call `Query`. `docs/query.md` is for users.
 
@@ -25,6 +26,7 @@ mod page;
 mod path;
 pub mod read;
 pub mod request;
+pub mod settings;
 pub mod table;
 pub mod tags;
 mod view;

@@ -7,9 +7,9 @@ use gyre_proto::json::JsonCodec;
 use gyre_store::{Conn, DbError, Sql, Value};
 
 use crate::log::{self, Action, Entry};
-use crate::read;
 use crate::table::{by_kind, table};
 use crate::tags::{self, Owner};
+use crate::{read, settings};
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +110,7 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
     if !resource.tags().is_empty() {
         let mut tags = resource.tags().to_vec();
         tags.sort_unstable();
-        tags::write_new(conn, change, &Owner::of(table, &row)?, &tags)?;
+        tags::write_new(conn, change, &Owner::of(table, &row)?, &resource.encode_to_vec(), &tags)?;
         stored.set_tags(tags);
     }
     log(conn, change, table.kind, uuid, None, Some(&stored.encode_to_vec()))?;
@@ -157,7 +157,7 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
         tags.sort_unstable();
         let owner = Owner::of(table, &row)?;
         if tags != before.tags() {
-            tags::replace(conn, change, &owner, before.tags(), &tags)?;
+            tags = tags::replace(conn, change, &owner, &resource.encode_to_vec(), (before.tags(), tags))?;
         }
         stored.set_tags(tags);
         if owner.shared != was_shared && !stored.tags().is_empty() {
@@ -187,6 +187,9 @@ pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Resu
     conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
     if !before.tags().is_empty() {
         tags::remove_all(conn, change, uuid)?;
+    }
+    if settings::is_target(R::KIND) {
+        settings::forget(conn, change, uuid)?;
     }
     log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), None)?;
     Ok(true)

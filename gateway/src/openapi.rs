@@ -66,9 +66,7 @@ fn kinds() -> Value {
 }
 
 fn headers() -> Value {
-    let header = |description: &str, example: &str| {
-        json!({"description": description, "schema": {"type": "string"}, "example": example})
-    };
+    let header = |description: &str, example: &str| json!({"description": description, "schema": {"type": "string"}, "example": example});
     json!({
         "Location": header("Where the operation is found.", &format!("/v1/operations/{}", example::uuid_of("operation"))),
         "PreferenceApplied": header("What of Prefer was done.", "wait=30"),
@@ -140,7 +138,14 @@ fn about(method: &MethodInfo) -> &'static str {
     resource.and_then(|message| message.kind).unwrap_or_default()
 }
 
-fn parameter(place: &str, name: String, message: &str, field: &FieldInfo, method: &MethodInfo, schemas: &mut Schemas) -> Value {
+fn parameter(
+    place: &str,
+    name: String,
+    message: &str,
+    field: &FieldInfo,
+    method: &MethodInfo,
+    schemas: &mut Schemas,
+) -> Value {
     let mut parameter = json!({
         "name": name, "in": place, "required": place == "path",
         "description": field.doc, "schema": schemas.value(message, field, Side::Sent)
@@ -211,9 +216,9 @@ fn body(plan: &Plan, schemas: &mut Schemas) -> Option<Value> {
                     || plan.variables.iter().any(|(_, target)| target.numbers == [field.number])
             };
             let (schema, needed) = schemas.request(method.input, elsewhere);
-            let example = catalog().message(method.input).map(|info| {
-                example::message(info, example::Side::Request, about(method), |field| !elsewhere(field))
-            });
+            let example = catalog()
+                .message(method.input)
+                .map(|info| example::message(info, example::Side::Request, about(method), |field| !elsewhere(field)));
             json!({"required": needed, "content": {"application/json": {"schema": schema, "example": example}}})
         }
         BodyPlan::Field { number, message, .. } => {
@@ -223,9 +228,8 @@ fn body(plan: &Plan, schemas: &mut Schemas) -> Option<Value> {
                 (schemas.reference(message, Side::Sent), example::Side::Create)
             };
             // what the path says is not said again
-            let bound = |field: &FieldInfo| {
-                plan.variables.iter().any(|(_, target)| target.numbers == [number, field.number])
-            };
+            let bound =
+                |field: &FieldInfo| plan.variables.iter().any(|(_, target)| target.numbers == [number, field.number]);
             let example = catalog()
                 .message(message)
                 .map(|info| example::message(info, side, about(method), |field| !bound(field)));
@@ -390,7 +394,9 @@ mod tests {
         let create = &document["paths"]["/v1/vms"]["post"]["responses"];
         assert_eq!(create["202"]["content"]["application/json"]["example"]["state"], "OPERATION_STATE_RUNNING");
         let codes: Vec<_> = create.as_object().unwrap().keys().map(String::as_str).collect();
-        assert!(["401", "403", "404", "409", "413", "415", "429", "503", "504"].iter().all(|code| codes.contains(code)));
+        assert!(
+            ["401", "403", "404", "409", "413", "415", "429", "503", "504"].iter().all(|code| codes.contains(code))
+        );
         assert!(document["paths"]["/v1/members"]["get"]["responses"].get("404").is_none());
     }
 }

@@ -72,7 +72,8 @@ impl Maker {
         let mut example = Map::new();
         for field in info.fields.iter().filter(|field| shown(field)) {
             if self.shows(info, field)
-                && let Some(value) = self.value(info.name, field, about) {
+                && let Some(value) = self.value(info.name, field, about)
+            {
                 example.insert(field.json_name.to_owned(), value);
             }
         }

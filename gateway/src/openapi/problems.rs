@@ -93,10 +93,7 @@ const FAILURES: &[Failure] = &[
         name: "MediaType",
         description: "The body is not of the media type that the call takes.",
         reasons: &[("UNSUPPORTED_MEDIA_TYPE", "the body must be JSON in UTF-8, not compressed")],
-        example: (
-            gyre_model::Kind::InvalidArgument,
-            "the body must be JSON, sent with Content-Type: application/json",
-        ),
+        example: (gyre_model::Kind::InvalidArgument, "the body must be JSON, sent with Content-Type: application/json"),
     },
     Failure {
         status: 429,
@@ -165,7 +162,8 @@ pub fn responses() -> Value {
     let mut all = Map::new();
     for failure in FAILURES {
         let lines: Vec<_> = failure.reasons.iter().map(|(reason, text)| format!("- `{reason}`: {text}")).collect();
-        let description = format!("{}\n\nReasons, beside those of the services:\n\n{}", failure.description, lines.join("\n"));
+        let description =
+            format!("{}\n\nReasons, beside those of the services:\n\n{}", failure.description, lines.join("\n"));
         let mut response = json!({
             "description": description,
             "headers": {"traceresponse": {"$ref": "#/components/headers/Traceresponse"}},
@@ -201,10 +199,7 @@ pub fn of(plan: &Plan) -> Map<String, Value> {
     let method = plan.method;
     let mut all = Map::new();
     for failure in FAILURES.iter().filter(|failure| can(plan, failure.status)) {
-        all.insert(
-            failure.status.to_string(),
-            json!({"$ref": format!("#/components/responses/{}", failure.name)}),
-        );
+        all.insert(failure.status.to_string(), json!({"$ref": format!("#/components/responses/{}", failure.name)}));
     }
     if method.server_streaming {
         // a client of a stream may go away; nobody is there to be answered

@@ -86,7 +86,8 @@ impl Schemas {
             // Stands there before it is made, for messages that hold themselves.
             self.made.insert(name.clone(), json!({"type": "object"}));
             if let Some(info) = catalog().message(message) {
-                let shown = |field: &FieldInfo| side != Side::Changes || !field.rule.output_only && !field.rule.immutable;
+                let shown =
+                    |field: &FieldInfo| side != Side::Changes || !field.rule.output_only && !field.rule.immutable;
                 let schema = self.object(info, side, shown);
                 self.made.insert(name.clone(), schema);
             }

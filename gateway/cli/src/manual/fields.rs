@@ -110,6 +110,7 @@ pub fn on_delete(effect: OnDelete) -> &'static str {
         OnDelete::Cascade => "deletes it too",
         OnDelete::Detach => "clears the field",
         OnDelete::Unspecified | OnDelete::Restrict => "is refused",
+        OnDelete::Keep => "changes nothing here",
     }
 }
 

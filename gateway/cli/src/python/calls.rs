@@ -30,7 +30,8 @@ pub fn file() -> String {
         doc: service.doc(),
         verbs: service.verbs(),
     }));
-    let mut text = "\"\"\"The calls of Gyre's API: a class for each kind of resource and for each service without one.\"\"\"\n\n\
+    let mut text =
+        "\"\"\"The calls of Gyre's API: a class for each kind of resource and for each service without one.\"\"\"\n\n\
                     from __future__ import annotations\n\n\
                     from datetime import datetime, timedelta\n\
                     from typing import Any, Dict, List, Optional\n\n\
@@ -38,7 +39,7 @@ pub fn file() -> String {
                     from ._call import UNSET, Call, Calls, Source, Unset, given\n\
                     from .pages import Pages\n\
                     from .streams import Stream\n"
-        .to_owned();
+            .to_owned();
     for group in &groups {
         text += &format!("\n\nclass {}(Calls):\n{}", group.class, super::text::doc(&group.doc, 4));
         for verb in &group.verbs {
@@ -51,8 +52,12 @@ pub fn file() -> String {
         text += &format!("        self.{} = {}(client)\n", group.attribute, group.class);
     }
     let kinds = nouns().into_iter().filter(|noun| noun.verb("get").is_some());
-    let kinds: Vec<_> = kinds.map(|noun| format!("    \"{}\": \"{}\",\n", noun.kind.kind, name(noun.kind.plural))).collect();
-    text + &format!("\n\nKINDS: Dict[str, str] = {{\n{}}}\n\"\"\"From each kind that can be read to the attribute with its calls.\"\"\"\n", kinds.concat())
+    let kinds: Vec<_> =
+        kinds.map(|noun| format!("    \"{}\": \"{}\",\n", noun.kind.kind, name(noun.kind.plural))).collect();
+    text + &format!(
+        "\n\nKINDS: Dict[str, str] = {{\n{}}}\n\"\"\"From each kind that can be read to the attribute with its calls.\"\"\"\n",
+        kinds.concat()
+    )
 }
 
 /// What a parameter is where it is not given.
@@ -268,7 +273,11 @@ fn body(
                 .filter(|parameter| parameter.default.as_deref() == Some("UNSET"))
                 .map(|parameter| format!("            {0}={0},\n", parameter.name))
                 .collect();
-            call += &format!("        _changes = given(\n            types.{},\n{}        )\n", update_type(body), changes.concat());
+            call += &format!(
+                "        _changes = given(\n            types.{},\n{}        )\n",
+                update_type(body),
+                changes.concat()
+            );
             return call
                 + &format!(
                     "        _request = types.{}({}).encode()\n        _request[\"{}\"] = {{**_changes, \"uuid\": uuid}}\n        \

@@ -8,9 +8,9 @@ const WIDTH: usize = 110;
 
 /// Words that are no names in Python.
 const WORDS: [&str; 35] = [
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif",
-    "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or",
-    "pass", "raise", "return", "self", "try", "while", "with",
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+    "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
+    "not", "or", "pass", "raise", "return", "self", "try", "while", "with",
 ];
 
 /// A name as Python may have it.
@@ -120,9 +120,9 @@ pub fn python_type(field: &FieldInfo, module: &str) -> (String, String) {
 
 fn is_wide(message: &str, field: &FieldInfo) -> bool {
     let described = gyre_model::catalog().pool().get_message_by_name(message);
-    described
-        .and_then(|message| message.get_field(field.number))
-        .is_some_and(|field| matches!(field.kind(), Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64))
+    described.and_then(|message| message.get_field(field.number)).is_some_and(|field| {
+        matches!(field.kind(), Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64)
+    })
 }
 
 /// What a value must be like, in words, for a comment: nothing where there is nothing to say.
@@ -154,6 +154,9 @@ mod tests {
         assert_eq!(doc("A name.", 4), "    \"\"\"A name.\"\"\"\n");
         assert_eq!(doc("such as \"a\"", 0), "\"\"\"such as \"a\"\n\"\"\"\n");
         assert!(doc(&"word ".repeat(60), 4).lines().all(|line| line.len() <= WIDTH));
-        assert_eq!((name("from"), name("read-console"), name("import")), ("from_".into(), "read_console".into(), "import_".into()));
+        assert_eq!(
+            (name("from"), name("read-console"), name("import")),
+            ("from_".into(), "read_console".into(), "import_".into())
+        );
     }
 }

@@ -98,7 +98,8 @@ fn dataclass(message: &MessageInfo) -> String {
         let (ty, default) = python_type(field, "");
         text += &format!("\n    {}: {ty} = {default}\n", name(field.name));
         let rules = rules(field);
-        text += &doc(&format!("{}{rules}", if rules.is_empty() { field.doc } else { field.doc.trim_end_matches('.') }), 4);
+        text +=
+            &doc(&format!("{}{rules}", if rules.is_empty() { field.doc } else { field.doc.trim_end_matches('.') }), 4);
         let secret = if field.rule.secret { ", SECRET" } else { "" };
         let wire = wire(message.name, field);
         lines += &format!("        \"{}\": (\"{}\", \"{wire}\"{secret}),\n", field.json_name, name(field.name));

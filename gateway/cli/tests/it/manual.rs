@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::fake::User;
 
-const REMEDY: &str = "write it anew: cargo run -p gyre-cli --all-features -- manual --dir docs/reference --python deploy/clients/python";
+const REMEDY: &str =
+    "write it anew: cargo run -p gyre-cli --all-features -- manual --dir docs/reference --python deploy/clients/python";
 
 fn read(folder: &Path) -> BTreeMap<String, String> {
     let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
@@ -37,7 +38,11 @@ fn every_call_is_a_method_of_the_python_client() {
     for method in gyre_cli::nouns::open_calls() {
         let Some(route) = gyre_cli::nouns::route(method) else { continue };
         let both_ways = method.client_streaming && method.server_streaming;
-        assert!(both_ways || calls.contains(&format!("\"{}\",\n            \"{}\"", route.verb, route.template)), "{}", method.path);
+        assert!(
+            both_ways || calls.contains(&format!("\"{}\",\n            \"{}\"", route.verb, route.template)),
+            "{}",
+            method.path
+        );
     }
 }
 

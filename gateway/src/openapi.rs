@@ -1,12 +1,12 @@
 //! The API as an OpenAPI 3.1 document, made once at start from the same plans that answer calls, so that it cannot differ from
 //! them: paths and parameters from the plans, shapes and bounds from the field rules, texts from the comments, and examples of
-//! every request and answer ([`example`]), which `integration/tests/openapi.rs` sends to a node.
+//! every request and answer ([`example`]), which `integration/tests/api` sends to a node.
 
 mod example;
 mod problems;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gyre_model::catalog::{Access, FieldInfo, MethodInfo, catalog};
 use serde_json::{Map, Value, json};
@@ -26,9 +26,14 @@ pub fn document(table: &Table) -> Value {
     let mut schemas = Schemas::default();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut tags: BTreeMap<String, String> = BTreeMap::new();
+    let mut named = BTreeSet::new();
     for plan in &table.plans {
         let path = plan_path(plan);
-        let operation = operation(plan, &mut schemas);
+        let mut operation = operation(plan, &mut schemas);
+        if !named.insert(plan.method.path) {
+            // another way to make the same call
+            operation["operationId"] = json!(format!("{}By{}", plan.method.name, title(plan.http.as_str())));
+        }
         paths.entry(path).or_default().insert(plan.http.as_str().to_lowercase(), operation);
         tags.entry(tag(plan.method)).or_insert_with(|| service_doc(plan.method));
     }
@@ -101,6 +106,11 @@ fn parameters() -> Value {
             "description": "How long the call may take, in seconds."
         }
     })
+}
+
+/// "Get" of "GET".
+fn title(word: &str) -> String {
+    word.char_indices().map(|(at, letter)| if at == 0 { letter } else { letter.to_ascii_lowercase() }).collect()
 }
 
 /// "Vm" of "gyre.vm.v1.VmService".
@@ -298,8 +308,6 @@ fn responses(plan: &Plan, schemas: &mut Schemas) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn references(value: &Value, found: &mut BTreeSet<String>) {

@@ -147,9 +147,19 @@ class Checker:
         self.answers += 1
 
     def succeeds(self, call):
-        answer = self.answer(call, self.world.admin, self.world.wish(call))
-        if not 200 <= answer.status < 300:
-            raise Wrong(f"refused with {answer.status}: {answer.json['detail']}")
+        """The example of its body, and of each parameter of a read, is taken."""
+        queries = [{}]
+        if call[1] == "get":
+            parameters = [parameter for parameter in call[2]["parameters"] if parameter.get("in") == "query"]
+            queries += [
+                {parameter["name"]: self.world.real(parameter["example"])}
+                for parameter in parameters
+                if "example" in parameter
+            ]
+        for query in queries:
+            answer = self.answer(call, self.world.admin, self.world.wish(call, query=query))
+            if not 200 <= answer.status < 300:
+                raise Wrong(f"refused with {answer.status}: {query or ''} {answer.json['detail']}")
 
     def is_refused(self, call):
         """The refusals that every call can have."""

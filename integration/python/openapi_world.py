@@ -196,15 +196,12 @@ class World:
         name = operation["operationId"]
         if "{uuid}" in path:
             path = path.replace("{uuid}", nobody or self.subject(call))
-        parameters = [parameter for parameter in operation["parameters"] if parameter.get("in") == "query"]
-        asked = dict(query or {})
-        if method == "get" and nobody is None:
-            for parameter in parameters:
-                if "example" in parameter:
-                    example = self.real(parameter["example"])
-                    asked[parameter["name"]] = json.dumps(example) if isinstance(example, bool) else example
-        if asked:
-            path += "?" + urllib.parse.urlencode(asked, doseq=True)
+        for parameter in operation["parameters"]:
+            if parameter.get("in") == "path" and parameter["name"] != "uuid":
+                path = path.replace(f"{{{parameter['name']}}}", str(self.real(parameter["example"])))
+        if query:
+            query = {name: json.dumps(value) if isinstance(value, bool) else value for name, value in query.items()}
+            path += "?" + urllib.parse.urlencode(query, doseq=True)
         return method.upper(), path, self.body(call, name, nobody, extra)
 
     def body(self, call, name, nobody, extra):

@@ -3,6 +3,7 @@
 import itertools
 import os
 import unittest
+import uuid
 
 from gyre_client import Client
 from gyre_client.types import (
@@ -25,6 +26,8 @@ from gyre_client.types import (
 ENDPOINT = os.environ.get("GYRE_TEST_ENDPOINT", "")
 ACCOUNT = os.environ.get("GYRE_TEST_ACCOUNT", "admin")
 PASSWORD = os.environ.get("GYRE_TEST_PASSWORD", "")
+# Tells this run's things from those of earlier runs.
+RUN = uuid.uuid4().hex[:6]
 _COUNT = itertools.count(1)
 _SITE = None
 
@@ -81,7 +84,7 @@ class CloudTest(unittest.TestCase):
     def draft(self, name=None):
         """A machine to make."""
         return Vm(
-            name=name or f"vm-{next(_COUNT)}",
+            name=f"{name or next(_COUNT)}-{RUN}",
             instance_offering_uuid=self.site.offering.uuid,
             image_uuid=self.site.image.uuid,
             l3_network_uuids=[self.site.network.uuid],

@@ -3,7 +3,7 @@
 import os
 from datetime import datetime, timedelta, timezone
 
-from cloud import ACCOUNT, ENDPOINT, PASSWORD, CloudTest
+from cloud import ACCOUNT, ENDPOINT, PASSWORD, RUN, CloudTest
 from gyre_client import ApiError, Client, ConnectionFailed, errors
 from gyre_client.types import Account, ApiKey, Zone
 
@@ -45,8 +45,8 @@ class Callers(CloudTest):
                 wrong.vms.list().first()
 
     def test_an_account_sees_its_own(self):
-        account = self.cloud.accounts.create(Account(name="alice", password="several words here"))
-        with Client(ENDPOINT).sign_in("alice", "several words here") as alice:
+        account = self.cloud.accounts.create(Account(name=f"alice-{RUN}", password="several words here"))
+        with Client(ENDPOINT).sign_in(f"alice-{RUN}", "several words here") as alice:
             with self.assertRaises(errors.PermissionDenied) as refused:
                 alice.zones.create(Zone(name="mine"))
             self.assertEqual(refused.exception.reason, "ADMIN_ONLY")

@@ -4,8 +4,8 @@ import inspect
 import io
 import uuid
 
-from cloud import CloudTest
-from gyre_client import OperationFailed, WaitTimeout, types
+from cloud import RUN, CloudTest
+from gyre_client import OperationFailed, WaitTimeout, errors, types
 from gyre_client.calls import KINDS, Services
 from gyre_client.types import OperationState, Vm, VmState
 
@@ -18,7 +18,7 @@ class Machines(CloudTest):
         self.assertEqual(seen[-1], (OperationState.SUCCEEDED, 100))
         self.assertTrue(operation.done and operation.succeeded)
         vm = self.cloud.vms.get(operation.resource_uuid)
-        self.assertEqual((vm.name, vm.state, vm.memory_bytes), ("life", VmState.RUNNING, 64 << 20))
+        self.assertEqual((vm.name, vm.state, vm.memory_bytes), (f"life-{RUN}", VmState.RUNNING, 64 << 20))
         self.assertEqual(len(vm.addresses), 1)
         self.assertIsNotNone(vm.create_time.tzinfo)
         vm = self.cloud.vms.stop(vm.uuid, force=True).result()
@@ -27,13 +27,13 @@ class Machines(CloudTest):
         vm = self.cloud.vms.update(vm.uuid, description="it lives", generation=vm.generation)
         self.assertEqual(vm.description, "it lives")
         vm = self.cloud.vms.update(vm.uuid, description="")
-        self.assertEqual((vm.name, vm.description), ("life", ""))
+        self.assertEqual((vm.name, vm.description), (f"life-{RUN}", ""))
         self.assertEqual(self.cloud.vms.delete(vm.uuid).result().state, VmState.DESTROYED)
         self.assertIsNone(self.cloud.vms.expunge(vm.uuid).result())
 
     def test_lists_have_filters_orders_and_pages(self):
         names = sorted(self.vm(f"page-{number}").name for number in range(5))
-        listed = self.cloud.vms.list(filter='name = "page-*"', order_by="name desc", page_size=2)
+        listed = self.cloud.vms.list(filter=f'name = "*-{RUN}" AND name = "page-*"', order_by="name desc", page_size=2)
         self.assertEqual([vm.name for vm in listed], names[::-1])
         self.assertEqual([len(page.vms) for page in listed.pages()], [2, 2, 1])
         self.assertEqual(listed.first().name, names[-1])
@@ -48,7 +48,7 @@ class Machines(CloudTest):
         again = self.cloud.vms.create(self.draft("once"), request_id=wish)
         self.assertEqual(first.uuid, again.uuid)
         first.wait()
-        self.assertEqual(len(self.cloud.vms.list(filter='name = "once"').all()), 1)
+        self.assertEqual(len(self.cloud.vms.list(filter=f'name = "once-{RUN}"').all()), 1)
 
     def test_a_console_is_a_stream(self):
         vm = self.vm("console")
@@ -72,8 +72,28 @@ class Machines(CloudTest):
         self.assertTrue(listed.refresh().succeeded)
         told = self.cloud.operations.explain(listed.uuid)
         self.assertIn(types.OperationEventKind.ENDED, [event.kind for event in told.events])
-        with self.assertRaises(WaitTimeout):
-            types.Operation(uuid=listed.uuid)._become(listed) or pending(self.cloud, listed).wait(timeout=0)
+
+    def test_waiting_has_an_end(self):
+        operation = self.cloud.vms.create(self.draft("slow"))
+        with self.assertRaises(WaitTimeout) as late:
+            operation.wait(timeout=0)
+        self.assertIs(late.exception.operation, operation)
+        self.assertEqual(operation.result(timeout=60).state, VmState.RUNNING)
+
+    def test_an_operation_is_cancelled(self):
+        operation = self.cloud.vms.create(self.draft("unwanted"))
+        try:
+            operation.cancel()
+        except errors.FailedPrecondition:
+            # it was too fast
+            operation.wait()
+            return
+        operation.wait(timeout=60)
+        if not operation.succeeded:
+            self.assertEqual(operation.state, OperationState.CANCELLED)
+            with self.assertRaises(OperationFailed):
+                operation.result()
+            self.assertIsNone(self.cloud.vms.list(filter=f'name = "unwanted-{RUN}"').first())
 
     def test_an_image_is_uploaded_from_a_file(self):
         image = types.Image(name="file", url="upload", format=types.ImageFormat.RAW)
@@ -83,13 +103,6 @@ class Machines(CloudTest):
         made = self.cloud.images.create(image).result()
         ready = self.cloud.images.upload(made.uuid, (bytes(1 << 18) for _ in range(4))).result()
         self.assertEqual(ready.size_bytes, 1 << 20)
-
-
-def pending(cloud, like):
-    """An operation that says it has not ended."""
-    operation = types.Operation(**{**vars(like), "state": OperationState.RUNNING})
-    operation._client = cloud
-    return operation
 
 
 class Surface(CloudTest):

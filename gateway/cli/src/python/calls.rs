@@ -211,6 +211,9 @@ fn rows(verb: &Verb) -> Option<&'static FieldInfo> {
 fn answer(verb: &Verb) -> String {
     let output = last(verb.method.output);
     match (verb.shape, rows(verb).map(|rows| rows.ty)) {
+        (Shape::List, Some(FieldType::Message(row))) if row.starts_with("google.protobuf.") => {
+            format!("Pages[Dict[str, Any], types.{output}]")
+        }
         (Shape::List, Some(FieldType::Message(row))) => format!("Pages[types.{}, types.{output}]", last(row)),
         (Shape::Stream, _) => format!("Stream[types.{output}]"),
         _ => format!("types.{output}"),

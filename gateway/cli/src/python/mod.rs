@@ -1,7 +1,7 @@
 //! The Python client: what of it is made from the descriptors. A dataclass for each message and an enumeration for each enum
 //! that calls reach ([`types`]), and a class for each kind and service with a method for each call ([`calls`]).
 //!
-//! `gyre manual --python deploy/clients/python` writes both beside the code that is written by hand (the transport, operations,
+//! `cargo manual` (`gyre manual --python deploy/clients/python`) writes both beside the code that is written by hand (the transport, operations,
 //! streams, errors). A test fails when what stands there is not what would be written.
 
 mod calls;

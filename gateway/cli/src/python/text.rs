@@ -138,7 +138,8 @@ pub fn rules(field: &FieldInfo) -> String {
         said.push("fixed at creation".to_owned());
     }
     if !rule.refers_to.is_empty() {
-        said.push(format!("the UUID of a {}", rule.refers_to));
+        let article = if rule.refers_to.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        said.push(format!("the UUID of {article} {}", rule.refers_to));
     } else if rule.format() == Format::Uuid && field.name != "uuid" {
         said.push("a UUID".to_owned());
     }

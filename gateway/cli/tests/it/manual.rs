@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fake::User;
 
 const REMEDY: &str =
-    "write it anew: cargo run -p gyre-cli --all-features -- manual --dir docs/reference --python deploy/clients/python";
+    "write it anew: cargo manual";
 
 fn read(folder: &Path) -> BTreeMap<String, String> {
     let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Tuple, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Dict, Generic, Iterable, Optional, Tuple, Type, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from ._wire import Message, camel, encode_some
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 Source = Union[bytes, Any, Iterable[bytes]]
 
 
@@ -39,13 +40,13 @@ def given(message: Type[Message], /, **values: Any) -> Dict[str, Any]:
 
 
 @dataclass
-class Call:
+class Call(Generic[M]):
     """One call: how it travels, and what is answered."""
 
     verb: str
     template: str
     body: str
-    answer: Type[Any]
+    answer: Type[M]
     request_id: Optional[str] = None
     named: bool = False
     callback: Optional[str] = None
@@ -109,11 +110,11 @@ class Calls:
     def __init__(self, client: "Client") -> None:
         self._client = client
 
-    def _send(self, call: Call, request: Dict[str, Any], source: Optional[Source] = None) -> Any:
+    def _send(self, call: Call[M], request: Dict[str, Any], source: Optional[Source] = None) -> M:
         return self._client._send(call, request, source)
 
-    def _pages(self, call: Call, request: Message, rows: str) -> Pages[Any, Any]:
-        def fetch(page_token: str) -> Any:
+    def _pages(self, call: Call[M], request: Message, rows: str) -> Pages[Any, M]:
+        def fetch(page_token: str) -> M:
             encoded = request.encode()
             if page_token:
                 encoded["pageToken"] = page_token
@@ -121,6 +122,6 @@ class Calls:
 
         return Pages(fetch, rows)
 
-    def _stream(self, call: Call, request: Dict[str, Any]) -> Stream[Any]:
+    def _stream(self, call: Call[M], request: Dict[str, Any]) -> Stream[M]:
         return self._client._open(call, request)
 

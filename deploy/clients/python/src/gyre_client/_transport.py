@@ -90,7 +90,7 @@ class Transport:
     @staticmethod
     def _pause(error: Exception, number: int) -> Optional[float]:
         """How long to wait before the next try; nothing where another try makes no sense."""
-        pause = min(0.1 * 2**number, LONGEST_PAUSE) * random.uniform(0.5, 1)
+        pause = min(0.1 * 2.0**number, LONGEST_PAUSE) * random.uniform(0.5, 1)
         if isinstance(error, ConnectionFailed):
             return pause
         if isinstance(error, ApiError) and error.status in RETRIED:

@@ -47,7 +47,7 @@ class Accounts(Calls):
     ) -> types.Account:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a account)
+        uuid: Which one (required, the UUID of an account)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -132,7 +132,7 @@ class Accounts(Calls):
     ) -> types.DeleteAccountResponse:
         """Deletes an account that owns nothing.
 
-        uuid: Which one (required, the UUID of a account)
+        uuid: Which one (required, the UUID of an account)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -156,7 +156,7 @@ class Accounts(Calls):
     ) -> types.Account:
         """Lets an account sign in again.
 
-        uuid: Which one (required, the UUID of a account)
+        uuid: Which one (required, the UUID of an account)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -180,7 +180,7 @@ class Accounts(Calls):
     ) -> types.Account:
         """Refuses an account its sign-in, tokens and keys.
 
-        uuid: Which one (required, the UUID of a account)
+        uuid: Which one (required, the UUID of an account)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -233,7 +233,7 @@ class ApiKeys(Calls):
     ) -> types.ApiKey:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a api-key)
+        uuid: Which one (required, the UUID of an api-key)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -279,7 +279,7 @@ class ApiKeys(Calls):
     ) -> types.DeleteApiKeyResponse:
         """Deletes a key; gateways refuse it within five seconds.
 
-        uuid: Which one (required, the UUID of a api-key)
+        uuid: Which one (required, the UUID of an api-key)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -731,7 +731,7 @@ class Images(Calls):
     ) -> types.Image:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a image)
+        uuid: Which one (required, the UUID of an image)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -819,7 +819,7 @@ class Images(Calls):
     ) -> types.Operation:
         """Deletes an image. Machines that started from it keep their disks.
 
-        uuid: Which one (required, the UUID of a image)
+        uuid: Which one (required, the UUID of an image)
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -838,16 +838,16 @@ class Images(Calls):
 
     def upload(
         self,
+        uuid: str,
         data: Source,
         *,
-        uuid: str = "",
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Operation:
         """Sends the bytes of an image that was made with the URL "upload", then checks and keeps it.
 
+        uuid: The image; needed in the first message only (the UUID of an image)
         data: The next bytes, at most 1 MiB: bytes, an open file, or an iterable of bytes
-        uuid: The image; needed in the first message only (the UUID of a image)
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
@@ -900,7 +900,7 @@ class ImageServers(Calls):
     ) -> types.ImageServer:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a image-server)
+        uuid: Which one (required, the UUID of an image-server)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -985,7 +985,7 @@ class ImageServers(Calls):
     ) -> types.Operation:
         """Removes an image server that holds no image.
 
-        uuid: Which one (required, the UUID of a image-server)
+        uuid: Which one (required, the UUID of an image-server)
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1038,7 +1038,7 @@ class InstanceOfferings(Calls):
     ) -> types.InstanceOffering:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a instance-offering)
+        uuid: Which one (required, the UUID of an instance-offering)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1122,7 +1122,7 @@ class InstanceOfferings(Calls):
     ) -> types.DeleteInstanceOfferingResponse:
         """Deletes an offering; machines made from it keep their size.
 
-        uuid: Which one (required, the UUID of a instance-offering)
+        uuid: Which one (required, the UUID of an instance-offering)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1173,7 +1173,7 @@ class IpRanges(Calls):
     ) -> types.IpRange:
         """Reads one.
 
-        uuid: Which one (required, the UUID of a ip-range)
+        uuid: Which one (required, the UUID of an ip-range)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1219,7 +1219,7 @@ class IpRanges(Calls):
     ) -> types.DeleteIpRangeResponse:
         """Deletes a range of which no address is in use.
 
-        uuid: Which one (required, the UUID of a ip-range)
+        uuid: Which one (required, the UUID of an ip-range)
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1524,7 +1524,7 @@ class Operations(Calls):
     ) -> types.Operation:
         """Reads an operation.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1568,7 +1568,7 @@ class Operations(Calls):
     ) -> Stream[types.Operation]:
         """Streams an operation: as it is now, then at every change and progress, until it ends.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1589,7 +1589,7 @@ class Operations(Calls):
     ) -> types.Operation:
         """Waits until an operation ends or the time is up, and answers it as it is then.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: How long to wait at most; nothing means until the call's own deadline
         call_timeout: seconds that the call may take, with all its tries
         """
@@ -1610,7 +1610,7 @@ class Operations(Calls):
     ) -> types.Operation:
         """Asks an operation to stop and undo itself. One past its point of no return is refused.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1631,7 +1631,7 @@ class Operations(Calls):
         """Tells what happened to an operation: every step, where it ran, how long it took, what was tried
         again or undone. What is here of a running operation may be ahead of what is durable.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1651,7 +1651,7 @@ class Operations(Calls):
     ) -> types.Operation:
         """Tries a stuck operation again now, instead of when its time comes. One that is not stuck is refused.
 
-        uuid: The operation (required, the UUID of a operation)
+        uuid: The operation (required, the UUID of an operation)
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(

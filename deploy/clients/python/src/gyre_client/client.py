@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict, Optional
 
 from . import types
-from ._call import Call, Source
+from ._call import Call, M, Source
 from ._transport import Transport
 from .calls import KINDS, Services
 from .errors import Unauthenticated
@@ -81,7 +81,7 @@ class Client(Services):
         session = self.session.create(self._account or "", self._password or "")
         self._token, self._expires = session.token, session.expire_time
 
-    def _authorized(self, call: Call) -> Dict[str, str]:
+    def _authorized(self, call: Call[Any]) -> Dict[str, str]:
         """The headers of a call, with who makes it."""
         headers = call.headers()
         if call.answer is types.CreateSessionResponse:
@@ -94,7 +94,7 @@ class Client(Services):
                 headers["Authorization"] = f"Bearer {self._token}"
         return headers
 
-    def _signed(self, make: Callable[[Dict[str, str]], Any], call: Call) -> Any:
+    def _signed(self, make: Callable[[Dict[str, str]], Any], call: Call[Any]) -> Any:
         """Makes a call with who makes it; a token that is not valid any more is renewed, once."""
         headers = self._authorized(call)
         try:
@@ -107,7 +107,7 @@ class Client(Services):
                     self._token = None
             return make(self._authorized(call))
 
-    def _send(self, call: Call, request: Dict[str, Any], source: Optional[Source] = None) -> Any:
+    def _send(self, call: Call[M], request: Dict[str, Any], source: Optional[Source] = None) -> M:
         path, body = call.fill(request)
 
         def make(headers: Dict[str, str]) -> Any:
@@ -123,12 +123,12 @@ class Client(Services):
         answer, _ = self._signed(make, call)
         return self._bind(call.answer.decode(answer))
 
-    def _open(self, call: Call, request: Dict[str, Any]) -> Stream[Any]:
+    def _open(self, call: Call[M], request: Dict[str, Any]) -> Stream[M]:
         path, _ = call.fill(request)
         opened = self._signed(lambda headers: self._transport.open(path, headers), call)
         return Stream(opened, lambda message: self._bind(call.answer.decode(message)))
 
-    def _bind(self, message: Any) -> Any:
+    def _bind(self, message: M) -> M:
         """Lets operations know whom to ask."""
         if isinstance(message, OperationMethods):
             message._client = self

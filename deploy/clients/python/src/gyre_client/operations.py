@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, Optional, cast
 
 from .errors import (
     ApiError,
@@ -28,7 +28,7 @@ GRACE = 10.0
 
 def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row."""
-    return min(0.1 * 2**failures, 5.0)
+    return min(0.1 * 2.0**failures, 5.0)
 
 
 class OperationMethods:
@@ -48,17 +48,17 @@ class OperationMethods:
     @property
     def done(self: Any) -> bool:
         """Whether it has ended, however it did."""
-        return self.state.name in ENDED
+        return bool(self.state.name in ENDED)
 
     @property
     def succeeded(self: Any) -> bool:
         """Whether it has ended well."""
-        return self.state.name == "SUCCEEDED"
+        return bool(self.state.name == "SUCCEEDED")
 
     def refresh(self: Any) -> "Operation":
         """Reads it anew; answers itself."""
         self._become(self._bound().operations.get(self.uuid))
-        return self
+        return cast("Operation", self)
 
     def wait(self: Any, timeout: Optional[float] = None) -> "Operation":
         """Waits until it has ended, or raises `WaitTimeout` when the seconds are over; answers itself."""
@@ -78,7 +78,7 @@ class OperationMethods:
                 if failures > client.tries:
                     raise
                 time.sleep(pause(failures))
-        return self
+        return cast("Operation", self)
 
     def result(self: Any, timeout: Optional[float] = None) -> Any:
         """Waits for its end. Answers the resource as it is then, or nothing where it is gone; raises `OperationFailed`."""
@@ -117,4 +117,4 @@ class OperationMethods:
     def cancel(self: Any) -> "Operation":
         """Asks it to stop and undo itself; answers itself. One past its point of no return is refused."""
         self._become(self._bound().operations.cancel(self.uuid))
-        return self
+        return cast("Operation", self)

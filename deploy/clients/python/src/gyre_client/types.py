@@ -497,7 +497,7 @@ class ApiKey(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -562,7 +562,7 @@ class CancelOperationRequest(Message):
     """Cancels an operation."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -911,7 +911,7 @@ class Debt(Message):
     """The operation that owes it (set by Gyre)"""
 
     account_uuid: str = ""
-    """The account on whose behalf the operation runs (set by Gyre, a UUID)"""
+    """The account on whose behalf the operation runs (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """Since when it is owed."""
@@ -953,7 +953,7 @@ class Debt(Message):
     """When it is tried next, at the latest."""
 
     host_uuid: str = ""
-    """The host that the last try needed."""
+    """The host that the last try needed (set by Gyre, the UUID of a host)"""
 
     awaits_host: bool = False
     """Whether that host was away: it is tried again as soon as the host is back."""
@@ -984,7 +984,7 @@ class DeleteAccountRequest(Message):
     """Deletes an account that owns nothing."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a account)"""
+    """Which one (required, the UUID of an account)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1009,7 +1009,7 @@ class DeleteApiKeyRequest(Message):
     """Deletes a key; gateways refuse it within five seconds."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a api-key)"""
+    """Which one (required, the UUID of an api-key)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1077,7 +1077,7 @@ class DeleteImageRequest(Message):
     """Deletes an image. Machines that started from it keep their disks."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a image)"""
+    """Which one (required, the UUID of an image)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1095,7 +1095,7 @@ class DeleteImageServerRequest(Message):
     """Removes an image server that holds no image."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a image-server)"""
+    """Which one (required, the UUID of an image-server)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1113,7 +1113,7 @@ class DeleteInstanceOfferingRequest(Message):
     """Deletes an offering; machines made from it keep their size."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a instance-offering)"""
+    """Which one (required, the UUID of an instance-offering)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1138,7 +1138,7 @@ class DeleteIpRangeRequest(Message):
     """Deletes a range of which no address is in use."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a ip-range)"""
+    """Which one (required, the UUID of an ip-range)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1292,7 +1292,7 @@ class DisableAccountRequest(Message):
     """Refuses an account its sign-in, tokens and keys."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a account)"""
+    """Which one (required, the UUID of an account)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1328,7 +1328,7 @@ class EnableAccountRequest(Message):
     """Lets an account sign in again."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a account)"""
+    """Which one (required, the UUID of an account)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1396,7 +1396,7 @@ class ExplainOperationRequest(Message):
     """Tells what happened to an operation."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1466,7 +1466,7 @@ class GetAccountRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a account)"""
+    """Which one (required, the UUID of an account)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1478,7 +1478,7 @@ class GetApiKeyRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a api-key)"""
+    """Which one (required, the UUID of an api-key)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1521,7 +1521,7 @@ class GetImageRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a image)"""
+    """Which one (required, the UUID of an image)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1533,7 +1533,7 @@ class GetImageServerRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a image-server)"""
+    """Which one (required, the UUID of an image-server)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1545,7 +1545,7 @@ class GetInstanceOfferingRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a instance-offering)"""
+    """Which one (required, the UUID of an instance-offering)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1557,7 +1557,7 @@ class GetIpRangeRequest(Message):
     """Reads one."""
 
     uuid: str = ""
-    """Which one (required, the UUID of a ip-range)"""
+    """Which one (required, the UUID of an ip-range)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1593,7 +1593,7 @@ class GetOperationRequest(Message):
     """Reads an operation."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1792,7 +1792,7 @@ class Image(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -1807,7 +1807,7 @@ class Image(Message):
     """Where it stands (set by Gyre)"""
 
     image_server_uuid: str = ""
-    """The image server that keeps it; empty picks one (fixed at creation, the UUID of a image-server)"""
+    """The image server that keeps it; empty picks one (fixed at creation, the UUID of an image-server)"""
 
     url: str = ""
     """Where it comes from: an http:// or https:// URL, a file:// path on the image server (both only where
@@ -1951,7 +1951,7 @@ class IpRange(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -2061,7 +2061,7 @@ class L3Network(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -2920,7 +2920,7 @@ class Operation(OperationMethods, Message):
     """Identity, chosen by Gyre (set by Gyre)"""
 
     account_uuid: str = ""
-    """The account on whose behalf it runs (set by Gyre, a UUID)"""
+    """The account on whose behalf it runs (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When the call was accepted."""
@@ -3257,7 +3257,7 @@ class RetryOperationRequest(Message):
     """Tries a stuck operation again."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3613,7 +3613,7 @@ class UploadImageRequest(Message):
     """A piece of an image."""
 
     uuid: str = ""
-    """The image; needed in the first message only (the UUID of a image)"""
+    """The image; needed in the first message only (the UUID of an image)"""
 
     data: bytes = b""
     """The next bytes, at most 1 MiB."""
@@ -3638,7 +3638,7 @@ class Vm(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -3653,7 +3653,7 @@ class Vm(Message):
     """What it is doing; docs/vm-states.md has the table (set by Gyre)"""
 
     instance_offering_uuid: str = ""
-    """The size; or else give cpu_count and memory_bytes (fixed at creation, the UUID of a
+    """The size; or else give cpu_count and memory_bytes (fixed at creation, the UUID of an
     instance-offering)
     """
 
@@ -3664,7 +3664,7 @@ class Vm(Message):
     """Memory in bytes, 16 MiB to 16 TiB (fixed at creation)"""
 
     image_uuid: str = ""
-    """The image of its root volume (required, fixed at creation, the UUID of a image)"""
+    """The image of its root volume (required, fixed at creation, the UUID of an image)"""
 
     root_volume_bytes: int = 0
     """The size of its root volume in bytes; 0 means the image's (fixed at creation)"""
@@ -3772,7 +3772,7 @@ class Volume(Message):
     """What it is for."""
 
     account_uuid: str = ""
-    """The account that owns it (set by Gyre, the UUID of a account)"""
+    """The account that owns it (set by Gyre, the UUID of an account)"""
 
     create_time: Optional[datetime] = None
     """When it was made (set by Gyre)"""
@@ -3801,7 +3801,7 @@ class Volume(Message):
     """The size that a machine sees, in bytes (required, fixed at creation)"""
 
     image_uuid: str = ""
-    """The image that it was made from (set by Gyre, the UUID of a image)"""
+    """The image that it was made from (set by Gyre, the UUID of an image)"""
 
     vm_uuid: str = ""
     """The machine that it belongs to (set by Gyre, the UUID of a vm)"""
@@ -3833,7 +3833,7 @@ class WaitOperationRequest(Message):
     """Waits for an operation."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     timeout: Optional[timedelta] = None
     """How long to wait at most; nothing means until the call's own deadline."""
@@ -3849,7 +3849,7 @@ class WatchOperationRequest(Message):
     """Streams an operation."""
 
     uuid: str = ""
-    """The operation (required, the UUID of a operation)"""
+    """The operation (required, the UUID of an operation)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),

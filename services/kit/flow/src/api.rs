@@ -5,6 +5,7 @@
 mod debt;
 mod follow;
 mod lane;
+mod tag;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
+use gyre_proto::common::v1::tag_service_server::TagServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
     ListOperationsRequest, ListOperationsResponse, Operation, OperationState, OperationTimeline, RetryOperationRequest,
@@ -82,13 +84,14 @@ fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
 }
 
 impl Flow {
-    /// Adds the calls that every service answers alike: about operations, lanes and debts.
+    /// Adds the calls that every service answers alike: about operations, lanes, debts and tags.
     pub fn answer(&self, routes: Routes) -> Routes {
         routes
             .add_service(OperationServiceServer::new(self.api()))
             .add_service(LaneServiceServer::new(lane::LaneApi { flow: self.clone() }))
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
+            .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
     }
 }
 

@@ -43,7 +43,6 @@ fn main() {
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
-        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .bytes(".")
         .btree_map(".")
         .codec_path("crate::codec::ProtoCodec")
@@ -57,7 +56,6 @@ fn main() {
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
-        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .btree_map(["."])
         .build(&[
             ".gyre.common",
@@ -104,7 +102,7 @@ fn tables(pool: &DescriptorPool) -> String {
     let mut codecs = String::new();
     let mut traits = String::new();
     let mut names = BTreeSet::new();
-    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<pbjson_types::Struct>()),\n");
+    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<crate::Struct>()),\n");
     for message in pool.all_messages() {
         let Some(path) = rust_path(&message) else { continue };
         if !names.insert(message.full_name().to_owned()) {

@@ -13,7 +13,7 @@ mod structure;
 mod timestamp;
 
 pub use field_mask::FieldMask;
-pub use pbjson_types::{Duration, Struct};
+pub use pbjson_types::Duration;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
 pub use structure::Struct;

@@ -54,6 +54,7 @@ mod compose;
 mod context;
 mod debt;
 mod definition;
+pub mod delete;
 mod engine;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -84,6 +85,7 @@ mod var;
 
 pub use api::OperationApi;
 pub use context::Context;
+pub use delete::{Delete, Wanted};
 pub use overview::{StepOverview, WorkflowOverview};
 pub use record::busy;
 pub use recovery::choose;

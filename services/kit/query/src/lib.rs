@@ -16,6 +16,7 @@ pub mod order;
 pub mod read;
 pub mod request;
 pub mod table;
+pub mod untyped;
 pub mod write;
 
 pub use mask::apply_mask;

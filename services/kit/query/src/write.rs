@@ -1,12 +1,13 @@
 //! Changing resources. Every change appends to the change log in the same transaction.
 
+use gyre_model::catalog::KindInfo;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
 use gyre_store::{Conn, DbError, Sql, Type, Value};
 
-use crate::read;
 use crate::table::table;
+use crate::{read, untyped};
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +30,29 @@ impl Change {
     }
 }
 
-fn json<R: Resource>(resource: &R) -> Result<Value> {
-    let codec = JsonCodec::by_name(R::NAME).ok_or_else(|| Error::internal(R::NAME))?;
+fn json(name: &'static str, message: &[u8]) -> Result<Value> {
+    let codec = JsonCodec::by_name(name).ok_or_else(|| Error::internal(name))?;
     let mut text = Vec::with_capacity(512);
-    (codec.print)(&resource.encode_to_vec(), &mut text).map_err(Error::internal)?;
+    (codec.print)(message, &mut text).map_err(Error::internal)?;
     Ok(Value::json(String::from_utf8(text).map_err(Error::internal)?))
 }
 
 fn log<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid, before: Option<&R>, after: Option<&R>) -> Result<()> {
+    let bytes = |resource: &R| resource.encode_to_vec();
+    let (before, after) = (before.map(bytes), after.map(bytes));
+    log_message(conn, change, table::<R>().kind, uuid, before.as_deref(), after.as_deref())
+}
+
+/// The same for a kind that is only known by its name: the messages as wire bytes.
+pub(crate) fn log_message(
+    conn: &mut Conn,
+    change: &Change,
+    kind: &'static KindInfo,
+    uuid: Uuid,
+    before: Option<&[u8]>,
+    after: Option<&[u8]>,
+) -> Result<()> {
+    let json = |message| json(kind.message, message);
     let action = match (before, after) {
         (None, _) => "CREATE",
         (_, None) => "DELETE",
@@ -45,7 +61,7 @@ fn log<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid, before: Option
     let sql = Sql::new("INSERT INTO change_log (time, kind, resource_uuid, actor_uuid, operation_uuid, action, before, after) VALUES (")
         .bind_all([
             Value::time(time::now_micros()),
-            Value::from(R::KIND),
+            Value::from(kind.kind),
             Value::from(uuid),
             Value::from(change.caller.account_uuid),
             Value::or_null(change.operation, Type::Id),
@@ -148,9 +164,5 @@ const COUNTERS: [(&str, &str); 5] = [
 /// # Errors
 /// The database's.
 pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<bool> {
-    let table = table::<R>();
-    let Some(before) = read::find::<R>(conn, &Caller::system(), uuid)? else { return Ok(false) };
-    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
-    log(conn, change, uuid, Some(&before), None)?;
-    Ok(true)
+    untyped::delete(conn, change, R::KIND, uuid)
 }

@@ -1,0 +1,60 @@
+//! Changing resources whose kind is only known by its name: what deletions do to whatever refers to what is deleted. Everything
+//! that goes with a change of any resource goes with these, too.
+
+use gyre_model::catalog::FieldInfo;
+use gyre_model::{Error, Result, Uuid, time};
+use gyre_store::{Conn, Dialect, Sql, Value};
+
+use crate::table::{Table, by_kind};
+use crate::write::{Change, log_message};
+
+fn find(conn: &mut Conn, table: &Table, uuid: Uuid) -> Result<Option<Vec<u8>>> {
+    let sql = Sql::new(format!("SELECT {} FROM {} WHERE uuid = ", table.names, table.kind.table)).bind(uuid);
+    conn.query_one(sql)?.map(|row| table.message(&row)).transpose()
+}
+
+/// Deletes a resource. Answers whether it was there.
+///
+/// # Errors
+/// The database's.
+pub fn delete(conn: &mut Conn, change: &Change, kind: &str, uuid: Uuid) -> Result<bool> {
+    let table = by_kind(kind);
+    let Some(before) = find(conn, table, uuid)? else { return Ok(false) };
+    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
+    log_message(conn, change, table.kind, uuid, Some(&before), None)?;
+    Ok(true)
+}
+
+/// Clears a reference to any of these, in so many rows at most. Answers in how many.
+///
+/// # Errors
+/// The database's.
+pub fn clear(
+    conn: &mut Conn,
+    change: &Change,
+    kind: &str,
+    field: &FieldInfo,
+    targets: &[Uuid],
+    most: usize,
+) -> Result<usize> {
+    let table = by_kind(kind);
+    let (name, column) = (table.kind.table, field.name);
+    let mut sql = Sql::new(format!("SELECT uuid FROM {name} WHERE {column} IN ("))
+        .bind_all(targets.iter().copied())
+        .sql(format!(") ORDER BY uuid LIMIT {most}"));
+    if conn.dialect() == Dialect::Postgres {
+        sql.push(" FOR UPDATE");
+    }
+    let rows = conn.query(sql)?.iter().map(|row| row.id(0)).collect::<Result<Vec<_>>>()?;
+    for uuid in &rows {
+        let Some(before) = find(conn, table, *uuid)? else { continue };
+        let sql = Sql::new(format!("UPDATE {name} SET generation = generation + 1, {column} = NULL, update_time = "))
+            .bind(Value::time(time::now_micros()))
+            .sql(" WHERE uuid = ")
+            .bind(*uuid)
+            .sql(format!(" RETURNING {}", table.names));
+        let row = conn.query_one(sql)?.ok_or_else(|| Error::internal("a held row went away"))?;
+        log_message(conn, change, table.kind, *uuid, Some(&before), Some(&table.message(&row)?))?;
+    }
+    Ok(rows.len())
+}

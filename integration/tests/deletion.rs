@@ -222,7 +222,9 @@ async fn every_kind_that_can_be_deleted_tells_what_that_would_do() -> Result<()>
     world.front.make("/v1/api-keys", json!({"name": "ci"})).await?;
     let mut seen = 0;
     for method in catalog().methods().filter(|method| matches!(method.host, HostedBy::Service(_))) {
-        let (true, Some(input)) = (method.name.starts_with("Delete"), catalog().message(method.input)) else { continue };
+        let (true, Some(input)) = (method.name.starts_with("Delete"), catalog().message(method.input)) else {
+            continue;
+        };
         let refers = input.field("uuid").map(|field| field.rule.refers_to.as_str()).unwrap_or_default();
         let Some(kind) = catalog().kind(refers) else { continue };
         let table = kind.table;

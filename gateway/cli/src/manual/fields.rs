@@ -111,6 +111,7 @@ pub fn on_delete(effect: OnDelete) -> &'static str {
         OnDelete::Part => "deletes it with it",
         OnDelete::Detach => "clears the field",
         OnDelete::Unspecified | OnDelete::Restrict => "is refused",
+        OnDelete::Keep => "changes nothing here",
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the descriptor set says, read once and laid out for quick lookups: every call with its route and who may make it, every
 //! message with the rules of its fields, every kind of resource with its table.
 
+mod reference;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -9,6 +11,7 @@ use gyre_proto::options::v1::{FieldRule, MethodRule, ResourceRule, ServiceRule};
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MethodDescriptor};
 
 pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope};
+pub use reference::{Edge, Reference};
 
 /// Everything that the descriptor set says.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub struct Catalog {
     messages: HashMap<&'static str, MessageInfo>,
     methods: HashMap<&'static str, MethodInfo>,
     kinds: HashMap<&'static str, KindInfo>,
+    references: reference::References,
 }
 
 /// Who answers the calls of a service.
@@ -202,6 +206,22 @@ impl Catalog {
         self.kinds.values()
     }
 
+    /// Every reference from one kind to another, ordered by kind and field.
+    pub fn references(&self) -> &[Reference] {
+        self.references.all()
+    }
+
+    /// Where a segment of a path leads from a kind, along a reference or back against one: `host` from "vm", `vms` from "host".
+    /// Both spellings will do, `l3_networks` and `l3Networks`.
+    pub fn edge(&self, kind: &str, segment: &str) -> Option<Edge<'_>> {
+        self.references.edge(kind, segment)
+    }
+
+    /// Every edge from a kind, in the order of the segments.
+    pub fn edges(&self, kind: &str) -> impl Iterator<Item = Edge<'_>> {
+        self.references.edges(kind)
+    }
+
     /// The descriptors themselves. Sharing them between threads on a hot path is slow (their counts sit on one cache line).
     pub fn pool(&self) -> &DescriptorPool {
         &self.pool
@@ -311,7 +331,8 @@ impl Reader {
                 methods.insert(info.path, info);
             }
         }
-        Ok(Catalog { pool: self.pool, messages, methods, kinds })
+        let references = reference::References::new(&kinds, &messages);
+        Ok(Catalog { pool: self.pool, messages, methods, kinds, references })
     }
 
     fn field(&self, field: &FieldDescriptor) -> Result<FieldInfo, Broken> {

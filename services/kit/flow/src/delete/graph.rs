@@ -76,18 +76,19 @@ impl Graph {
         let mut edges: HashMap<&'static str, Vec<Edge>> = HashMap::new();
         let mut kinds: Vec<_> = catalog().kinds().collect();
         kinds.sort_by_key(|kind| kind.kind);
-        for kind in &kinds {
-            let Some(message) = catalog().message(kind.message) else { continue };
-            for field in message.fields.iter().filter(|field| !field.rule.not_stored) {
-                let Some(to) = catalog().kind(&field.rule.refers_to) else { continue };
-                let how = match field.rule.on_delete() {
-                    OnDelete::Cascade if calls.contains_key(kind.kind) => How::Delete,
-                    OnDelete::Cascade | OnDelete::Part => How::Part,
-                    OnDelete::Detach => How::Detach,
-                    OnDelete::Restrict | OnDelete::Unspecified => How::Forbid,
-                };
-                edges.entry(to.kind).or_default().push(Edge { kind, field, how });
-            }
+        for reference in catalog().references() {
+            let Some(kind) = catalog().kind(reference.kind) else { continue };
+            let Some(field) = catalog().message(kind.message).and_then(|message| message.field(reference.field)) else {
+                continue;
+            };
+            let how = match reference.on_delete {
+                OnDelete::Cascade if calls.contains_key(kind.kind) => How::Delete,
+                OnDelete::Cascade | OnDelete::Part => How::Part,
+                OnDelete::Detach => How::Detach,
+                OnDelete::Restrict | OnDelete::Unspecified => How::Forbid,
+                OnDelete::Keep => continue,
+            };
+            edges.entry(reference.to).or_default().push(Edge { kind, field, how });
         }
         let mut graph = Self { edges, calls, ranks: HashMap::new() };
         for kind in kinds {

@@ -173,7 +173,6 @@ async fn an_account_goes_with_what_it_owns_and_nothing_else() -> Result<()> {
 
     world.delete(&format!("{path}?cascade=true")).await?;
     ensure!(world.front.get(&path).await?.status.as_u16() == 404);
-    ensure!(front.get("/v1/vms").await?.status.as_u16() == 401, "its token is refused");
     let vms = world.front.get("/v1/vms").await?.good()?;
     let vms = vms["vms"].as_array().context("machines")?;
     ensure!(vms.len() == 1 && vms[0]["uuid"] == others.as_str(), "{vms:?}");

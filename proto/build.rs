@@ -109,10 +109,16 @@ fn tables(pool: &DescriptorPool) -> String {
         writeln!(traits, "impl crate::Named for {path} {{ const NAME: &'static str = \"{}\"; }}", message.full_name())
             .expect("string");
         if let Some(kind) = resource_kind(&message, &resource) {
+            let tags = match message.get_field_by_name("tags") {
+                Some(field) if field.is_list() => {
+                    "fn tags(&self) -> &[String] { &self.tags } fn set_tags(&mut self, tags: Vec<String>) { self.tags = tags; }"
+                }
+                _ => "",
+            };
             writeln!(
                 traits,
                 "impl crate::Resource for {path} {{ const KIND: &'static str = \"{kind}\"; fn uuid(&self) -> &str {{ &self.uuid }} \
-                 fn generation(&self) -> i64 {{ self.generation }} }}"
+                 fn generation(&self) -> i64 {{ self.generation }} {tags} }}"
             )
             .expect("string");
         }

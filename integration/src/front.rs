@@ -196,6 +196,19 @@ impl Front {
         Ok(ended["resourceUuid"].as_str().context("an operation without a resource")?.to_owned())
     }
 
+    /// Makes something, be it rows only or work that is waited for; answers its UUID.
+    ///
+    /// # Errors
+    /// When it is refused, fails, or does not end.
+    pub async fn operation_or_resource(&self, path: &str, body: Value) -> Result<String> {
+        let made = self.post(path, body).await?.good()?;
+        let uuid = made["uuid"].as_str().context("a resource without UUID")?;
+        if made["workflow"].is_null() {
+            return Ok(uuid.to_owned());
+        }
+        self.done(Method::POST, &format!("/v1/operations/{uuid}:wait"), Some(json!({"timeout": "60s"}))).await
+    }
+
     /// Makes zone, cluster, hosts, storage, image server, network and offering. `address` is where the hosts' agent is.
     ///
     /// # Errors

@@ -34,6 +34,12 @@ pub trait Resource: Named {
     fn uuid(&self) -> &str;
     /// The generation, 0 where it has none yet.
     fn generation(&self) -> i64;
+    /// The tags; none for a kind that has no tags.
+    fn tags(&self) -> &[String] {
+        &[]
+    }
+    /// Puts tags in the place of those that are there. Nothing happens to a kind that has none.
+    fn set_tags(&mut self, _tags: Vec<String>) {}
 }
 
 /// What every list call asks for.

@@ -28,6 +28,7 @@ fn new_host(wanted: &Host, uuid: Uuid, cluster: &Cluster) -> Host {
         zone_uuid: cluster.zone_uuid.clone(),
         address: address(&wanted.address),
         reserved_memory_bytes: wanted.reserved_memory_bytes,
+        tags: wanted.tags.clone(),
         state: HostState::Disabled.into(),
         status: HostStatus::Connecting.into(),
         status_time: Some(gyre_model::time::now()),

@@ -5,6 +5,7 @@
 mod debt;
 mod follow;
 mod lane;
+mod tag;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use gyre_proto::common::v1::deletion_service_server::DeletionServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
+use gyre_proto::common::v1::tag_service_server::TagServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
     ListOperationsRequest, ListOperationsResponse, Operation, OperationState, OperationTimeline, RetryOperationRequest,
@@ -84,7 +86,7 @@ fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
 }
 
 impl Flow {
-    /// Adds the calls that every service answers alike: about operations, lanes and debts.
+    /// Adds the calls that every service answers alike: about operations, lanes, debts and tags.
     pub fn answer(&self, routes: Routes) -> Routes {
         routes
             .add_service(OperationServiceServer::new(self.api()))
@@ -92,6 +94,7 @@ impl Flow {
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
             .add_service(DeletionServiceServer::new(DeletionApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
+            .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
     }
 }
 

@@ -231,7 +231,8 @@ impl Plugin {
         let found = context
             .read("plugin-resource", move |conn| {
                 let table = gyre_query::table::by_kind(&kind);
-                let sql = format!("SELECT {} FROM {} WHERE uuid = ", table.names, table.kind.table);
+                let sql =
+                    format!("SELECT {} FROM {} WHERE uuid = ", table.read_names(conn.dialect()), table.kind.table);
                 let row = conn.query_one(Sql::new(sql).bind(uuid))?;
                 row.map(|row| Ok((table.kind.message, table.message(&row)?))).transpose()
             })

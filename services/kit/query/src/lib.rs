@@ -8,6 +8,7 @@
 //! - Every change ([`mod@write`]) appends to the change log in the same transaction, with what was there before and after. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
+//! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
 //! - [`filter`] is the language of `filter`: AIP-160, compiled to a condition with bound values.
 
 pub mod filter;
@@ -16,6 +17,7 @@ pub mod order;
 pub mod read;
 pub mod request;
 pub mod table;
+pub mod tags;
 pub mod untyped;
 pub mod write;
 

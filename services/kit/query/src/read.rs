@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gyre_model::catalog::Scope;
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::{Page, PageRequest, Resource};
-use gyre_store::{Conn, Sql, Value};
+use gyre_store::{Conn, Dialect, Row, Sql, Value};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -38,8 +38,17 @@ pub fn scope(table: &Table, caller: &Caller) -> Option<Sql> {
     }
 }
 
-fn select_from(table: &Table) -> Sql {
-    Sql::new(format!("SELECT {} FROM {}", table.names, table.kind.table))
+fn select_from(table: &Table, dialect: Dialect) -> Sql {
+    Sql::new(format!("SELECT {} FROM {}", table.read_names(dialect), table.kind.table))
+}
+
+/// Reads the row of one, if it is there and for the caller to see.
+pub(crate) fn find_row(conn: &mut Conn, table: &Table, caller: &Caller, uuid: Uuid) -> Result<Option<Row>> {
+    let mut sql = select_from(table, conn.dialect()).sql(" WHERE uuid = ").bind(uuid);
+    if let Some(scope) = scope(table, caller) {
+        sql = sql.sql(" AND ").append(scope);
+    }
+    Ok(conn.query_one(sql)?)
 }
 
 /// Reads one, if it is there and for the caller to see.
@@ -48,11 +57,7 @@ fn select_from(table: &Table) -> Sql {
 /// The database's.
 pub fn find<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<Option<R>> {
     let table = table::<R>();
-    let mut sql = select_from(table).sql(" WHERE uuid = ").bind(uuid);
-    if let Some(scope) = scope(table, caller) {
-        sql = sql.sql(" AND ").append(scope);
-    }
-    conn.query_one(sql)?.map(|row| table.resource(&row)).transpose()
+    find_row(conn, table, caller, uuid)?.map(|row| table.resource(&row)).transpose()
 }
 
 /// Reads one.
@@ -70,7 +75,7 @@ pub fn get<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<
 /// The database's.
 pub fn select<R: Resource>(conn: &mut Conn, condition: Sql) -> Result<Vec<R>> {
     let table = table::<R>();
-    let rows = conn.query(select_from(table).sql(" WHERE ").append(condition))?;
+    let rows = conn.query(select_from(table, conn.dialect()).sql(" WHERE ").append(condition))?;
     rows.iter().map(|row| table.resource(row)).collect()
 }
 
@@ -103,7 +108,7 @@ pub fn list<P: Page>(conn: &mut Conn, caller: &Caller, page: PageRequest<'_>) ->
         size => return Err(Error::invalid("page_size", format!("must be between 0 and {LARGEST_PAGE}, got {size}"))),
     };
     let order = order::parse(table, page.order_by, conn.dialect())?;
-    let mut sql = select_from(table).sql(" WHERE 1 = 1");
+    let mut sql = select_from(table, conn.dialect()).sql(" WHERE 1 = 1");
     if let Some(scope) = scope(table, caller) {
         sql = sql.sql(" AND ").append(scope);
     }

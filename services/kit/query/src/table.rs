@@ -10,6 +10,7 @@
 //! | enum | text: the short name, such as `RUNNING` |
 //! | Timestamp | timestamptz; not there is NULL |
 //! | message, or a list | jsonb: its proto3 JSON; not there is NULL, an empty list is `[]` |
+//! | `tags` | none: rows of the table `tag`, read as one more column after all others ([`crate::tags`]) |
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ use gyre_model::wire::{self, Value as Wire};
 use gyre_model::{Error, Result, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
-use gyre_store::{Row, Type, Value};
+use gyre_store::{Dialect, Row, Type, Value};
 use serde_json::value::RawValue;
 
 /// A column.
@@ -41,7 +42,12 @@ pub struct Table {
     /// The columns' names with commas between.
     pub names: String,
     account: Option<usize>,
+    tags: Option<u32>,
+    read: [String; 2],
 }
+
+/// What stands between tags that are read as one text: no tag contains it.
+const BETWEEN: char = '\u{1f}';
 
 /// Columns that every row has a value for although their type could be NULL.
 const ALWAYS: [&str; 3] = ["uuid", "create_time", "update_time"];
@@ -250,7 +256,40 @@ impl Table {
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
         let account = columns.iter().position(|column| column.field.name == "account_uuid");
-        Self { kind, names: names.join(", "), columns, account }
+        let tags = fields.iter().find(|field| field.name == "tags" && field.repeated && field.rule.not_stored);
+        let names = names.join(", ");
+        let read = ["group_concat(text, char(31))", "string_agg(text, chr(31))"].map(|all| match tags {
+            Some(_) => format!("{names}, (SELECT {all} FROM tag WHERE tag.resource_uuid = {}.uuid)", kind.table),
+            None => names.clone(),
+        });
+        Self { kind, names, columns, account, tags: tags.map(|field| field.number), read }
+    }
+
+    /// What is read of a row: its columns, and its tags where the kind has any.
+    pub fn read_names(&self, dialect: Dialect) -> &str {
+        match dialect {
+            Dialect::Sqlite => &self.read[0],
+            Dialect::Postgres => &self.read[1],
+        }
+    }
+
+    /// Whether resources of this kind have tags.
+    pub fn has_tags(&self) -> bool {
+        self.tags.is_some()
+    }
+
+    /// The tags of a row, in their order; none where they were not read.
+    ///
+    /// # Errors
+    /// A column that holds something else: a fault of Gyre's.
+    pub fn tags(&self, row: &Row) -> Result<Vec<String>> {
+        let at = self.columns.len();
+        if self.tags.is_none() || row.is_null(at) {
+            return Ok(Vec::new());
+        }
+        let mut tags: Vec<_> = row.text(at)?.split(BETWEEN).map(str::to_owned).collect();
+        tags.sort_unstable();
+        Ok(tags)
     }
 
     /// The column of that name, and its place.
@@ -296,7 +335,7 @@ impl Table {
         Ok(values)
     }
 
-    /// The message of a row whose columns are this table's from the first on.
+    /// The message of a row whose columns are this table's from the first on, with its tags where they were read.
     ///
     /// # Errors
     /// A column that holds something else: a fault of Gyre's.
@@ -304,6 +343,11 @@ impl Table {
         let mut out = Vec::with_capacity(256);
         for (at, column) in self.columns.iter().enumerate() {
             column.put(row, at, &mut out)?;
+        }
+        if let Some(number) = self.tags {
+            for tag in self.tags(row)? {
+                wire::put_bytes(&mut out, number, tag.as_bytes());
+            }
         }
         Ok(out)
     }

@@ -2,26 +2,25 @@
 //! that goes with a change of any resource goes with these, too.
 
 use gyre_model::catalog::FieldInfo;
-use gyre_model::{Error, Result, Uuid, time};
+use gyre_model::{Caller, Error, Result, Uuid, time};
 use gyre_store::{Conn, Dialect, Sql, Value};
 
-use crate::table::{Table, by_kind};
-use crate::write::{Change, log_message};
+use crate::table::by_kind;
+use crate::write::{Change, log};
+use crate::{read, tags};
 
-fn find(conn: &mut Conn, table: &Table, uuid: Uuid) -> Result<Option<Vec<u8>>> {
-    let sql = Sql::new(format!("SELECT {} FROM {} WHERE uuid = ", table.names, table.kind.table)).bind(uuid);
-    conn.query_one(sql)?.map(|row| table.message(&row)).transpose()
-}
-
-/// Deletes a resource. Answers whether it was there.
+/// Deletes a resource with its tags. Answers whether it was there.
 ///
 /// # Errors
 /// The database's.
 pub fn delete(conn: &mut Conn, change: &Change, kind: &str, uuid: Uuid) -> Result<bool> {
     let table = by_kind(kind);
-    let Some(before) = find(conn, table, uuid)? else { return Ok(false) };
+    let Some(before) = read::find_row(conn, table, &Caller::system(), uuid)? else { return Ok(false) };
     conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
-    log_message(conn, change, table.kind, uuid, Some(&before), None)?;
+    if !table.tags(&before)?.is_empty() {
+        tags::remove_all(conn, change, uuid)?;
+    }
+    log(conn, change, table.kind, uuid, Some(&table.message(&before)?), None)?;
     Ok(true)
 }
 
@@ -47,14 +46,15 @@ pub fn clear(
     }
     let rows = conn.query(sql)?.iter().map(|row| row.id(0)).collect::<Result<Vec<_>>>()?;
     for uuid in &rows {
-        let Some(before) = find(conn, table, *uuid)? else { continue };
+        let Some(before) = read::find_row(conn, table, &Caller::system(), *uuid)? else { continue };
         let sql = Sql::new(format!("UPDATE {name} SET generation = generation + 1, {column} = NULL, update_time = "))
             .bind(Value::time(time::now_micros()))
             .sql(" WHERE uuid = ")
-            .bind(*uuid)
-            .sql(format!(" RETURNING {}", table.names));
-        let row = conn.query_one(sql)?.ok_or_else(|| Error::internal("a held row went away"))?;
-        log_message(conn, change, table.kind, *uuid, Some(&before), Some(&table.message(&row)?))?;
+            .bind(*uuid);
+        conn.execute(sql)?;
+        let after = read::find_row(conn, table, &Caller::system(), *uuid)?;
+        let after = after.ok_or_else(|| Error::internal("a held row went away"))?;
+        log(conn, change, table.kind, *uuid, Some(&table.message(&before)?), Some(&table.message(&after)?))?;
     }
     Ok(rows.len())
 }

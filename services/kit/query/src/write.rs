@@ -6,8 +6,10 @@ use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
 use gyre_store::{Conn, DbError, Sql, Type, Value};
 
+use crate::read;
 use crate::table::table;
-use crate::{read, untyped};
+use crate::tags::{self, Owner};
+use crate::untyped;
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -30,29 +32,22 @@ impl Change {
     }
 }
 
-fn json(name: &'static str, message: &[u8]) -> Result<Value> {
-    let codec = JsonCodec::by_name(name).ok_or_else(|| Error::internal(name))?;
+fn json(kind: &KindInfo, message: &[u8]) -> Result<Value> {
+    let codec = JsonCodec::by_name(kind.message).ok_or_else(|| Error::internal(kind.message))?;
     let mut text = Vec::with_capacity(512);
     (codec.print)(message, &mut text).map_err(Error::internal)?;
     Ok(Value::json(String::from_utf8(text).map_err(Error::internal)?))
 }
 
-fn log<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid, before: Option<&R>, after: Option<&R>) -> Result<()> {
-    let bytes = |resource: &R| resource.encode_to_vec();
-    let (before, after) = (before.map(bytes), after.map(bytes));
-    log_message(conn, change, table::<R>().kind, uuid, before.as_deref(), after.as_deref())
-}
-
-/// The same for a kind that is only known by its name: the messages as wire bytes.
-pub(crate) fn log_message(
+/// Appends to the change log: the encoded messages of a resource before and after.
+pub(crate) fn log(
     conn: &mut Conn,
     change: &Change,
-    kind: &'static KindInfo,
+    kind: &KindInfo,
     uuid: Uuid,
     before: Option<&[u8]>,
     after: Option<&[u8]>,
 ) -> Result<()> {
-    let json = |message| json(kind.message, message);
     let action = match (before, after) {
         (None, _) => "CREATE",
         (_, None) => "DELETE",
@@ -66,8 +61,8 @@ pub(crate) fn log_message(
             Value::from(change.caller.account_uuid),
             Value::or_null(change.operation, Type::Id),
             Value::from(action),
-            before.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
-            after.map(json).transpose()?.unwrap_or(Value::Null(Type::Json)),
+            before.map(|message| json(kind, message)).transpose()?.unwrap_or(Value::Null(Type::Json)),
+            after.map(|message| json(kind, message)).transpose()?.unwrap_or(Value::Null(Type::Json)),
         ])
         .sql(")");
     conn.execute(sql)?;
@@ -79,7 +74,7 @@ fn uuid_of<R: Resource>(resource: &R) -> Result<Uuid> {
         .ok_or_else(|| Error::invalid("uuid", format!("must be a UUID, got {:?}", resource.uuid())))
 }
 
-/// Writes a new resource: `create_time`, `update_time` and `generation` are set here. Answers it as it stands.
+/// Writes a new resource with its tags: `create_time`, `update_time` and `generation` are set here. Answers it as it stands.
 ///
 /// # Errors
 /// `ALREADY_EXISTS` where the UUID is taken.
@@ -107,19 +102,27 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
         .with("constraint", constraint),
         other => other.into(),
     })?;
-    let stored: R = table.resource(&row.ok_or_else(|| Error::internal("an insert answered nothing"))?)?;
-    log(conn, change, uuid, None, Some(&stored))?;
+    let row = row.ok_or_else(|| Error::internal("an insert answered nothing"))?;
+    let mut stored: R = table.resource(&row)?;
+    if !resource.tags().is_empty() {
+        let mut tags = resource.tags().to_vec();
+        tags.sort_unstable();
+        tags::write_new(conn, change, &Owner::of(table, &row)?, &tags)?;
+        stored.set_tags(tags);
+    }
+    log(conn, change, table.kind, uuid, None, Some(&stored.encode_to_vec()))?;
     Ok(stored)
 }
 
-/// Writes a resource over the generation that it was read with. Answers it as it stands.
+/// Writes a resource over the generation that it was read with, its tags in the place of those that it had. Answers it as it stands.
 ///
 /// # Errors
 /// `ABORTED` (`STALE_GENERATION`) where another change came first, `NOT_FOUND` where it is gone.
 pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Result<R> {
     let table = table::<R>();
     let uuid = uuid_of(resource)?;
-    let before: R = read::get(conn, &Caller::system(), uuid)?;
+    let row = read::find_row(conn, table, &Caller::system(), uuid)?.ok_or_else(|| Error::not_found(R::KIND, uuid))?;
+    let (before, was_shared): (R, bool) = (table.resource(&row)?, Owner::of(table, &row)?.shared);
     let values = table.values(&resource.encode_to_vec())?;
     let mut sql = Sql::new(format!("UPDATE {} SET generation = generation + 1, update_time = ", table.kind.table))
         .bind(Value::time(time::now_micros()));
@@ -145,8 +148,20 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
             format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND),
         ));
     };
-    let stored: R = table.resource(&row)?;
-    log(conn, change, uuid, Some(&before), Some(&stored))?;
+    let mut stored: R = table.resource(&row)?;
+    if table.has_tags() {
+        let mut tags = resource.tags().to_vec();
+        tags.sort_unstable();
+        let owner = Owner::of(table, &row)?;
+        if tags != before.tags() {
+            tags::replace(conn, change, &owner, before.tags(), &tags)?;
+        }
+        stored.set_tags(tags);
+        if owner.shared != was_shared && !stored.tags().is_empty() {
+            tags::share(conn, &owner)?;
+        }
+    }
+    log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), Some(&stored.encode_to_vec()))?;
     Ok(stored)
 }
 
@@ -159,7 +174,7 @@ const COUNTERS: [(&str, &str); 5] = [
     ("primary-storage", "used_bytes"),
 ];
 
-/// Deletes a resource. Answers whether it was there.
+/// Deletes a resource with its tags. Answers whether it was there.
 ///
 /// # Errors
 /// The database's.

@@ -21,11 +21,15 @@ pub struct Change {
     pub to: String,
 }
 
-/// Whether a field is what is wanted. UUIDs are the same in each of their forms.
+/// Whether a field is what is wanted. UUIDs are the same in each of their forms, tags in any order.
 pub fn same(field: &FieldInfo, present: &DynamicMessage, wanted: &DynamicMessage) -> bool {
     let value = |message: &DynamicMessage| message.get_field_by_number(field.number).map(|value| value.into_owned());
     let plain = |value: Option<Value>| match value {
         Some(Value::String(text)) => Some(Value::String(parse_uuid(&text).map_or(text, |uuid| uuid.to_string()))),
+        Some(Value::List(mut items)) if field.name == "tags" => {
+            items.sort_by(|left, right| left.as_str().cmp(&right.as_str()));
+            Some(Value::List(items))
+        }
         other => other,
     };
     plain(value(present)) == plain(value(wanted))
@@ -44,8 +48,8 @@ pub fn changes(
     let mut changes = Vec::new();
     for name in draft.given.iter().filter(|name| **name != "uuid") {
         let Some(field) = draft.noun.message.field(name) else { continue };
-        // Nothing tells what a secret is, nor what only a creation is told.
-        if field.rule.secret || field.rule.not_stored || same(field, present, wanted) {
+        // Nothing tells what a secret is.
+        if field.rule.secret || same(field, present, wanted) {
             continue;
         }
         let mut to = shown(field, wanted);

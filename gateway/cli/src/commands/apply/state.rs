@@ -80,7 +80,7 @@ async fn alike(client: &Client, draft: &Draft, wanted: &DynamicMessage) -> Resul
         .given
         .iter()
         .filter_map(|name| draft.noun.message.field(name))
-        .filter(|field| !field.rule.secret && !field.rule.not_stored)
+        .filter(|field| !field.rule.secret)
         .collect();
     let texts = fields.iter().filter(|field| field.ty == FieldType::Text && !field.repeated);
     let filter: Vec<_> = texts

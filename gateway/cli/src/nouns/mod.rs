@@ -156,6 +156,7 @@ mod tests {
                 "nic",
                 "operation",
                 "primary-storage",
+                "tag",
                 "vm",
                 "volume",
                 "zone"

@@ -38,7 +38,8 @@ fn bridge_in_use(conn: &mut Conn, network: &L2Network) -> Result<Error> {
     .violation("l2_network.bridge", format!("must be unique within the cluster, {bridge} is taken")))
 }
 
-/// Refuses to delete an L3 network of which addresses are in use.
+/// Refuses to delete an L3 network that machines are plugged into. A machine that is being made is plugged in before it has an
+/// address, and one that is being expunged after it has given it back.
 pub(crate) fn l3_unused(conn: &mut Conn, network: &L3Network) -> Result<()> {
     let uuid = parse_uuid(&network.uuid).unwrap_or_default();
     let used = count(conn, "ip_address", "l3_network_uuid", uuid)?;
@@ -48,6 +49,14 @@ pub(crate) fn l3_unused(conn: &mut Conn, network: &L3Network) -> Result<()> {
             network.name
         );
         return Err(in_the_way("L3_NETWORK_IN_USE", text, used));
+    }
+    let plugged = count(conn, "nic", "l3_network_uuid", uuid)?;
+    if plugged > 0 {
+        let text = format!(
+            "L3 network {uuid} ({}) has {plugged} interfaces of machines plugged in: expunge those machines first",
+            network.name
+        );
+        return Err(in_the_way("L3_NETWORK_IN_USE", text, plugged));
     }
     Ok(())
 }

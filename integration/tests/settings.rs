@@ -55,7 +55,7 @@ async fn the_nearest_value_wins_and_every_change_is_logged() -> Result<()> {
     let on = Some(("vm", vm.as_str()));
 
     assert_eq!(holds(&ann, GRACE, on).await?, pair("30s", "DEFAULT"));
-    let steps: [(&str, Option<(&str, &str)>, &str); 5] = [
+    let steps = [
         ("40s", None, "GLOBAL"),
         ("50s", Some(("zone", &site.zone)), "ZONE"),
         ("60s", Some(("cluster", &site.cluster)), "CLUSTER"),

@@ -29,6 +29,7 @@ pub mod request;
 pub mod settings;
 pub mod table;
 pub mod tags;
+pub mod untyped;
 mod view;
 pub mod write;
 

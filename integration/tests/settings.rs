@@ -57,9 +57,9 @@ async fn the_nearest_value_wins_and_every_change_is_logged() -> Result<()> {
     assert_eq!(holds(&ann, GRACE, on).await?, pair("30s", "DEFAULT"));
     let steps = [
         ("40s", None, "GLOBAL"),
-        ("50s", Some(("zone", &site.zone)), "ZONE"),
-        ("60s", Some(("cluster", &site.cluster)), "CLUSTER"),
-        ("70s", Some(("account", &account)), "ACCOUNT"),
+        ("50s", Some(("zone", site.zone.as_str())), "ZONE"),
+        ("60s", Some(("cluster", site.cluster.as_str())), "CLUSTER"),
+        ("70s", Some(("account", account.as_str())), "ACCOUNT"),
         ("80s", on, "RESOURCE"),
     ];
     let one_form = |value: &str| if value == "60s" { "1m".to_owned() } else { value.to_owned() };

@@ -34,7 +34,7 @@ pub trait Resource: Named {
     const KIND: &'static str;
     /// The UUID as text, empty where it has none yet.
     fn uuid(&self) -> &str;
-    /// The generation, 0 where it has none yet.
+    /// The generation, 0 where it has none, or none yet.
     fn generation(&self) -> i64;
     /// The tags; none for a kind that has no tags.
     fn tags(&self) -> &[String] {

@@ -10,7 +10,7 @@ use gyre_proto::host::v1::{
     Cluster, CreateClusterRequest, DeleteClusterRequest, DeleteClusterResponse, GetClusterRequest, Host,
     ListClustersRequest, ListClustersResponse, UpdateClusterRequest, Zone,
 };
-use gyre_query::Change;
+use gyre_query::{Change, settings};
 use gyre_store::{Conn, Sql};
 use tonic::{Request, Response, Status};
 
@@ -42,6 +42,22 @@ fn ratios(cluster: &mut Cluster) -> Result<()> {
     if broken.is_empty() { Ok(()) } else { Err(Error::invalid_fields(broken)) }
 }
 
+/// Puts what the settings say into a new cluster, where its creation does not.
+fn preset(conn: &mut Conn, cluster: &mut Cluster, zone: Uuid) -> Result<()> {
+    let at = Some(("zone", zone));
+    let mut read = |name: &str, default: i32| {
+        let found = settings::number(conn, name, at, i64::from(default))?;
+        Ok::<_, Error>(i32::try_from(found).unwrap_or(default))
+    };
+    if cluster.cpu_overcommit == 0 {
+        cluster.cpu_overcommit = read("cluster.cpu-overcommit", CPU_OVERCOMMIT)?;
+    }
+    if cluster.memory_overcommit == 0 {
+        cluster.memory_overcommit = read("cluster.memory-overcommit", MEMORY_OVERCOMMIT)?;
+    }
+    Ok(())
+}
+
 /// Gives the hosts of a cluster the capacity that follows from its ratios.
 fn recompute_hosts(conn: &mut Conn, change: &Change, cluster: &Cluster, uuid: Uuid) -> Result<()> {
     let hosts: Vec<Host> = gyre_query::select(conn, Sql::new("cluster_uuid = ").bind(uuid))?;
@@ -62,9 +78,12 @@ impl ClusterService for Api {
         let mut cluster = request.cluster.clone().unwrap_or_default();
         cluster.uuid = new_uuid("cluster.uuid", &cluster.uuid)?.to_string();
         let zone = uuid("cluster.zone_uuid", &cluster.zone_uuid)?;
-        ratios(&mut cluster)?;
+        // what is said is looked at before anything else
+        ratios(&mut cluster.clone())?;
         let insert = move |conn: &mut _, change: &_| {
             gyre_query::get::<Zone>(conn, &caller, zone)?;
+            preset(conn, &mut cluster, zone)?;
+            ratios(&mut cluster)?;
             gyre_query::insert(conn, change, &cluster)
         };
         Ok(Response::new(once(&self.0.store, caller, "CreateCluster", &request.request_id, &request, insert).await?))

@@ -10,7 +10,7 @@ use gyre_proto::host::v1::{
     Cluster, CreateHostRequest, DeleteHostRequest, DisableHostRequest, EnableHostRequest, GetHostRequest, Host,
     HostState, HostStatus, ListHostsRequest, ListHostsResponse, ReconnectHostRequest, UpdateHostRequest,
 };
-use gyre_query::Change;
+use gyre_query::{Change, settings};
 use gyre_store::Conn;
 use tonic::{Request, Response, Status};
 
@@ -64,7 +64,11 @@ impl HostService for Api {
             Submit { caller, workflow: "create-host", resource, request_id: &request.request_id, input: &request };
         let rows = move |conn: &mut Conn, change: &Change| {
             let cluster: Cluster = gyre_query::get(conn, &caller, cluster)?;
-            let host = new_host(&wanted, resource, &cluster);
+            let mut host = new_host(&wanted, resource, &cluster);
+            if host.reserved_memory_bytes == 0 {
+                let at = Some(("cluster", uuid("host.cluster_uuid", &cluster.uuid)?));
+                host.reserved_memory_bytes = settings::number(conn, "host.reserved-memory", at, 0)?;
+            }
             gyre_query::insert(conn, change, &host).map(drop)
         };
         Ok(Response::new(self.0.flow.submit(submit, rows).await?))

@@ -29,6 +29,8 @@ pub(crate) const DEFINITIONS: &[&str] = &[
     include_str!("sweep-vm.yaml"),
 ];
 
+pub(crate) use power::{START_LIMIT, STOP_GRACE};
+
 /// The steps.
 pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
     Steps::new()

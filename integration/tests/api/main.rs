@@ -2,3 +2,4 @@
 //! of it is made from the descriptors. A new kind or call is in these tests by itself.
 
 mod openapi;
+mod python_client;

@@ -19,6 +19,7 @@ SAID = {
 # Values that may stand once only: how the n-th looks.
 UNIQUE = {
     "account": {"name": lambda n: f"alice-{n}"},
+    "tag": {"text": lambda n: f"number={n}"},
     "l2-network": {"bridge": lambda n: f"br{n}"},
     "primary-storage": {"path": lambda n: f"/srv/primary-{n}"},
     "image-server": {"path": lambda n: f"/srv/images-{n}"},

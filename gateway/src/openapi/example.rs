@@ -207,7 +207,9 @@ fn uuid(field: &FieldInfo, about: &str) -> String {
     }
     let stem = field.name.trim_end_matches('s').trim_end_matches("uuid").trim_end_matches('_');
     match stem {
-        "" | "resource" | "key" => uuid_of(about),
+        "" => uuid_of(about),
+        // a resource of any kind: the one that is said of a `resource_kind`
+        "resource" | "key" => uuid_of("vm"),
         stem => uuid_of(&stem.replace('_', "-")),
     }
 }

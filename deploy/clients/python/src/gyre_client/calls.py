@@ -90,6 +90,7 @@ class Accounts(Calls):
         *,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         password: Unset[str] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -99,6 +100,9 @@ class Accounts(Calls):
         uuid: which Account to change
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         password: The password to sign in with, 8 to 256 characters. Only sent, never answered; an
             update changes it
         request_id: names this wish: the same id again is the same wish
@@ -117,6 +121,7 @@ class Accounts(Calls):
             types.Account,
             description=description,
             generation=generation,
+            tags=tags,
             password=password,
         )
         _request = types.UpdateAccountRequest().encode()
@@ -374,6 +379,7 @@ class Clusters(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         cpu_overcommit: Unset[int] = UNSET,
         memory_overcommit: Unset[int] = UNSET,
         request_id: Optional[str] = None,
@@ -385,6 +391,9 @@ class Clusters(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         cpu_overcommit: How many virtual processors are handed out for each thread of a host, 1 to 64; 0
             means 4
         memory_overcommit: How much memory is handed out for 100 bytes of a host's, 50 to 400; 0 means
@@ -406,6 +415,7 @@ class Clusters(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             cpu_overcommit=cpu_overcommit,
             memory_overcommit=memory_overcommit,
         )
@@ -552,6 +562,7 @@ class Hosts(Calls):
         generation: Unset[int] = UNSET,
         address: Unset[str] = UNSET,
         reserved_memory_bytes: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Host:
@@ -565,6 +576,9 @@ class Hosts(Calls):
             node. An agent belongs to one host; only a simulator stands for as many as have its address
             (required)
         reserved_memory_bytes: Memory kept from machines, in bytes
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -584,6 +598,7 @@ class Hosts(Calls):
             generation=generation,
             address=address,
             reserved_memory_bytes=reserved_memory_bytes,
+            tags=tags,
         )
         _request = types.UpdateHostRequest().encode()
         _request["host"] = {**_changes, "uuid": uuid}
@@ -775,6 +790,7 @@ class Images(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         shared: Unset[bool] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -785,6 +801,9 @@ class Images(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         shared: Whether every account may start machines from it
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
@@ -803,6 +822,7 @@ class Images(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             shared=shared,
         )
         _request = types.UpdateImageRequest().encode()
@@ -944,6 +964,7 @@ class ImageServers(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.ImageServer:
@@ -953,6 +974,9 @@ class ImageServers(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -970,6 +994,7 @@ class ImageServers(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateImageServerRequest().encode()
         _request["imageServer"] = {**_changes, "uuid": uuid}
@@ -1082,6 +1107,7 @@ class InstanceOfferings(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.InstanceOffering:
@@ -1091,6 +1117,9 @@ class InstanceOfferings(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1108,6 +1137,7 @@ class InstanceOfferings(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateInstanceOfferingRequest().encode()
         _request["instanceOffering"] = {**_changes, "uuid": uuid}
@@ -1314,6 +1344,7 @@ class L2Networks(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.L2Network:
@@ -1323,6 +1354,9 @@ class L2Networks(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1340,6 +1374,7 @@ class L2Networks(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateL2NetworkRequest().encode()
         _request["l2Network"] = {**_changes, "uuid": uuid}
@@ -1449,6 +1484,7 @@ class L3Networks(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         dns: Unset[List[str]] = UNSET,
         shared: Unset[bool] = UNSET,
         request_id: Optional[str] = None,
@@ -1460,6 +1496,9 @@ class L3Networks(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         dns: The name servers of its machines
         shared: Whether every account may plug machines into it
         request_id: names this wish: the same id again is the same wish
@@ -1479,6 +1518,7 @@ class L3Networks(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             dns=dns,
             shared=shared,
         )
@@ -1746,6 +1786,7 @@ class PrimaryStorages(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         overcommit: Unset[int] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1756,6 +1797,9 @@ class PrimaryStorages(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         overcommit: How many bytes of disks are promised for 100 bytes of room, 50 to 1000; 0 means 200
             (disks are thin)
         request_id: names this wish: the same id again is the same wish
@@ -1775,6 +1819,7 @@ class PrimaryStorages(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             overcommit=overcommit,
         )
         _request = types.UpdatePrimaryStorageRequest().encode()
@@ -1807,6 +1852,104 @@ class PrimaryStorages(Calls):
             timeout=timeout,
         )
         return self._send(_call, types.DeletePrimaryStorageRequest(uuid=uuid).encode())
+
+
+class Tags(Calls):
+    """A tag: a mark on a resource, "key=value" or a plain word. Who may change the resource may tag it,
+    and who sees it sees its tags.
+    """
+
+    def create(
+        self,
+        tag: types.Tag,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Tag:
+        """Puts a tag on a resource.
+
+        tag: What to put on which (required)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/tags",
+            "tag",
+            types.Tag,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.CreateTagRequest(tag=tag).encode())
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Tag:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a tag)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/tags/{uuid}",
+            "",
+            types.Tag,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetTagRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Tag, types.ListTagsResponse]:
+        """Lists the tags of all resources that the caller sees.
+
+        filter: Which ones: comparisons of fields, such as `resource_kind = "vm" AND key = "env"`
+        order_by: Fields to sort by, such as "text, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/tags",
+            "",
+            types.ListTagsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListTagsRequest(filter=filter, order_by=order_by, page_size=page_size), "tags")
+
+    def delete(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.DeleteTagResponse:
+        """Takes a tag off its resource.
+
+        uuid: Which one (required, the UUID of a tag)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "DELETE",
+            "/v1/tags/{uuid}",
+            "",
+            types.DeleteTagResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeleteTagRequest(uuid=uuid).encode())
 
 
 class Vms(Calls):
@@ -1891,6 +2034,7 @@ class Vms(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Vm:
@@ -1900,6 +2044,9 @@ class Vms(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1917,6 +2064,7 @@ class Vms(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateVmRequest().encode()
         _request["vm"] = {**_changes, "uuid": uuid}
@@ -2222,6 +2370,7 @@ class Volumes(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Volume:
@@ -2231,6 +2380,9 @@ class Volumes(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -2248,6 +2400,7 @@ class Volumes(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateVolumeRequest().encode()
         _request["volume"] = {**_changes, "uuid": uuid}
@@ -2360,6 +2513,7 @@ class Zones(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Zone:
@@ -2369,6 +2523,9 @@ class Zones(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -2386,6 +2543,7 @@ class Zones(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateZoneRequest().encode()
         _request["zone"] = {**_changes, "uuid": uuid}
@@ -2557,6 +2715,7 @@ class Services:
         self.l3_networks = L3Networks(client)
         self.operations = Operations(client)
         self.primary_storages = PrimaryStorages(client)
+        self.tags = Tags(client)
         self.vms = Vms(client)
         self.volumes = Volumes(client)
         self.zones = Zones(client)
@@ -2579,6 +2738,7 @@ KINDS: Dict[str, str] = {
     "l3-network": "l3_networks",
     "operation": "operations",
     "primary-storage": "primary_storages",
+    "tag": "tags",
     "vm": "vms",
     "volume": "volumes",
     "zone": "zones",

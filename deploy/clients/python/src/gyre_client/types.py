@@ -33,6 +33,7 @@ __all__ = [
     "CreatePrimaryStorageRequest",
     "CreateSessionRequest",
     "CreateSessionResponse",
+    "CreateTagRequest",
     "CreateVmRequest",
     "CreateVolumeRequest",
     "CreateZoneRequest",
@@ -55,6 +56,8 @@ __all__ = [
     "DeleteL3NetworkRequest",
     "DeleteL3NetworkResponse",
     "DeletePrimaryStorageRequest",
+    "DeleteTagRequest",
+    "DeleteTagResponse",
     "DeleteVmRequest",
     "DeleteVolumeRequest",
     "DeleteZoneRequest",
@@ -81,6 +84,7 @@ __all__ = [
     "GetL3NetworkRequest",
     "GetOperationRequest",
     "GetPrimaryStorageRequest",
+    "GetTagRequest",
     "GetVmRequest",
     "GetVolumeRequest",
     "GetZoneRequest",
@@ -128,6 +132,8 @@ __all__ = [
     "ListOperationsResponse",
     "ListPrimaryStoragesRequest",
     "ListPrimaryStoragesResponse",
+    "ListTagsRequest",
+    "ListTagsResponse",
     "ListVmsRequest",
     "ListVmsResponse",
     "ListVolumesRequest",
@@ -153,6 +159,8 @@ __all__ = [
     "RotateCallbackKeyRequest",
     "StartVmRequest",
     "StopVmRequest",
+    "Tag",
+    "TagType",
     "UpdateAccountRequest",
     "UpdateClusterRequest",
     "UpdateHostRequest",
@@ -388,6 +396,17 @@ class PrimaryStorageType(OpenEnum):
     """A folder on each host; a disk stays on the host where it was made."""
 
 
+class TagType(OpenEnum):
+    """Who gives a tag a meaning."""
+
+    UNSPECIFIED = "TAG_TYPE_UNSPECIFIED"
+    """Not said."""
+    USER = "TAG_TYPE_USER"
+    """People and their programs: Gyre stores and finds it."""
+    SYSTEM = "TAG_TYPE_SYSTEM"
+    """Gyre: it changes what Gyre does with the resource."""
+
+
 class VmState(OpenEnum):
     """What a machine is doing."""
 
@@ -464,6 +483,11 @@ class Account(Message):
     state: AccountState = AccountState.UNSPECIFIED
     """Whether it may sign in (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: AccountType = AccountType.UNSPECIFIED
     """What it may do (fixed at creation)"""
 
@@ -478,6 +502,7 @@ class Account(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "AccountState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "AccountType"),
         "password": ("password", "text", SECRET),
     }
@@ -508,6 +533,11 @@ class ApiKey(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     expire_time: Optional[datetime] = None
     """When it stops working; nothing means never (fixed at creation)"""
 
@@ -522,6 +552,7 @@ class ApiKey(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "expireTime": ("expire_time", "time"),
         "secret": ("secret", "text", SECRET),
     }
@@ -591,6 +622,11 @@ class Cluster(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     zone_uuid: str = ""
     """The zone it stands in (required, fixed at creation, the UUID of a zone)"""
 
@@ -607,6 +643,7 @@ class Cluster(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "zoneUuid": ("zone_uuid", "text"),
         "cpuOvercommit": ("cpu_overcommit", "int32"),
         "memoryOvercommit": ("memory_overcommit", "int32"),
@@ -844,6 +881,24 @@ class CreateSessionResponse(Message):
         "token": ("token", "text", SECRET),
         "expireTime": ("expire_time", "time"),
         "accountUuid": ("account_uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class CreateTagRequest(Message):
+    """Puts a tag on a resource."""
+
+    tag: Optional[Tag] = None
+    """What to put on which (required)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "tag": ("tag", "Tag"),
+        "requestId": ("request_id", "text"),
     }
 
 
@@ -1224,6 +1279,31 @@ class DeletePrimaryStorageRequest(Message):
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
     }
+
+
+@dataclass(repr=False)
+class DeleteTagRequest(Message):
+    """Takes a tag off its resource."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a tag)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class DeleteTagResponse(Message):
+    """It is gone."""
+
+    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1613,6 +1693,18 @@ class GetPrimaryStorageRequest(Message):
 
 
 @dataclass(repr=False)
+class GetTagRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a tag)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetVmRequest(Message):
     """Reads one."""
 
@@ -1745,6 +1837,11 @@ class Host(Message):
     unknown_vm_count: int = 0
     """How many such machines there are (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -1775,6 +1872,7 @@ class Host(Message):
         "statusReason": ("status_reason", "text"),
         "unknownVmUuids": ("unknown_vm_uuids", "*text"),
         "unknownVmCount": ("unknown_vm_count", "int32"),
+        "tags": ("tags", "*text"),
     }
 
 
@@ -1805,6 +1903,11 @@ class Image(Message):
 
     state: ImageState = ImageState.UNSPECIFIED
     """Where it stands (set by Gyre)"""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
 
     image_server_uuid: str = ""
     """The image server that keeps it; empty picks one (fixed at creation, the UUID of an image-server)"""
@@ -1839,6 +1942,7 @@ class Image(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "ImageState"),
+        "tags": ("tags", "*text"),
         "imageServerUuid": ("image_server_uuid", "text"),
         "url": ("url", "text"),
         "format": ("format", "ImageFormat"),
@@ -1871,6 +1975,11 @@ class ImageServer(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     host_uuid: str = ""
     """The host whose agent keeps the images (required, fixed at creation, the UUID of a host)"""
 
@@ -1890,6 +1999,7 @@ class ImageServer(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "hostUuid": ("host_uuid", "text"),
         "path": ("path", "text"),
         "totalBytes": ("total_bytes", "int64"),
@@ -1919,6 +2029,11 @@ class InstanceOffering(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     cpu_count: int = 0
     """Virtual processors, 1 to 256 (required, fixed at creation)"""
 
@@ -1932,6 +2047,7 @@ class InstanceOffering(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "cpuCount": ("cpu_count", "int32"),
         "memoryBytes": ("memory_bytes", "int64"),
     }
@@ -1962,6 +2078,11 @@ class IpRange(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     l3_network_uuid: str = ""
     """The L3 network that it belongs to (required, fixed at creation, the UUID of a l3-network)"""
 
@@ -1991,6 +2112,7 @@ class IpRange(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "l3NetworkUuid": ("l3_network_uuid", "text"),
         "startAddress": ("start_address", "text"),
         "endAddress": ("end_address", "text"),
@@ -2023,6 +2145,11 @@ class L2Network(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: L2NetworkType = L2NetworkType.UNSPECIFIED
     """What kind it is (required, fixed at creation)"""
 
@@ -2041,6 +2168,7 @@ class L2Network(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "type": ("type", "L2NetworkType"),
         "clusterUuid": ("cluster_uuid", "text"),
         "bridge": ("bridge", "text"),
@@ -2072,6 +2200,11 @@ class L3Network(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     l2_network_uuid: str = ""
     """The L2 network that it runs over (required, fixed at creation, the UUID of a l2-network)"""
 
@@ -2089,6 +2222,7 @@ class L3Network(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "l2NetworkUuid": ("l2_network_uuid", "text"),
         "dns": ("dns", "*text"),
         "shared": ("shared", "bool"),
@@ -2757,6 +2891,46 @@ class ListPrimaryStoragesResponse(Message):
 
 
 @dataclass(repr=False)
+class ListTagsRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `resource_kind = "vm" AND key = "env"`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "text, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListTagsResponse(Message):
+    """A page of them."""
+
+    tags: List[Tag] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "tags": ("tags", "*Tag"),
+        "nextPageToken": ("next_page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
 class ListVmsRequest(Message):
     """Lists them."""
 
@@ -3121,6 +3295,11 @@ class PrimaryStorage(Message):
     state: PrimaryStorageState = PrimaryStorageState.UNSPECIFIED
     """Whether new disks may be placed here (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: PrimaryStorageType = PrimaryStorageType.UNSPECIFIED
     """What kind of storage it is (required, fixed at creation)"""
 
@@ -3149,6 +3328,7 @@ class PrimaryStorage(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "PrimaryStorageState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "PrimaryStorageType"),
         "clusterUuid": ("cluster_uuid", "text"),
         "path": ("path", "text"),
@@ -3317,6 +3497,72 @@ class StopVmRequest(Message):
         "requestId": ("request_id", "text"),
         "force": ("force", "bool"),
         "graceSeconds": ("grace_seconds", "int32"),
+    }
+
+
+@dataclass(repr=False)
+class Tag(Message):
+    """A tag: a mark on a resource, "key=value" or a plain word. Who may change the resource may tag it,
+    and who sees it sees its tags.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by the caller or else by Gyre (fixed at creation)"""
+
+    name: str = ""
+    """The text again, so that a tag is found like all else by its name (set by Gyre)"""
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns the resource (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of the resource, such as "vm" (required, fixed at creation)"""
+
+    resource_uuid: str = ""
+    """The resource (required, fixed at creation, a UUID)"""
+
+    text: str = ""
+    """The tag: "key=value", or a plain word (required, fixed at creation)"""
+
+    key: str = ""
+    """What stands before the first "="; of a plain word, all of it (set by Gyre)"""
+
+    value: str = ""
+    """What stands after the first "="; of a plain word, nothing (set by Gyre)"""
+
+    type: TagType = TagType.UNSPECIFIED
+    """Who gives it a meaning (set by Gyre)"""
+
+    shared: bool = False
+    """Whether everybody who is signed in sees it, since everybody sees the resource (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "text": ("text", "text"),
+        "key": ("key", "text"),
+        "value": ("value", "text"),
+        "type": ("type", "TagType"),
+        "shared": ("shared", "bool"),
     }
 
 
@@ -3652,6 +3898,11 @@ class Vm(Message):
     state: VmState = VmState.UNSPECIFIED
     """What it is doing; docs/vm-states.md has the table (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     instance_offering_uuid: str = ""
     """The size; or else give cpu_count and memory_bytes (fixed at creation, the UUID of an
     instance-offering)
@@ -3706,6 +3957,7 @@ class Vm(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "VmState"),
+        "tags": ("tags", "*text"),
         "instanceOfferingUuid": ("instance_offering_uuid", "text"),
         "cpuCount": ("cpu_count", "int32"),
         "memoryBytes": ("memory_bytes", "int64"),
@@ -3786,6 +4038,11 @@ class Volume(Message):
     state: VolumeState = VolumeState.UNSPECIFIED
     """Where it stands (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: VolumeType = VolumeType.UNSPECIFIED
     """What it is for (set by Gyre)"""
 
@@ -3818,6 +4075,7 @@ class Volume(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "VolumeState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "VolumeType"),
         "primaryStorageUuid": ("primary_storage_uuid", "text"),
         "hostUuid": ("host_uuid", "text"),
@@ -3901,6 +4159,11 @@ class Zone(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -3908,4 +4171,5 @@ class Zone(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{gone, uuid, vm, vm_if_any};
 use crate::Inner;
+use crate::store::vm_delete;
 
 /// How long a call that only writes rows may take.
 pub(super) const CALL: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ pub(super) async fn record(_: Arc<Inner>, _: Context) -> Result<()> {
 
 pub(super) async fn forget(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| gyre_query::delete::<Vm>(conn, change, uuid).map(|_| ()));
+    context.on_commit(move |conn, change| vm_delete(conn, change, uuid));
     Ok(())
 }
 

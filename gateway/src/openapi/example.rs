@@ -118,6 +118,10 @@ impl Maker {
             FieldType::Time => json!(said.unwrap_or_else(|| time(field.name))),
             FieldType::Duration => json!(said.unwrap_or("30s")),
             FieldType::Map => json!({"name": "value"}),
+            // what every resource has, to be answered; what most can have changed
+            FieldType::Message("google.protobuf.FieldMask") if field.name == "read_mask" => {
+                json!(said.unwrap_or("uuid"))
+            }
             FieldType::Message("google.protobuf.FieldMask") => json!(said.unwrap_or("description")),
             FieldType::Message("google.protobuf.Struct") => json!({"uuid": uuid_of(about)}),
             FieldType::Message("google.protobuf.ListValue") => json!(["value"]),

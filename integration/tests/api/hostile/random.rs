@@ -18,7 +18,7 @@ use super::document::{Call, Document};
 use super::judge;
 
 /// Requests that a usual run makes.
-const REQUESTS: usize = 30_000;
+const REQUESTS: usize = 20_000;
 /// How many are under way at a time.
 const AT_ONCE: usize = 16;
 /// How many different faults are enough to end.

@@ -1551,6 +1551,101 @@ class L3Networks(Calls):
         return self._send(_call, types.DeleteL3NetworkRequest(uuid=uuid).encode())
 
 
+class Nics(Calls):
+    """A network interface of a machine. It comes with its machine and goes with it; only its name,
+    description and tags are changed by calls.
+    """
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Nic:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a nic)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/nics/{uuid}",
+            "",
+            types.Nic,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetNicRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Nic, types.ListNicsResponse]:
+        """Lists them.
+
+        filter: Which ones: comparisons of fields, such as `name = "web-1" AND create_time >
+            "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "name, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/nics",
+            "",
+            types.ListNicsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size), "nics")
+
+    def update(
+        self,
+        uuid: str,
+        *,
+        name: Unset[str] = UNSET,
+        description: Unset[str] = UNSET,
+        generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Nic:
+        """Changes the fields that the mask names.
+
+        uuid: which Nic to change
+        name: A name for people; it need not be unique. At first its place in the machine: "nic-0",
+            "nic-1" (required)
+        description: What it is for
+        generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "PATCH",
+            "/v1/nics/{nic.uuid}",
+            "nic",
+            types.Nic,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        _changes = given(
+            types.Nic,
+            name=name,
+            description=description,
+            generation=generation,
+            tags=tags,
+        )
+        _request = types.UpdateNicRequest().encode()
+        _request["nic"] = {**_changes, "uuid": uuid}
+        return self._send(_call, _request)
+
+
 class Operations(Calls):
     """A piece of work on one resource. It is durable before its caller hears of it, and either succeeds or
     is undone.
@@ -2713,6 +2808,7 @@ class Services:
         self.ip_ranges = IpRanges(client)
         self.l2_networks = L2Networks(client)
         self.l3_networks = L3Networks(client)
+        self.nics = Nics(client)
         self.operations = Operations(client)
         self.primary_storages = PrimaryStorages(client)
         self.tags = Tags(client)
@@ -2736,6 +2832,7 @@ KINDS: Dict[str, str] = {
     "ip-range": "ip_ranges",
     "l2-network": "l2_networks",
     "l3-network": "l3_networks",
+    "nic": "nics",
     "operation": "operations",
     "primary-storage": "primary_storages",
     "tag": "tags",

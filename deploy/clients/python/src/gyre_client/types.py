@@ -82,6 +82,7 @@ __all__ = [
     "GetIpRangeRequest",
     "GetL2NetworkRequest",
     "GetL3NetworkRequest",
+    "GetNicRequest",
     "GetOperationRequest",
     "GetPrimaryStorageRequest",
     "GetTagRequest",
@@ -128,6 +129,8 @@ __all__ = [
     "ListLanesResponse",
     "ListMembersRequest",
     "ListMembersResponse",
+    "ListNicsRequest",
+    "ListNicsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPrimaryStoragesRequest",
@@ -141,6 +144,7 @@ __all__ = [
     "ListZonesRequest",
     "ListZonesResponse",
     "Member",
+    "Nic",
     "Operation",
     "OperationEvent",
     "OperationEventKind",
@@ -169,6 +173,7 @@ __all__ = [
     "UpdateInstanceOfferingRequest",
     "UpdateL2NetworkRequest",
     "UpdateL3NetworkRequest",
+    "UpdateNicRequest",
     "UpdatePrimaryStorageRequest",
     "UpdateVmRequest",
     "UpdateVolumeRequest",
@@ -1669,6 +1674,18 @@ class GetL3NetworkRequest(Message):
 
 
 @dataclass(repr=False)
+class GetNicRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a nic)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetOperationRequest(Message):
     """Reads an operation."""
 
@@ -2809,6 +2826,48 @@ class ListMembersResponse(Message):
 
 
 @dataclass(repr=False)
+class ListNicsRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `name = "web-1" AND create_time >
+    "2026-01-01T00:00:00Z"`.
+    """
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListNicsResponse(Message):
+    """A page of them."""
+
+    nics: List[Nic] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "nics": ("nics", "*Nic"),
+        "nextPageToken": ("next_page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
 class ListOperationsRequest(Message):
     """Lists operations."""
 
@@ -3081,6 +3140,80 @@ class Member(Message):
         "address": ("address", "text"),
         "version": ("version", "text"),
         "startTime": ("start_time", "time"),
+    }
+
+
+@dataclass(repr=False)
+class Nic(Message):
+    """A network interface of a machine. It comes with its machine and goes with it; only its name,
+    description and tags are changed by calls.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by Gyre with the machine (fixed at creation)"""
+
+    name: str = ""
+    """A name for people; it need not be unique. At first its place in the machine: "nic-0", "nic-1"
+    (required)
+    """
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns it: its machine's (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change. An update that names one is refused when another change came first."""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
+    vm_uuid: str = ""
+    """The machine that it belongs to (set by Gyre, the UUID of a vm)"""
+
+    l3_network_uuid: str = ""
+    """The L3 network that it is plugged into (set by Gyre, the UUID of a l3-network)"""
+
+    mac: str = ""
+    """Its hardware address (set by Gyre)"""
+
+    ip: str = ""
+    """Its IPv4 address; empty while its machine is being made (set by Gyre)"""
+
+    gateway: str = ""
+    """The router (set by Gyre)"""
+
+    prefix_length: int = 0
+    """The length of the subnet's prefix (set by Gyre)"""
+
+    bridge: str = ""
+    """The bridge on the host (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
+        "vmUuid": ("vm_uuid", "text"),
+        "l3NetworkUuid": ("l3_network_uuid", "text"),
+        "mac": ("mac", "text"),
+        "ip": ("ip", "text"),
+        "gateway": ("gateway", "text"),
+        "prefixLength": ("prefix_length", "int32"),
+        "bridge": ("bridge", "text"),
     }
 
 
@@ -3753,6 +3886,30 @@ class UpdateL3NetworkRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "l3Network": ("l3_network", "L3Network"),
+        "updateMask": ("update_mask", "mask"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class UpdateNicRequest(Message):
+    """Changes some fields."""
+
+    nic: Optional[Nic] = None
+    """The UUID of the one to change, and the new values. A generation that is not 0 must be the present
+    one (required)
+    """
+
+    update_mask: List[str] = _field(default_factory=list)
+    """The fields to change. Where it is empty: those in the JSON body, or those that are not zero."""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "nic": ("nic", "Nic"),
         "updateMask": ("update_mask", "mask"),
         "requestId": ("request_id", "text"),
     }

@@ -40,6 +40,7 @@ fn main() {
     let set = prost_types_set(&descriptors);
     tonic_prost_build::configure()
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
+        .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .bytes(".")
@@ -52,6 +53,7 @@ fn main() {
         .register_descriptors(&descriptors)
         .expect("register descriptors")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
+        .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .btree_map(["."])
@@ -124,10 +126,13 @@ fn tables(pool: &DescriptorPool) -> String {
         }
         let has = |name: &str| message.get_field_by_name(name).is_some();
         if has("filter") && has("order_by") && has("page_size") && has("page_token") {
+            let mask = if has("read_mask") { "self.read_mask.as_ref().map_or(&[], |mask| &mask.paths)" } else { "&[]" };
+            let count = if has("count") { "self.count" } else { "false" };
             writeln!(
                 traits,
                 "impl crate::ListRequest for {path} {{ fn page(&self) -> crate::PageRequest<'_> {{ crate::PageRequest {{ \
-                 filter: &self.filter, order_by: &self.order_by, page_size: self.page_size, page_token: &self.page_token }} }} }}"
+                 filter: &self.filter, order_by: &self.order_by, page_size: self.page_size, page_token: &self.page_token, \
+                 read_mask: {mask}, count: {count} }} }} }}"
             )
             .expect("string");
         }
@@ -136,10 +141,12 @@ fn tables(pool: &DescriptorPool) -> String {
             && let Kind::Message(item) = field.kind()
             && let Some(item) = rust_path(&item)
         {
+            let total = if has("total_size") { "total_size" } else { "" };
+            let taken = if has("total_size") { "total_size" } else { "_" };
             writeln!(
                 traits,
-                "impl crate::Page for {path} {{ type Item = {item}; fn new(items: Vec<{item}>, next_page_token: String) -> Self {{ \
-                 Self {{ {}: items, next_page_token }} }} }}",
+                "impl crate::Page for {path} {{ type Item = {item}; fn new(items: Vec<{item}>, next_page_token: String, {taken}: i64) -> Self {{ \
+                 Self {{ {}: items, next_page_token, {total} }} }} }}",
                 field.name()
             )
             .expect("string");

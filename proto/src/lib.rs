@@ -9,12 +9,14 @@
 pub mod codec;
 mod field_mask;
 pub mod json;
+mod structure;
 mod timestamp;
 
 pub use field_mask::FieldMask;
 pub use pbjson_types::Duration;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
+pub use structure::Struct;
 pub use timestamp::Timestamp;
 
 /// The encoded `FileDescriptorSet` of all packages, with comments and options.
@@ -43,7 +45,7 @@ pub trait Resource: Named {
 }
 
 /// What every list call asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct PageRequest<'a> {
     /// Which rows.
     pub filter: &'a str,
@@ -53,6 +55,10 @@ pub struct PageRequest<'a> {
     pub page_size: i32,
     /// Where the page before ended.
     pub page_token: &'a str,
+    /// The fields that are wanted; all where there are none.
+    pub read_mask: &'a [String],
+    /// Whether to count all rows.
+    pub count: bool,
 }
 
 /// A list call's request.
@@ -65,8 +71,8 @@ pub trait ListRequest {
 pub trait Page {
     /// What it is a page of.
     type Item: Resource;
-    /// Puts a page together.
-    fn new(items: Vec<Self::Item>, next_page_token: String) -> Self;
+    /// Puts a page together. The size is that of the whole list, where it was counted.
+    fn new(items: Vec<Self::Item>, next_page_token: String, total_size: i64) -> Self;
 }
 
 macro_rules! package {

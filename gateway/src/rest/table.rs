@@ -82,6 +82,7 @@ mod tests {
     use bytes::Bytes;
     use gyre_model::wire::unframe;
     use gyre_proto::Message;
+    use gyre_proto::common::v1::QueryRequest;
     use gyre_proto::storage::v1::UploadImageRequest;
     use gyre_proto::vm::v1::{CreateVmRequest, GetVmRequest, ListVmsRequest, StopVmRequest, UpdateVmRequest};
 
@@ -131,6 +132,16 @@ mod tests {
         assert_eq!((stop.uuid.as_str(), stop.force, stop.request_id.as_str()), (UUID, true, "r2"));
         let bare: StopVmRequest = message(Method::POST, &format!("/v1/vms/{UUID}:stop"), "");
         assert!(!bare.force);
+    }
+
+    #[test]
+    fn any_kind_is_queried_by_its_plural_or_with_a_body() {
+        let target = "/v1/vms:query?filter=host.name%3Da&fields=name&fields=host.name&groupBy=state&explain=true";
+        let query: QueryRequest = message(Method::GET, target, "");
+        assert_eq!((query.kind.as_str(), query.filter.as_str(), query.explain), ("vms", "host.name=a", true));
+        assert_eq!((query.fields, query.group_by), (vec!["name".into(), "host.name".into()], vec!["state".into()]));
+        let query: QueryRequest = message(Method::POST, "/v1/query", r#"{"kind": "l3-network", "sum": ["a", "b"]}"#);
+        assert_eq!((query.kind.as_str(), query.sum.len()), ("l3-network", 2));
     }
 
     #[test]
@@ -187,7 +198,7 @@ mod tests {
             [
                 ("fliter", "is not known; perhaps filter"),
                 ("pageSize", "must be a whole number of 32 bits"),
-                ("colour", "is not known; there are filter, orderBy, pageSize, pageToken"),
+                ("colour", "is not known; there are filter, orderBy, pageSize, pageToken, readMask, count"),
                 ("orderBy", "must stand there once"),
             ]
         );

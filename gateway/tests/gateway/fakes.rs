@@ -250,7 +250,7 @@ impl VmService for Fakes {
             _ => {}
         }
         let vms = vec![Vm { uuid: VM.into(), name: "web".into(), ..Vm::default() }];
-        Ok(Response::new(ListVmsResponse { vms, next_page_token: String::new() }))
+        Ok(Response::new(ListVmsResponse { vms, ..ListVmsResponse::default() }))
     }
 
     async fn update_vm(&self, request: Request<UpdateVmRequest>) -> Answer<Vm> {

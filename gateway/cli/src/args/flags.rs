@@ -59,7 +59,8 @@ pub fn flags(verb: &Verb) -> Vec<Flag> {
             continue;
         }
         let mut flag = Flag::new(field, descriptor, input);
-        if field.name == "uuid" {
+        // what a call is about comes first: a resource, or, of a query, a kind
+        if field.name == "uuid" || matches!(verb.shape, Shape::List) && field.name == "kind" && field.rule.required {
             flag.place = Place::Positional;
         }
         flag.required = field.rule.required || flag.place == Place::Positional;

@@ -14,6 +14,7 @@ pub use value::{Given, duration, parse, size};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Command, value_parser};
+use gyre_model::catalog::{MessageInfo, catalog};
 
 use crate::failure::EXIT_CODES;
 use crate::nouns::{Noun, Service, Shape, Verb, alias, call, call_name, noun, nouns, open_calls, service, services};
@@ -264,32 +265,62 @@ fn body_arg(verb: &Verb) -> Arg {
 }
 
 /// The message of a list's rows.
-pub fn row(verb: &Verb) -> Option<&'static gyre_model::catalog::MessageInfo> {
-    crate::output::rows_of(gyre_model::catalog::catalog().message(verb.method.output)?).map(|(_, row)| row)
+pub fn row(verb: &Verb) -> Option<&'static MessageInfo> {
+    crate::output::rows_of(catalog().message(verb.method.output)?).map(|(_, row)| row)
 }
 
 fn list_args(verb: &Verb) -> Vec<Arg> {
-    let columns: Vec<_> = row(verb).map(|row| row.fields.iter().map(|field| field.name).collect()).unwrap_or_default();
+    let row = row(verb);
     let has = |name: &str| verb.input().is_some_and(|input| input.field(name).is_some());
-    let all = all_list_args(columns);
-    all.into_iter()
+    all_list_args(row)
+        .into_iter()
         .filter(|arg| match arg.get_id().as_str() {
             names::FILTER => has("filter"),
             names::ORDER_BY => has("order_by"),
+            names::COLUMNS => row.is_some(),
             _ => true,
         })
         .collect()
 }
 
-fn all_list_args(columns: Vec<&'static str>) -> Vec<Arg> {
+/// Whether a table of these rows has a column: a field, or a path through references to one field.
+fn column(row: &MessageInfo, text: &str) -> Result<String, String> {
+    if row.field(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let (way, last) = text.rsplit_once('.').unwrap_or(("", text));
+    let mut here = row;
+    for segment in way.split('.').filter(|segment| !segment.is_empty()) {
+        let edge = here.kind.and_then(|kind| catalog().edge(kind, segment)).filter(|edge| !edge.many());
+        let there = edge.and_then(|edge| catalog().message(catalog().kind(edge.to())?.message));
+        here = there.ok_or_else(|| format!("{segment:?} is no reference to one resource"))?;
+    }
+    let fields = || here.fields.iter().map(|field| field.name);
+    match here.field(last) {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            let near = crate::document::nearest(last, fields());
+            let near = if near.is_empty() { fields().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
+            Err(format!("there is no field {last:?}; there is {near}"))
+        }
+    }
+}
+
+fn all_list_args(row: Option<&'static MessageInfo>) -> Vec<Arg> {
+    let known: Vec<_> = row.map(|row| row.fields.iter().map(|field| field.name).collect()).unwrap_or_default();
+    let columns = move |text: &str| match row {
+        Some(row) => column(row, text),
+        None => Ok(text.to_owned()),
+    };
     vec![
         Arg::new(names::FILTER).long("filter").value_name("FILTER").help(
-            "Which ones: comparisons of fields, such as 'name = \"web-1\" AND create_time > \"2026-01-01T00:00:00Z\"'",
+            "Which ones: comparisons of fields and of what rows are linked with, such as 'state = RUNNING AND host.zone.name = \
+             \"east\"' (docs/query.md)",
         ),
         Arg::new(names::ORDER_BY)
             .long("order-by")
             .value_name("FIELDS")
-            .help("Fields to sort by, such as \"name, create_time desc\""),
+            .help("Fields to sort by, such as \"host.name, create_time desc\""),
         Arg::new(names::LIMIT)
             .long("limit")
             .value_name("N")
@@ -305,9 +336,9 @@ fn all_list_args(columns: Vec<&'static str>) -> Vec<Arg> {
             .value_name("FIELDS")
             .value_delimiter(',')
             .action(ArgAction::Append)
-            .hide_possible_values(true)
-            .value_parser(clap::builder::PossibleValuesParser::new(columns))
-            .help("Fields that the table shows, with commas between"),
+            .value_parser(columns)
+            .add(crate::complete::words(known))
+            .help("Fields that the table shows, with commas between; those of what a row refers to, too: host.name"),
     ]
 }
 

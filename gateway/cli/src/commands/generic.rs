@@ -9,7 +9,7 @@ use gyre_proto::common::v1::Operation;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::{dry_run, explain, list, request, upload, wait};
+use super::{dry_run, explain, list, query, request, upload, wait};
 use crate::args::{Globals, names};
 use crate::client::{Answers, Client};
 use crate::failure::{Exit, Failure, Result};
@@ -22,6 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Makes the call and prints the answer. `noun` is what it is done to, for people.
 pub async fn run(client: &Client, globals: &Globals, noun: &str, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+    if verb.method.path == query::QUERY {
+        return query::run(client, globals, verb, matches).await;
+    }
     if matches!(verb.shape, Shape::List) {
         return list::run(client, globals, verb, matches).await;
     }

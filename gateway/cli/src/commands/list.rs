@@ -2,10 +2,10 @@
 
 use clap::ArgMatches;
 use gyre_model::catalog::catalog;
-use prost_reflect::Value;
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::request;
 use super::resolve::items;
+use super::{query, request};
 use crate::args::{Globals, names, row};
 use crate::client::Client;
 use crate::failure::Result;
@@ -19,11 +19,30 @@ const LARGEST_PAGE: u64 = 1000;
 pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgMatches) -> Result<()> {
     let limit = matches.get_one::<u64>(names::LIMIT).copied();
     let asked = matches.get_one::<i32>(names::PAGE_SIZE).and_then(|size| u64::try_from(*size).ok());
+    let row = row(verb);
+    let wanted: Vec<&str> = match row {
+        Some(_) => matches.get_many::<String>(names::COLUMNS).into_iter().flatten().map(String::as_str).collect(),
+        None => Vec::new(),
+    };
+    if let Some(kind) = row.and_then(|row| row.kind)
+        && wanted.iter().any(|name| name.contains('.'))
+    {
+        return query::list(client, globals, kind, &wanted, matches).await;
+    }
     let mut request = request::build(client, verb, matches).await?;
     for name in [names::FILTER, names::ORDER_BY] {
         if let Some(text) = matches.try_get_one::<String>(name).ok().flatten() {
             request.set_field_by_name(&name.replace('-', "_"), Value::String(text.clone()));
         }
+    }
+    if request.get_field_by_name("count").is_some_and(|count| count.as_bool() == Some(true)) {
+        request.set_field_by_name("page_size", Value::I32(1));
+        let total =
+            client.call(verb.method, &request).await?.get_field_by_name("total_size").and_then(|size| size.as_i64());
+        return output::print(&format!("{}\n", total.unwrap_or_default()));
+    }
+    if !wanted.is_empty() && !globals.format.structured() {
+        mask(&mut request, &wanted);
     }
     let mut found = Vec::new();
     loop {
@@ -50,12 +69,20 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
             _ => break,
         }
     }
-    let Some(row) = row(verb) else { return output::print_value(globals.format, &found) };
+    let Some(row) = row else { return output::print_value(globals.format, &found) };
     if found.is_empty() && globals.format.for_people() && !globals.quiet {
         let plural = row.kind.and_then(|kind| catalog().kind(kind)).map_or("rows", |kind| kind.plural);
         eprintln!("no {}", plural.replace('-', " "));
     }
-    let wanted: Vec<&str> =
-        matches.get_many::<String>(names::COLUMNS).map(|names| names.map(String::as_str).collect()).unwrap_or_default();
     output::print_rows(globals.format, row, &wanted, &found)
+}
+
+/// Asks for these fields only, and for the UUID, by which rows are named.
+fn mask(request: &mut DynamicMessage, wanted: &[&str]) {
+    let Some(field) = request.descriptor().get_field_by_name("read_mask") else { return };
+    let Some(descriptor) = field.kind().as_message().cloned() else { return };
+    let paths = wanted.iter().copied().filter(|name| *name != "uuid").chain(["uuid"]);
+    let mut mask = DynamicMessage::new(descriptor);
+    mask.set_field_by_name("paths", Value::List(paths.map(|path| Value::String(path.to_owned())).collect()));
+    request.set_field(&field, Value::Message(mask));
 }

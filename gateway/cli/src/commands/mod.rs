@@ -11,6 +11,7 @@ mod lane;
 mod list;
 mod members;
 mod profile;
+mod query;
 mod request;
 mod resolve;
 mod session;

@@ -84,8 +84,8 @@ pub async fn named(client: &Client, kind: &KindInfo, name: &str, most: usize) ->
         .ok_or_else(|| Failure::general(format!("{} cannot be listed", kind.plural)))?;
     let mut request = DynamicMessage::new(method.descriptor.input());
     request.set_field_by_name("filter", Value::String(format!("name = {}", quoted(name))));
-    // A star at either end is a wildcard of the filter language and none of a name: what it finds too is left out here.
-    let wild = name.starts_with('*') || name.ends_with('*');
+    // A star is a wildcard of the filter language and none of a name: what it finds too is left out here.
+    let wild = name.contains('*');
     let size = if wild { 1000 } else { i32::try_from(most).unwrap_or(1000) };
     request.set_field_by_name("page_size", Value::I32(size));
     let answer = client.call(method, &request).await?;

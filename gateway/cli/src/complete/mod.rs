@@ -95,6 +95,14 @@ pub fn resources(kind: &'static str) -> ArgValueCompleter {
     })
 }
 
+/// Completes one of these words.
+pub fn words(all: Vec<&'static str>) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let current = current.to_string_lossy();
+        all.iter().filter(|word| word.starts_with(&*current)).map(|word| CompletionCandidate::new(*word)).collect()
+    })
+}
+
 /// Completes names of profiles.
 pub fn profiles() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

@@ -137,7 +137,7 @@ fn request(verb: &Verb) -> String {
         let flag = match flags.iter().find(|flag| flag.outer.is_none() && flag.field.number == field.number) {
             Some(flag) => format!("`{}`", flag.shown()),
             None if carried => "one for each field".to_owned(),
-            None if mask => "by the flags given".to_owned(),
+            None if mask && field.name != "read_mask" => "by the flags given".to_owned(),
             None => listed(field.name).to_owned(),
         };
         text += &format!("| `{}` | {flag} | {} | {} | {} |\n", field.name, ty(field), rules(field), cell(field.doc));
@@ -152,6 +152,7 @@ fn listed(name: &str) -> &'static str {
         "order_by" => "`--order-by`",
         "page_size" => "`--page-size`",
         "page_token" => "all pages are read",
+        "read_mask" => "`--columns`",
         "data" => "`--file`",
         _ => "`-f`",
     }

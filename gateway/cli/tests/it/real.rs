@@ -93,6 +93,38 @@ fn a_site_is_applied_changed_deleted_and_applied_again() {
 }
 
 #[test]
+fn every_kind_is_queried_counted_and_grouped() {
+    let node = Node::start();
+    let user = &node.user;
+    fed(user, &["apply", "-f", "-", "-q"], SITE).fine();
+    for kind in gyre_model::catalog().kinds() {
+        user.run(&["query", kind.plural, "-q", "-o", "json"]).fine();
+        user.run(&["query", kind.kind, "--filter", "uuid:*", "--group-by", "uuid", "-q"]).fine();
+        user.run(&["query", kind.kind, "--explain"]).fine();
+        let count = user.run(&["query", kind.kind, "--count"]).fine().out();
+        assert!(count.trim().parse::<u64>().is_ok(), "{count}");
+    }
+    for noun in gyre_cli::nouns::nouns().iter().filter(|noun| noun.list().is_some()) {
+        let count = user.run(&[noun.kind.kind, "list", "--count"]).fine().out();
+        assert!(count.trim().parse::<u64>().is_ok(), "{count}");
+    }
+    let rows = user.run(&["query", "cluster", "--fields", "name,zone.name", "-o", "json"]).fine().json();
+    assert_eq!(rows, serde_json::json!([{"name": "rack", "zone": {"name": "east"}}]));
+    let filter = "clusters.name = \"r*\" AND NOT hosts.name = nowhere";
+    let table = user.run(&["query", "zone", "--filter", filter, "--fields", "name"]).fine().out();
+    assert_eq!(table, "NAME\neast\n");
+    let table = user.run(&["cluster", "list", "--columns", "name,zone.name"]).fine().out();
+    assert_eq!(table, "NAME  ZONE.NAME\nrack  east\n");
+    let groups = user.run(&["query", "cluster", "--group-by", "zone.name", "--max", "name", "-o", "csv"]).fine().out();
+    assert_eq!(groups, "zone.name,count,max.name\r\neast,1,rack\r\n");
+    let plan = user.run(&["query", "cluster", "--filter", "zone.name = east", "--explain"]).fine().out();
+    assert!(plan.starts_with("SELECT") && plan.lines().count() > 1, "{plan}");
+    let wrong = user.run(&["query", "cluster", "--filter", "zone.nmae = east"]).failed(2).err();
+    assert!(wrong.contains("did you mean") && wrong.contains("at character 6"), "{wrong}");
+    user.run(&["cluster", "list", "--columns", "zone.nonsense"]).failed(2);
+}
+
+#[test]
 fn every_kind_is_listed_and_every_format_shows_what_is_there() {
     let node = Node::start();
     let user = &node.user;

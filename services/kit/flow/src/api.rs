@@ -5,6 +5,7 @@
 mod debt;
 mod follow;
 mod lane;
+mod query;
 mod tag;
 
 use std::pin::Pin;
@@ -21,6 +22,7 @@ use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
+use gyre_proto::common::v1::query_service_server::QueryServiceServer;
 use gyre_proto::common::v1::tag_service_server::TagServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
@@ -84,12 +86,13 @@ fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
 }
 
 impl Flow {
-    /// Adds the calls that every service answers alike: about operations, lanes, debts and tags.
+    /// Adds the calls that every service answers alike: about operations, lanes, debts and tags, and queries.
     pub fn answer(&self, routes: Routes) -> Routes {
         routes
             .add_service(OperationServiceServer::new(self.api()))
             .add_service(LaneServiceServer::new(lane::LaneApi { flow: self.clone() }))
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
+            .add_service(QueryServiceServer::new(query::QueryApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
             .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
     }

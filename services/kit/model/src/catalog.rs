@@ -126,6 +126,8 @@ pub struct FieldInfo {
     pub ty: FieldType,
     /// Whether it is a list.
     pub repeated: bool,
+    /// Whether it is a whole number of 64 bits, which JSON has as text.
+    pub wide: bool,
     /// Its rules.
     pub rule: FieldRule,
     /// What the comment says.
@@ -368,6 +370,7 @@ impl Reader {
             number: field.number(),
             ty,
             repeated: field.is_list(),
+            wide: matches!(field.kind(), Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64),
             rule: option(&field.options(), &self.field)?.unwrap_or_default(),
             doc: comment(field.parent_message().parent_file().file_descriptor_proto(), field.path()),
             values,

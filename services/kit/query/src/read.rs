@@ -1,51 +1,24 @@
 //! Reading resources: by UUID, and page by page, within what the caller may see.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gyre_model::catalog::Scope;
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::{Page, PageRequest, Resource};
-use gyre_store::{Conn, Dialect, Row, Sql, Value};
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use gyre_store::{Conn, Row, Sql};
 
-use crate::filter;
+use crate::filter::{self, Compiler, Expression};
+use crate::joins::Joins;
 use crate::order::{self, Order};
+use crate::page::Window;
+use crate::path::suggestion;
 use crate::table::{Table, table};
+use crate::view::View;
 
-/// Rows in a page when the request does not say.
-pub const DEFAULT_PAGE: i32 = 100;
-/// Most rows in a page.
-pub const LARGEST_PAGE: i32 = 1000;
-
-/// The condition that keeps to what a caller may see; nothing for administrators and for what everybody sees.
-pub fn scope(table: &Table, caller: &Caller) -> Option<Sql> {
-    if caller.admin {
-        return None;
-    }
-    match table.scope() {
-        Scope::Global => None,
-        Scope::Admin => Some(Sql::new("1 = 0")),
-        Scope::Account | Scope::Unspecified => {
-            let owner = if table.account().is_some() { "account_uuid = " } else { "uuid = " };
-            let own = Sql::new(owner).bind(caller.account_uuid);
-            Some(if table.has_shared() {
-                Sql::new("(").append(own).sql(" OR shared = ").bind(true).sql(")")
-            } else {
-                own
-            })
-        }
-    }
-}
-
-fn select_from(table: &Table, dialect: Dialect) -> Sql {
-    Sql::new(format!("SELECT {} FROM {}", table.read_names(dialect), table.kind.table))
-}
+/// Page sizes that people ask for: statements with these are kept prepared.
+const USUAL_PAGES: [usize; 6] = [10, 20, 50, 100, 500, 1000];
 
 /// Reads the row of one, if it is there and for the caller to see.
 pub(crate) fn find_row(conn: &mut Conn, table: &Table, caller: &Caller, uuid: Uuid) -> Result<Option<Row>> {
-    let mut sql = select_from(table, conn.dialect()).sql(" WHERE uuid = ").bind(uuid);
-    if let Some(scope) = scope(table, caller) {
+    let mut sql = Sql::new(table.find(conn.dialect())).bind(uuid);
+    if let Some(scope) = View::new(caller, conn.dialect()).scope(table, "") {
         sql = sql.sql(" AND ").append(scope);
     }
     Ok(conn.query_one(sql)?)
@@ -75,93 +48,125 @@ pub fn get<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<
 /// The database's.
 pub fn select<R: Resource>(conn: &mut Conn, condition: Sql) -> Result<Vec<R>> {
     let table = table::<R>();
-    let rows = conn.query(select_from(table, conn.dialect()).sql(" WHERE ").append(condition))?;
+    let names = table.read_names(conn.dialect());
+    let rows = conn.query(Sql::new(format!("SELECT {names} FROM {} WHERE ", table.kind.table)).append(condition))?;
     rows.iter().map(|row| table.resource(row)).collect()
 }
 
-/// Where a page ended: the sort key of its last row, and a hash of what was asked, so that a token fits its question only.
-#[derive(Serialize, Deserialize)]
-struct Token {
-    h: u64,
-    k: Vec<serde_json::Value>,
+/// Which of these resources of a kind the caller may see and a filter lets through: what a stream of changes asks.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a filter that is wrong; the database's.
+pub fn matching(
+    conn: &mut Conn,
+    caller: &Caller,
+    kind: &'static str,
+    filter: &str,
+    uuids: &[Uuid],
+) -> Result<Vec<Uuid>> {
+    let view = View::new(caller, conn.dialect());
+    let joins = Joins::new(&view, kind);
+    let rows = joins.base();
+    let expression = filter::parse(filter)?;
+    let mut conditions = vec![Sql::new(format!("{} IN (", rows.name("uuid"))).bind_all(uuids.iter().copied()).sql(")")];
+    conditions.extend(condition(conn, &view, &joins, expression.as_ref())?);
+    if uuids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = rows.select(&rows.name("uuid"), Sql::default(), conditions).once();
+    conn.query(sql)?.iter().map(|row| row.id(0)).collect()
 }
 
-fn question(table: &Table, caller: &Caller, page: &PageRequest<'_>) -> u64 {
-    let text =
-        format!("{}\0{}\0{}\0{}\0{}", table.kind.kind, caller.account_uuid, caller.admin, page.filter, page.order_by);
-    xxh3_64(text.as_bytes())
+/// The condition of a filter over the rows that a statement begins with.
+pub(crate) fn condition(
+    conn: &mut Conn,
+    view: &View,
+    joins: &Joins<'_>,
+    filter: Option<&Expression>,
+) -> Result<Option<Sql>> {
+    let Some(expression) = filter else { return Ok(None) };
+    let now = gyre_model::time::now_micros();
+    let rows = joins.base();
+    // what is wrong or costs too much is refused before the database is asked anything
+    let plain = Compiler::new(view, joins.aliases(), now).condition(&rows, expression, false)?;
+    let strategies = filter::choose(conn, view, &rows, expression, now)?;
+    if strategies.is_empty() {
+        return Ok(Some(plain));
+    }
+    Compiler::new(view, joins.aliases(), now).with(strategies).condition(&rows, expression, false).map(Some)
 }
 
-fn bad_token() -> Error {
-    Error::invalid("page_token", "must be the next_page_token of the page before, with the same filter and order_by")
+/// The columns that a mask names, or all: their places, and whether the tags are wanted.
+fn masked(table: &Table, paths: &[String]) -> Result<(Vec<usize>, bool)> {
+    if paths.is_empty() || paths.iter().any(|path| path == "*") {
+        return Ok(((0..table.columns.len()).collect(), table.has_tags()));
+    }
+    let mut wanted = vec![false; table.columns.len()];
+    for path in paths {
+        if let Some((at, _)) = table.column(path) {
+            wanted[at] = true;
+        } else if !table.unstored.iter().any(|field| field.name == path || field.json_name == path) {
+            let names = table.columns.iter().map(|column| column.field.name);
+            let text = format!("{} has no field {path:?}{}", table.kind.kind, suggestion(names, path));
+            return Err(Error::invalid("read_mask", text));
+        }
+    }
+    let tags = table.has_tags() && paths.iter().any(|path| path == "tags");
+    Ok(((0..wanted.len()).filter(|at| wanted[*at]).collect(), tags))
+}
+
+/// What to select for these columns and for the keys of an order. Keys that are among the columns are read there.
+fn selected(view: &View, joins: &Joins<'_>, columns: &[usize], tags: bool, order: &mut Order) -> String {
+    let base = joins.base();
+    let mut names: Vec<String> = columns.iter().map(|at| base.column(&base.table.columns[*at])).collect();
+    if tags {
+        names.push(base.tags(view));
+    }
+    for key in &mut order.keys {
+        let plain = key.sql.trim_end_matches(" COLLATE \"C\"");
+        key.place = names.iter().position(|name| name == plain).unwrap_or_else(|| {
+            names.push(plain.to_owned());
+            names.len() - 1
+        });
+    }
+    names.join(", ")
 }
 
 /// Reads a page of a list.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a filter, an order or a token that is wrong.
+/// `INVALID_ARGUMENT` for a filter, an order, a mask or a token that is wrong.
 pub fn list<P: Page>(conn: &mut Conn, caller: &Caller, page: PageRequest<'_>) -> Result<P> {
     let table = table::<P::Item>();
-    let size = match page.page_size {
-        0 => DEFAULT_PAGE,
-        size if (1..=LARGEST_PAGE).contains(&size) => size,
-        size => return Err(Error::invalid("page_size", format!("must be between 0 and {LARGEST_PAGE}, got {size}"))),
-    };
-    let order = order::parse(table, page.order_by, conn.dialect())?;
-    let mut sql = select_from(table, conn.dialect()).sql(" WHERE 1 = 1");
-    if let Some(scope) = scope(table, caller) {
-        sql = sql.sql(" AND ").append(scope);
+    let view = View::new(caller, conn.dialect());
+    let window = Window::new(&view, page.page_size, &["list", table.kind.kind, page.filter, page.order_by])?;
+    let mut joins = Joins::new(&view, table.kind.kind);
+    let mut order = order::parse(&view, &mut joins, page.order_by)?;
+    let (columns, tags) = masked(table, page.read_mask)?;
+    let expression = filter::parse(page.filter)?;
+    let begin = window.begin(&order, page.page_token)?;
+    let condition = condition(conn, &view, &joins, expression.as_ref())?;
+    let what = selected(&view, &joins, &columns, tags, &mut order);
+    let conditions = condition.iter().cloned().chain(begin).collect();
+    let mut sql = joins.base().select(&what, joins.sql(), conditions).sql(window.limit(&view, &order));
+    // what a caller can word as it likes would fill the connections' memory with prepared statements
+    let usual = columns.len() == table.columns.len() && order.keys.len() <= 2 && joins.aliases() == 0;
+    if condition.is_some() || !usual || !USUAL_PAGES.contains(&window.size) {
+        sql = sql.once();
     }
-    if let Some(condition) = filter::compile(table, page.filter)? {
-        sql = sql.sql(" AND (").append(condition).sql(")");
-    }
-    let hash = question(table, caller, &page);
-    if !page.page_token.is_empty() {
-        let bytes = URL_SAFE_NO_PAD.decode(page.page_token).map_err(|_| bad_token())?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|_| bad_token())?;
-        if token.h != hash || token.k.len() != order.keys.len() {
-            return Err(bad_token());
-        }
-        sql = sql.sql(" AND (").append(after(&order, &token.k)?).sql(")");
-    }
-    sql = sql.sql(order.sql()).sql(format!(" LIMIT {}", size + 1));
     let mut rows = conn.query(sql)?;
-    let more = rows.len() > usize::try_from(size).unwrap_or(usize::MAX);
-    let next = if more {
-        rows.pop();
-        let last = rows.last().ok_or_else(|| Error::internal("an empty page with more to come"))?;
-        let key = order.keys.iter().map(|key| key.token(last)).collect::<Result<Vec<_>>>()?;
-        let token = serde_json::to_vec(&Token { h: hash, k: key }).map_err(Error::internal)?;
-        URL_SAFE_NO_PAD.encode(token)
+    let next = window.end(&order, &mut rows)?;
+    let items = rows.iter().map(|row| table.part(row, &columns, tags)).collect::<Result<Vec<_>>>()?;
+    let total = if page.count {
+        let row = conn.query_one(count(&joins, condition).once())?;
+        row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?
     } else {
-        String::new()
+        0
     };
-    let items = rows.iter().map(|row| table.resource(row)).collect::<Result<Vec<_>>>()?;
-    Ok(P::new(items, next))
+    Ok(P::new(items, next, total))
 }
 
-/// The rows after a sort key: `a > x OR (a = x AND b > y) …`.
-fn after(order: &Order, key: &[serde_json::Value]) -> Result<Sql> {
-    let mut condition = Sql::default();
-    let values = order
-        .keys
-        .iter()
-        .zip(key)
-        .map(|(column, value)| column.value(value).ok_or_else(bad_token))
-        .collect::<Result<Vec<Value>>>()?;
-    for (at, column) in order.keys.iter().enumerate() {
-        if at > 0 {
-            condition.push(" OR ");
-        }
-        condition.push("(");
-        for (before, value) in order.keys.iter().zip(&values).take(at) {
-            condition.push(format!("{} = ", before.expression));
-            condition.push_bind(value.clone());
-            condition.push(" AND ");
-        }
-        condition.push(format!("{} {} ", column.expression, if column.descending { "<" } else { ">" }));
-        condition.push_bind(values[at].clone());
-        condition.push(")");
-    }
-    Ok(condition)
+/// The statement that counts all that a condition lets through.
+pub(crate) fn count(joins: &Joins<'_>, condition: Option<Sql>) -> Sql {
+    joins.base().select("COUNT(*)", Sql::default(), condition.into_iter().collect())
 }

@@ -41,7 +41,12 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns' names with commas between.
     pub names: String,
+    /// The fields that are no columns.
+    pub unstored: Vec<&'static FieldInfo>,
+    /// The statement that reads a row, up to the UUID.
+    find: [&'static str; 2],
     account: Option<usize>,
+    shared: bool,
     tags: Option<u32>,
     read: [String; 2],
 }
@@ -162,7 +167,10 @@ impl Column {
     fn value_of_item(&self, item: Wire<'_>) -> Result<Value> {
         match (self.field.ty, item) {
             (FieldType::Text, Wire::Bytes(bytes)) => {
-                Ok(Value::from(std::str::from_utf8(bytes).map_err(Error::internal)?))
+                let text = std::str::from_utf8(bytes).map_err(Error::internal)?;
+                // one way to write each UUID
+                let uuid = Some(text).filter(|_| self.field.rule.format() == Format::Uuid).and_then(parse_uuid);
+                Ok(uuid.map_or_else(|| Value::from(text), |uuid| Value::from(uuid.to_string())))
             }
             _ => self.value(item),
         }
@@ -250,27 +258,68 @@ impl Column {
     }
 }
 
+fn place(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Sqlite => 0,
+        Dialect::Postgres => 1,
+    }
+}
+
+/// The tags of a row as one text, in SQL; the row's table goes by this name.
+pub(crate) fn tags_of(name: &str, dialect: Dialect) -> String {
+    let all = ["group_concat(text, char(31))", "string_agg(text, chr(31))"][place(dialect)];
+    format!("(SELECT {all} FROM tag WHERE tag.resource_uuid = {name}.uuid)")
+}
+
+/// The tags that were read as one text.
+fn tags_at(row: &Row, at: usize) -> Result<Vec<String>> {
+    if row.is_null(at) {
+        return Ok(Vec::new());
+    }
+    let mut tags: Vec<_> = row.text(at)?.split(BETWEEN).map(str::to_owned).collect();
+    tags.sort_unstable();
+    Ok(tags)
+}
+
 impl Table {
     fn new(kind: &'static KindInfo) -> Self {
         let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
-        let account = columns.iter().position(|column| column.field.name == "account_uuid");
-        let tags = fields.iter().find(|field| field.name == "tags" && field.repeated && field.rule.not_stored);
         let names = names.join(", ");
-        let read = ["group_concat(text, char(31))", "string_agg(text, chr(31))"].map(|all| match tags {
-            Some(_) => format!("{names}, (SELECT {all} FROM tag WHERE tag.resource_uuid = {}.uuid)", kind.table),
+        let account = columns.iter().position(|column| column.field.name == "account_uuid");
+        let shared = columns.iter().any(|column| column.field.name == "shared");
+        let unstored = fields.iter().filter(|field| field.rule.not_stored).collect();
+        let tags = fields.iter().find(|field| field.name == "tags" && field.repeated && field.rule.not_stored);
+        let tags = tags.map(|field| field.number);
+        let read = [Dialect::Sqlite, Dialect::Postgres].map(|dialect| match tags {
+            Some(_) => format!("{names}, {}", tags_of(kind.table, dialect)),
             None => names.clone(),
         });
-        Self { kind, names, columns, account, tags: tags.map(|field| field.number), read }
+        // as many as there are kinds, made once
+        let find = read.each_ref().map(|read| &*format!("SELECT {read} FROM {} WHERE uuid = ", kind.table).leak());
+        Self { kind, columns, names, unstored, find, account, shared, tags, read }
+    }
+
+    /// The column `uuid`.
+    ///
+    /// # Panics
+    /// For a kind without one; every resource has it.
+    pub(crate) fn uuid(&self) -> &Column {
+        match self.column("uuid") {
+            Some((_, column)) => column,
+            None => panic!("{} has no uuid", self.kind.kind),
+        }
     }
 
     /// What is read of a row: its columns, and its tags where the kind has any.
     pub fn read_names(&self, dialect: Dialect) -> &str {
-        match dialect {
-            Dialect::Sqlite => &self.read[0],
-            Dialect::Postgres => &self.read[1],
-        }
+        &self.read[place(dialect)]
+    }
+
+    /// The statement that reads a row, up to the UUID.
+    pub(crate) fn find(&self, dialect: Dialect) -> &'static str {
+        self.find[place(dialect)]
     }
 
     /// Whether resources of this kind have tags.
@@ -283,13 +332,7 @@ impl Table {
     /// # Errors
     /// A column that holds something else: a fault of Gyre's.
     pub fn tags(&self, row: &Row) -> Result<Vec<String>> {
-        let at = self.columns.len();
-        if self.tags.is_none() || row.is_null(at) {
-            return Ok(Vec::new());
-        }
-        let mut tags: Vec<_> = row.text(at)?.split(BETWEEN).map(str::to_owned).collect();
-        tags.sort_unstable();
-        Ok(tags)
+        if self.tags.is_some() { tags_at(row, self.columns.len()) } else { Ok(Vec::new()) }
     }
 
     /// The column of that name, and its place.
@@ -304,7 +347,7 @@ impl Table {
 
     /// Whether rows have a column `shared`.
     pub fn has_shared(&self) -> bool {
-        self.column("shared").is_some()
+        self.shared
     }
 
     /// Who sees rows.
@@ -350,6 +393,24 @@ impl Table {
             }
         }
         Ok(out)
+    }
+
+    /// The resource of a row that begins with these columns of the table, and has no others of its fields; its tags follow where
+    /// they were read.
+    ///
+    /// # Errors
+    /// As [`Table::message`].
+    pub(crate) fn part<R: Resource>(&self, row: &Row, columns: &[usize], tags: bool) -> Result<R> {
+        let mut out = Vec::with_capacity(256);
+        for (at, place) in columns.iter().enumerate() {
+            self.columns[*place].put(row, at, &mut out)?;
+        }
+        if let Some(number) = self.tags.filter(|_| tags) {
+            for tag in tags_at(row, columns.len())? {
+                wire::put_bytes(&mut out, number, tag.as_bytes());
+            }
+        }
+        R::decode(out.as_slice()).map_err(Error::internal)
     }
 
     /// The same, decoded.

@@ -65,6 +65,7 @@ async fn resources_are_written_listed_changed_and_logged() {
                     order_by: "name desc",
                     page_size: 2,
                     page_token: &page_token,
+                    ..PageRequest::default()
                 };
                 gyre_query::list(conn, &Caller::system(), page)
             })

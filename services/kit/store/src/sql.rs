@@ -1,5 +1,6 @@
 //! A statement put together at run time: text and bound values. Diesel writes the placeholders of the dialect, and keeps one
-//! prepared statement for each text on each connection, so texts should be few: values are bound, never written into the text.
+//! prepared statement for each text on each connection, so texts should be few: values are bound, never written into the text, and
+//! a text that callers have a say in is used [`Sql::once`].
 
 use std::borrow::Cow;
 
@@ -19,12 +20,13 @@ enum Part {
 #[derive(Debug, Clone, Default)]
 pub struct Sql {
     parts: Vec<Part>,
+    once: bool,
 }
 
 impl Sql {
     /// Begins with a text.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { parts: vec![Part::Text(text.into())] }
+        Self { parts: vec![Part::Text(text.into())], once: false }
     }
 
     /// Adds a text.
@@ -45,6 +47,14 @@ impl Sql {
     #[must_use]
     pub fn append(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);
+        self.once |= other.once;
+        self
+    }
+
+    /// The same, not to be kept prepared: for a text that callers word as they like.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 
@@ -89,6 +99,9 @@ impl Sql {
 
 impl<DB: Knows> QueryFragment<DB> for Sql {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        if self.once {
+            out.unsafe_to_cache_prepared();
+        }
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_sql(text),

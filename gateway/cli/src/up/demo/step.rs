@@ -27,7 +27,7 @@ pub async fn settled(client: &Client, ui: &Ui, resource_uuid: &str) -> Result<()
         filter: format!("resource_uuid = \"{resource_uuid}\""),
         order_by: "create_time desc".to_owned(),
         page_size: 10,
-        page_token: String::new(),
+        ..ListOperationsRequest::default()
     };
     let answer =
         OperationServiceClient::new(client.channel()).list_operations(client.request(request)).await?.into_inner();

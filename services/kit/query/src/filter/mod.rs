@@ -1,41 +1,45 @@
-//! The language of `filter`: AIP-160 (<https://google.aip.dev/160>), over the fields of one kind.
+//! The language of `filter`: AIP-160 (<https://google.aip.dev/160>), over the fields of a kind and of what it is linked with.
 //!
 //! ```text
 //! filter      = [ expression ]
 //! expression  = sequence { "AND" sequence }            (lowest)
 //! sequence    = term { "OR" term }                     (OR binds tighter than AND, as the AIP has it)
-//! term        = [ "NOT" | "-" ] ( restriction | "(" expression ")" )
-//! restriction = field ( "=" | "!=" | "<" | "<=" | ">" | ">=" | ":" ) value
+//! term        = ( "NOT" | "-" ) term | "(" expression ")" | restriction     (NOT binds tightest)
+//! restriction = path ( "=" | "!=" | "<" | "<=" | ">" | ">=" | ":" ) value
+//!             | path [ "NOT" ] "IN" "(" value { "," value } ")"
+//! path        = name { "." name }
 //! value       = word | "text in quotes" | 'text in quotes' | "null"
 //! ```
 //!
-//! `=` with `*` at either end of a text compares its beginning, its end or its middle. `:` asks whether a text contains the
-//! value, whether a list has it as an element, and with `*` whether there is anything at all. Values are of the field's type:
-//! numbers (sizes too: `4GiB`), `true` and `false`, the short names of enums, UUIDs, RFC 3339 times, texts.
+//! `docs/query.md` tells users what each part means. Words are what they are in upper case only; `\` in quotes takes the next
+//! letter as it is.
 
 mod compile;
+mod literal;
 mod parse;
+mod pattern;
+mod scan;
+mod strategy;
+
+pub(crate) use compile::{Compiler, letters};
+pub(crate) use literal::bounded;
+pub(crate) use parse::Expression;
+pub(crate) use strategy::choose;
 
 use gyre_model::{Error, Result};
-use gyre_store::Sql;
 
-use crate::table::Table;
-
-/// Most characters of a filter.
+/// Most bytes of a filter.
 const LONGEST: usize = 4096;
 
-/// Compiles a filter into a condition; nothing for the empty filter.
+/// Reads a filter; nothing for the empty one.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` that points at the character.
-pub fn compile(table: &Table, text: &str) -> Result<Option<Sql>> {
+pub(crate) fn parse(text: &str) -> Result<Option<Expression>> {
     if text.len() > LONGEST {
         return Err(Error::invalid("filter", format!("must have at most {LONGEST} bytes, has {}", text.len())));
     }
-    match parse::parse(text)? {
-        None => Ok(None),
-        Some(expression) => compile::compile(table, &expression).map(Some),
-    }
+    parse::parse(text)
 }
 
 /// A filter that is wrong at a character (counted from 1).

@@ -1,34 +1,34 @@
-//! From text to a tree.
+//! From words to a tree.
 
 use gyre_model::Result;
 
+use super::scan::{Operator, Text, Token, scan};
 use super::wrong;
 
 /// Most levels of parentheses and NOTs.
 const DEEPEST: usize = 32;
-/// Most comparisons.
-const MOST: usize = 100;
-
-/// How a field is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Has,
-}
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Restriction {
+    /// Where it begins.
     pub at: usize,
-    pub field: String,
+    /// The path of what is compared.
+    pub path: String,
+    /// How.
     pub operator: Operator,
-    pub value: String,
-    pub value_at: usize,
+    /// With what: one value, but for `IN`.
+    pub values: Vec<Given>,
+}
+
+/// A value as it stands in the filter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Given {
+    /// Where it begins.
+    pub at: usize,
+    /// What it says.
+    pub text: Text,
+    /// Whether it stands in quotes.
     pub quoted: bool,
 }
 
@@ -41,14 +41,11 @@ pub(crate) enum Expression {
     Compare(Restriction),
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Word(String),
-    Quoted(String),
-    Operator(Operator),
-    Open,
-    Close,
-    Minus,
+impl Given {
+    /// Whether it is the word for nothing.
+    pub fn is_null(&self) -> bool {
+        !self.quoted && self.text.text == "null"
+    }
 }
 
 /// Reads a filter; nothing for an empty one.
@@ -57,96 +54,18 @@ pub(crate) fn parse(text: &str) -> Result<Option<Expression>> {
     if tokens.is_empty() {
         return Ok(None);
     }
-    let mut parser = Parser { tokens, next: 0, end: text.chars().count(), restrictions: 0 };
+    let mut parser = Parser { tokens, next: 0, end: text.chars().count() };
     let expression = parser.expression(0)?;
     match parser.tokens.get(parser.next) {
         None => Ok(Some(expression)),
-        Some((at, token)) => Err(wrong(*at, format_args!("expected AND, OR or the end, found {}", show(token)))),
+        Some((at, token)) => Err(wrong(*at, format_args!("expected AND, OR or the end, found {}", token.show()))),
     }
-}
-
-fn show(token: &Token) -> String {
-    match token {
-        Token::Word(word) => format!("{word:?}"),
-        Token::Quoted(text) => format!("the text {text:?}"),
-        Token::Operator(operator) => format!("{operator:?}"),
-        Token::Open => "\"(\"".into(),
-        Token::Close => "\")\"".into(),
-        Token::Minus => "\"-\"".into(),
-    }
-}
-
-fn scan(text: &str) -> Result<Vec<(usize, Token)>> {
-    let letters: Vec<char> = text.chars().collect();
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(&letter) = letters.get(at) {
-        let start = at;
-        let following = letters.get(at + 1).copied();
-        let token = match letter {
-            _ if letter.is_whitespace() => {
-                at += 1;
-                continue;
-            }
-            '(' => Token::Open,
-            ')' => Token::Close,
-            '=' => Token::Operator(Operator::Equal),
-            ':' => Token::Operator(Operator::Has),
-            '!' if following == Some('=') => {
-                at += 1;
-                Token::Operator(Operator::NotEqual)
-            }
-            '<' | '>' => {
-                let equal = following == Some('=');
-                at += usize::from(equal);
-                Token::Operator(match (letter, equal) {
-                    ('<', false) => Operator::Less,
-                    ('<', true) => Operator::LessOrEqual,
-                    (_, false) => Operator::Greater,
-                    (_, true) => Operator::GreaterOrEqual,
-                })
-            }
-            '-' if !matches!(tokens.last(), Some((_, Token::Operator(_)))) => Token::Minus,
-            '"' | '\'' => {
-                let mut value = String::new();
-                loop {
-                    at += 1;
-                    match letters.get(at) {
-                        None => return Err(wrong(start, "the text in quotes does not end")),
-                        Some(end) if *end == letter => break,
-                        Some('\\') => {
-                            at += 1;
-                            value
-                                .push(*letters.get(at).ok_or_else(|| wrong(start, "the text in quotes does not end"))?);
-                        }
-                        Some(other) => value.push(*other),
-                    }
-                }
-                Token::Quoted(value)
-            }
-            _ if in_word(letter) => {
-                while letters.get(at + 1).copied().is_some_and(in_word) {
-                    at += 1;
-                }
-                Token::Word(letters[start..=at].iter().collect())
-            }
-            other => return Err(wrong(at, format_args!("{other:?} means nothing here; put texts in quotes"))),
-        };
-        tokens.push((start, token));
-        at += 1;
-    }
-    Ok(tokens)
-}
-
-fn in_word(letter: char) -> bool {
-    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.' | '*' | '+' | '/' | '@')
 }
 
 struct Parser {
     tokens: Vec<(usize, Token)>,
     next: usize,
     end: usize,
-    restrictions: usize,
 }
 
 impl Parser {
@@ -158,8 +77,14 @@ impl Parser {
         self.tokens.get(self.next).map_or(self.end, |(at, _)| *at)
     }
 
+    fn take(&mut self, token: &Token) -> bool {
+        let found = self.peek() == Some(token);
+        self.next += usize::from(found);
+        found
+    }
+
     fn word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(text)) if text == word);
+        let found = matches!(self.peek(), Some(Token::Word(text)) if text.text == word);
         self.next += usize::from(found);
         found
     }
@@ -184,48 +109,61 @@ impl Parser {
         if depth > DEEPEST {
             return Err(wrong(self.at(), format_args!("nested more than {DEEPEST} levels deep")));
         }
-        if self.word("NOT")
-            || matches!(self.peek(), Some(Token::Minus)) && {
-                self.next += 1;
-                true
-            }
-        {
+        if self.word("NOT") || self.take(&Token::Minus) {
             return Ok(Expression::Not(Box::new(self.term(depth + 1)?)));
         }
-        if matches!(self.peek(), Some(Token::Open)) {
-            self.next += 1;
+        if self.take(&Token::Open) {
             let inner = self.expression(depth + 1)?;
-            if !matches!(self.peek(), Some(Token::Close)) {
+            if !self.take(&Token::Close) {
                 return Err(wrong(self.at(), "expected \")\""));
             }
-            self.next += 1;
             return Ok(inner);
         }
-        self.restriction().map(Expression::Compare)
+        self.restriction()
     }
 
-    fn restriction(&mut self) -> Result<Restriction> {
+    fn restriction(&mut self) -> Result<Expression> {
         let at = self.at();
-        self.restrictions += 1;
-        if self.restrictions > MOST {
-            return Err(wrong(at, format_args!("more than {MOST} comparisons")));
+        let path = match self.peek() {
+            Some(Token::Word(path)) if !matches!(path.text.as_str(), "AND" | "OR" | "IN") => path.text.clone(),
+            _ => return Err(wrong(at, "expected the name of a field")),
+        };
+        self.next += 1;
+        let not = self.word("NOT");
+        if self.word("IN") {
+            let values = self.list()?;
+            let compare = Expression::Compare(Restriction { at, path, operator: Operator::In, values });
+            return Ok(if not { Expression::Not(Box::new(compare)) } else { compare });
         }
-        let Some(Token::Word(field)) = self.peek().cloned() else {
-            return Err(wrong(at, "expected the name of a field"));
+        let operator = match self.peek() {
+            Some(Token::Operator(operator)) if !not => *operator,
+            _ => return Err(wrong(self.at(), "expected one of = != < <= > >= : IN")),
         };
         self.next += 1;
-        let Some(Token::Operator(operator)) = self.peek().cloned() else {
-            return Err(wrong(self.at(), "expected one of = != < <= > >= :"));
+        let values = vec![self.value()?];
+        Ok(Expression::Compare(Restriction { at, path, operator, values }))
+    }
+
+    fn list(&mut self) -> Result<Vec<Given>> {
+        if !self.take(&Token::Open) {
+            return Err(wrong(self.at(), "expected \"(\" and the values of IN"));
+        }
+        let mut values = vec![self.value()?];
+        while self.take(&Token::Comma) {
+            values.push(self.value()?);
+        }
+        if self.take(&Token::Close) { Ok(values) } else { Err(wrong(self.at(), "expected \",\" or \")\"")) }
+    }
+
+    fn value(&mut self) -> Result<Given> {
+        let at = self.at();
+        let (text, quoted) = match self.peek() {
+            Some(Token::Word(word)) => (word.clone(), false),
+            Some(Token::Quoted(text)) => (text.clone(), true),
+            _ => return Err(wrong(at, "expected a value")),
         };
         self.next += 1;
-        let value_at = self.at();
-        let (value, quoted) = match self.peek().cloned() {
-            Some(Token::Word(word)) => (word, false),
-            Some(Token::Quoted(text)) => (text, true),
-            _ => return Err(wrong(value_at, "expected a value")),
-        };
-        self.next += 1;
-        Ok(Restriction { at, field, operator, value, value_at, quoted })
+        Ok(Given { at, text, quoted })
     }
 }
 
@@ -248,11 +186,46 @@ mod tests {
     fn or_binds_tighter_than_and() {
         let Some(Expression::And(all)) = parse("a = 1 AND b = 2 OR c = 3").unwrap() else { panic!() };
         assert!(matches!(&all[..], [Expression::Compare(_), Expression::Or(_)]));
+        let Some(Expression::And(all)) = parse("a = 1 OR b = 2 AND c = 3").unwrap() else { panic!() };
+        assert!(matches!(&all[..], [Expression::Or(_), Expression::Compare(_)]));
+        let Some(Expression::Or(all)) = parse("(a = 1 AND b = 2) OR NOT c = 3").unwrap() else { panic!() };
+        assert!(matches!(&all[..], [Expression::And(_), Expression::Not(_)]));
+    }
+
+    #[test]
+    fn values_are_words_texts_and_lists() {
+        let values = |text: &str| match parse(text).unwrap() {
+            Some(Expression::Compare(restriction)) => {
+                restriction.values.into_iter().map(|value| (value.text.text, value.text.stars)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(values("a = 52:54:00:0a"), [("52:54:00:0a".to_owned(), vec![])]);
+        assert_eq!(values("a > 2026-01-01T10:00:00Z"), [("2026-01-01T10:00:00Z".to_owned(), vec![])]);
+        assert_eq!(values("a >= -7d"), [("-7d".to_owned(), vec![])]);
+        assert_eq!(values(r#"a = "x*\*y""#), [("x**y".to_owned(), vec![1])]);
+        assert_eq!(values("a IN (-1, b:c, 'd e')").len(), 3);
+        assert!(matches!(parse("a NOT IN (1)").unwrap(), Some(Expression::Not(_))));
+        assert!(matches!(parse("-a:b").unwrap(), Some(Expression::Not(_))));
     }
 
     #[test]
     fn faults_point_at_their_character() {
-        for (text, at) in [("a = ", 5), ("a 1", 3), ("(a = 1", 7), ("a = 1 b = 2", 7), ("a = \"x", 5), ("a = 1 ;", 7)] {
+        for (text, at) in [
+            ("a = ", 5),
+            ("a 1", 3),
+            ("(a = 1", 7),
+            ("a = 1 b = 2", 7),
+            ("a = \"x", 5),
+            ("a = 1 ;", 7),
+            ("a IN 1", 6),
+            ("a IN (1 2)", 9),
+            ("a IN ()", 7),
+            ("a NOT = 1", 7),
+            ("a = 1 AND", 10),
+            ("AND a = 1", 1),
+            ("a = \"\0\"", 6),
+        ] {
             let error = parse(text).unwrap_err();
             assert!(error.message().ends_with(&format!("at character {at}")), "{text}: {}", error.message());
         }

@@ -1,0 +1,178 @@
+//! Paths: `host.cluster.zone.name` from a machine, `nics.ip`, `steps.name`.
+//!
+//! Segments but the last go along references, in both directions, and the last is a field; or a reference itself, which stands for
+//! what it leads to. A field that holds a message may be followed by one of the message's fields. Names are those of the .proto
+//! files (`memory_bytes`) or of JSON (`memoryBytes`).
+
+use gyre_model::catalog::{Edge, FieldInfo, FieldType, KindInfo, catalog};
+use gyre_store::Type;
+
+use crate::table::{Column, by_kind};
+
+/// Most references that a path goes through.
+pub const DEEPEST: usize = 6;
+/// Most characters of a name that suggestions are looked for.
+const LONGEST_NAME: usize = 64;
+
+/// A path that leads somewhere.
+pub(crate) struct Path {
+    /// The references, in order.
+    pub hops: Vec<Edge<'static>>,
+    /// The kind of the rows where they end.
+    pub kind: &'static KindInfo,
+    /// What is read there.
+    pub leaf: Leaf,
+}
+
+/// What a path ends at.
+#[derive(Clone, Copy)]
+pub(crate) enum Leaf {
+    /// A column.
+    Column(&'static Column),
+    /// A field of the message, or of each message, that a column holds.
+    Inside(&'static Column, &'static FieldInfo),
+    /// Nothing but the row itself.
+    Row,
+}
+
+/// Why a path leads nowhere: at which character of it, and what to say.
+#[derive(Debug)]
+pub(crate) struct Astray {
+    pub at: usize,
+    pub text: String,
+}
+
+impl Path {
+    /// Follows a path from a kind.
+    pub fn find(kind: &str, text: &str) -> Result<Self, Astray> {
+        let mut here = by_kind(kind);
+        let mut hops = Vec::new();
+        let mut segments = text.split('.').peekable();
+        // counted in characters
+        let mut at = 0;
+        while let Some(segment) = segments.next() {
+            let after = at + segment.chars().count() + 1;
+            // where a list of messages has rows of its own beside it, the rows are meant
+            let edge = catalog().edge(here.kind.kind, segment);
+            let own = |column: &Column| !column.field.rule.secret && (edge.is_none() || !column.field.repeated);
+            if let Some((_, column)) = here.column(segment).filter(|(_, column)| own(column)) {
+                let leaf = match (segments.next(), segments.next()) {
+                    (None, _) => Leaf::Column(column),
+                    (Some(inner), None) => {
+                        Leaf::Inside(column, inside(column, inner).map_err(|text| Astray { at: after, text })?)
+                    }
+                    (Some(_), Some(_)) => {
+                        let text = format!("a path ends at most one field below {segment}");
+                        return Err(Astray { at: after, text });
+                    }
+                };
+                return Ok(Self { hops, kind: here.kind, leaf });
+            }
+            let Some(edge) = edge else {
+                return Err(Astray { at, text: unknown(here.kind, segment) });
+            };
+            if hops.len() == DEEPEST {
+                return Err(Astray { at, text: format!("a path goes through at most {DEEPEST} references") });
+            }
+            here = by_kind(edge.to());
+            hops.push(edge);
+            at = after;
+        }
+        Ok(Self { hops, kind: here.kind, leaf: Leaf::Row })
+    }
+
+    /// Whether it leads to one value at most.
+    pub fn one(&self) -> bool {
+        let list = match self.leaf {
+            Leaf::Column(_) | Leaf::Row => false,
+            Leaf::Inside(column, _) => column.field.repeated,
+        };
+        !list && !self.hops.iter().any(Edge::many)
+    }
+}
+
+/// The field of the message in a column.
+fn inside(column: &Column, name: &str) -> Result<&'static FieldInfo, String> {
+    let message = match column.field.ty {
+        FieldType::Message(message) if column.ty == Type::Json => catalog().message(message),
+        _ => None,
+    };
+    let Some(message) = message else {
+        return Err(match column.field.name.strip_suffix("_uuid") {
+            Some(stem) if !column.field.rule.refers_to.is_empty() => {
+                format!("{} is a UUID and has no field {name:?}; did you mean {stem}.{name}?", column.field.name)
+            }
+            _ => format!("{} is a value and has no field {name:?}", column.field.name),
+        });
+    };
+    let found = message.fields.iter().find(|field| field.name == name || field.json_name == name);
+    found.filter(|field| !field.rule.secret).ok_or_else(|| {
+        let names = message.fields.iter().map(|field| field.name);
+        format!("{} has no field {name:?}{}", column.field.name, suggestion(names, name))
+    })
+}
+
+fn unknown(kind: &KindInfo, name: &str) -> String {
+    let columns = by_kind(kind.kind).columns.iter().map(|column| column.field.name);
+    let edges = catalog().edges(kind.kind).map(|edge| edge.segment);
+    format!("{} has no field {name:?}{}", kind.kind, suggestion(columns.chain(edges), name))
+}
+
+/// "; did you mean …?" with the name that is least far from a text.
+pub(crate) fn suggestion<'n>(names: impl Iterator<Item = &'n str>, text: &str) -> String {
+    match names.min_by_key(|name| distance(name, text)) {
+        Some(nearest) => format!("; did you mean {nearest:?}?"),
+        None => String::new(),
+    }
+}
+
+/// How many letters are to be put in, taken out or changed to make one text the other; only the first of long ones are looked at.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(LONGEST_NAME).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn astray(kind: &str, text: &str) -> (usize, String) {
+        let fault = Path::find(kind, text).err().unwrap();
+        (fault.at, fault.text)
+    }
+
+    #[test]
+    fn paths_go_along_references_in_both_directions() {
+        let path = Path::find("vm", "host.cluster.zone.name").unwrap();
+        assert_eq!((path.hops.len(), path.kind.kind, path.one()), (3, "zone", true));
+        let path = Path::find("zone", "clusters.hosts.vms.memoryBytes").unwrap();
+        assert_eq!((path.hops.len(), path.kind.kind, path.one()), (3, "vm", false));
+        assert!(matches!(Path::find("vm", "volumes").unwrap().leaf, Leaf::Row));
+        assert!(matches!(Path::find("operation", "error.reason").unwrap().leaf, Leaf::Inside(..)));
+        assert!(!Path::find("operation", "steps.name").unwrap().one());
+        assert_eq!(Path::find("vm", "nics.ip").unwrap().kind.kind, "nic");
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_says_where_it_went_wrong() {
+        assert_eq!(astray("vm", "hots.name"), (0, r#"vm has no field "hots"; did you mean "host"?"#.to_owned()));
+        let (at, text) = astray("vm", "host.cluster.zoen.name");
+        assert_eq!((at, text.contains("did you mean \"zone\"")), (13, true), "{text}");
+        let (at, text) = astray("vm", "host_uuid.name");
+        assert_eq!((at, text.contains("did you mean host.name")), (10, true), "{text}");
+        assert_eq!(astray("vm", "name.length").0, 5);
+        assert_eq!(astray("vm", "host.vms.host.vms.host.vms.host.name").0, 27);
+        assert_eq!(astray("vm", "").0, 0);
+        assert_eq!(astray("vm", "host..name").0, 5);
+    }
+}

@@ -1,0 +1,155 @@
+//! Who looks: the one place where the rows of a table come into a statement, and with them what the looker may see of them.
+//!
+//! # Theory
+//! The compiler of queries names no table itself. It asks a [`View`] for the [`Rows`] of a table under an alias, and can only put
+//! them into a statement by [`Rows::select`], [`Rows::exists`], [`Rows::values`] and [`Rows::join`]. Each of them writes the
+//! condition that keeps to what the caller may see: of the rows that are asked for, and of every row that a path goes through.
+//! So it cannot be left out. A row that is not for the caller's eyes is for them as if it were not there.
+
+use std::borrow::Cow;
+
+use gyre_model::catalog::{Scope, catalog};
+use gyre_model::{Caller, Uuid};
+use gyre_store::{Dialect, Sql};
+
+use crate::table::{Column, Table, by_kind, tags_of};
+
+/// Who looks, and at which kind of database.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    account: Uuid,
+    admin: bool,
+    dialect: Dialect,
+}
+
+/// The rows of a table that a caller may see, under an alias.
+pub(crate) struct Rows<'v> {
+    view: &'v View,
+    /// Which table.
+    pub table: &'static Table,
+    alias: usize,
+}
+
+impl View {
+    /// What this caller sees.
+    pub fn new(caller: &Caller, dialect: Dialect) -> Self {
+        Self { account: caller.account_uuid, admin: caller.admin, dialect }
+    }
+
+    /// Which database is asked.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether it is an administrator who looks.
+    pub fn admin(&self) -> bool {
+        self.admin
+    }
+
+    /// The account that looks.
+    pub fn account(&self) -> Uuid {
+        self.account
+    }
+
+    /// What this caller sees of a kind's rows.
+    pub(crate) fn rows(&self, kind: &str, alias: usize) -> Rows<'_> {
+        Rows { view: self, table: by_kind(kind), alias }
+    }
+
+    /// Which kinds there are for this caller.
+    pub(crate) fn knows(&self, kind: &str) -> bool {
+        catalog().kind(kind).is_some_and(|kind| self.admin || kind.scope != Scope::Admin)
+    }
+
+    /// The condition that keeps to what may be seen; nothing where everything may. What it says of columns begins with `prefix`.
+    pub(crate) fn scope(&self, table: &Table, prefix: &str) -> Option<Sql> {
+        if self.admin {
+            return None;
+        }
+        match table.scope() {
+            Scope::Global => None,
+            Scope::Admin => Some(Sql::new("1 = 0")),
+            Scope::Account | Scope::Unspecified => Some(self.owned(table, prefix)),
+        }
+    }
+
+    /// What the caller's account owns, and what all may see of what others own.
+    fn owned(&self, table: &Table, prefix: &str) -> Sql {
+        let owner = if table.account().is_some() { "account_uuid = " } else { "uuid = " };
+        // reading by UUID, which is done most, puts no text together
+        let name = |name: &'static str| match prefix {
+            "" => Cow::Borrowed(name),
+            prefix => Cow::Owned(format!("{prefix}{name}")),
+        };
+        let own = Sql::new(name(owner)).bind(self.account);
+        if table.has_shared() {
+            Sql::new("(").append(own).sql(" OR ").sql(name("shared = ")).bind(true).sql(")")
+        } else {
+            own
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// A column of theirs, in SQL.
+    pub fn column(&self, column: &Column) -> String {
+        self.name(column.field.name)
+    }
+
+    /// A column of theirs by its name, in SQL.
+    pub fn name(&self, column: &str) -> String {
+        format!("r{}.{column}", self.alias)
+    }
+
+    /// Their tags as one text, in SQL: whoever sees a resource sees its tags.
+    pub fn tags(&self, view: &View) -> String {
+        tags_of(&format!("r{}", self.alias), view.dialect)
+    }
+
+    fn table(&self) -> String {
+        format!("{} r{}", self.table.kind.table, self.alias)
+    }
+
+    fn scope(&self) -> Option<Sql> {
+        self.view.scope(self.table, &format!("r{}.", self.alias))
+    }
+
+    /// `SELECT what FROM these, those that are joined, WHERE they may be seen AND the conditions hold`.
+    pub fn select(&self, what: &str, joins: Sql, conditions: Vec<Sql>) -> Sql {
+        let mut sql = Sql::new(format!("SELECT {what} FROM {}", self.table())).append(joins);
+        let mut word = " WHERE ";
+        for condition in self.scope().into_iter().chain(conditions) {
+            sql = sql.sql(word).append(condition);
+            word = " AND ";
+        }
+        sql
+    }
+
+    /// Whether there is one among them, linked to the row outside as `link` says. `from` is what else the link needs, such as the
+    /// elements of a list.
+    pub fn exists(&self, from: &str, link: Sql, condition: Option<Sql>) -> Sql {
+        let mut sql = Sql::new(format!("EXISTS (SELECT 1 FROM {from}{} WHERE ", self.table())).append(link);
+        for condition in self.scope().into_iter().chain(condition) {
+            sql = sql.sql(" AND ").append(condition);
+        }
+        sql.sql(")")
+    }
+
+    /// The values of an expression over them: what `IN` looks into. None of them is nothing.
+    pub fn values(&self, what: &str, more: &str, condition: Option<Sql>) -> Sql {
+        let mut sql = Sql::new(format!("SELECT {what} FROM {}{more} WHERE {what} IS NOT NULL", self.table()));
+        for condition in self.scope().into_iter().chain(condition) {
+            sql = sql.sql(" AND ").append(condition);
+        }
+        sql
+    }
+
+    /// Joins the one that a reference names, where there is one to be seen.
+    pub fn join(&self, link: &str) -> Sql {
+        let sql = Sql::new(format!(" LEFT JOIN {} ON {link}", self.table()));
+        match self.scope() {
+            Some(scope) => sql.sql(" AND ").append(scope),
+            None => sql,
+        }
+    }
+}

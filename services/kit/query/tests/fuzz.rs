@@ -1,0 +1,220 @@
+//! A hundred thousand questions by chance: broken filters, paths that lead nowhere, tokens of others, masks of nonsense. None panics,
+//! every refusal is an answer to the caller and comes at once, and no answer has a row of another account.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use gyre_model::{Caller, Kind};
+use gyre_proto::PageRequest;
+use gyre_proto::storage::v1::ListVolumesResponse;
+use gyre_proto::vm::v1::ListVmsResponse;
+use gyre_query::{Question, ask, list};
+use support::{Chance, filters, world};
+
+const QUESTIONS: usize = 100_000;
+/// How long a refusal may take; one in a thousand may meet a busy machine.
+const LONGEST: Duration = Duration::from_millis(10);
+
+/// Pieces that filters are made of, and some that they are not.
+const PIECES: [&str; 44] = [
+    "name",
+    "host.name",
+    "vms.",
+    "volumes.vm.",
+    "clusters.",
+    "cluster",
+    "zone.",
+    "uuid",
+    "account.name",
+    "state",
+    "hosts",
+    "memoryBytes",
+    "create_time",
+    "steps.name",
+    "error.reason",
+    "l3_networks.name",
+    "nics",
+    ".",
+    "..",
+    "=",
+    "!=",
+    "<=",
+    ">",
+    ":",
+    "(",
+    ")",
+    ",",
+    " AND ",
+    " OR ",
+    " NOT ",
+    "-",
+    " IN ",
+    "\"",
+    "'",
+    "\\",
+    "*",
+    "null",
+    "4GiB",
+    "-7d",
+    "now",
+    "RUNNING",
+    "0000",
+    "\0",
+    "é\u{10FFFF}",
+];
+
+/// Something like a filter.
+fn garbage(chance: &mut Chance) -> String {
+    let mut text = String::new();
+    for _ in 0..chance.below(12) {
+        let piece: &&str = chance.pick(&PIECES);
+        text.push_str(piece);
+        if chance.one_in(4) {
+            text.push(' ');
+        }
+    }
+    if chance.one_in(50) {
+        let piece = *chance.pick(&PIECES);
+        text = piece.repeat(chance.below(3000));
+    }
+    text
+}
+
+/// A filter with some letters out of place.
+fn broken(chance: &mut Chance, text: &str) -> String {
+    let mut letters: Vec<char> = text.chars().collect();
+    for _ in 0..=chance.below(3) {
+        let at = chance.below(letters.len() + 1);
+        match chance.below(3) {
+            0 if at < letters.len() => drop(letters.remove(at)),
+            1 if at < letters.len() => letters[at] = letters[chance.below(letters.len())],
+            _ => {
+                let piece: Vec<char> = chance.pick(&PIECES).chars().collect();
+                letters.splice(at..at, piece);
+            }
+        }
+    }
+    letters.into_iter().collect()
+}
+
+#[tokio::test]
+async fn no_question_is_too_strange() {
+    let seed = gyre_model::time::now_micros().unsigned_abs();
+    println!("seed {seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let store = gyre_store::testing::store(folder.path()).await.unwrap();
+    let world = world::make(&store, seed).await;
+    let (slow, refused, answered) = store
+        .read("fuzz", move |conn| {
+            let chance = &mut Chance(seed);
+            let users: Vec<_> = world.accounts.iter().map(|account| Caller::of(*account, false)).collect();
+            let mut tokens = vec![String::new()];
+            let (mut slow, mut refused, mut answered) = (Vec::new(), 0, 0);
+            for round in 0..QUESTIONS {
+                let caller = *chance.pick(&users);
+                let filter = match chance.below(4) {
+                    0 => garbage(chance),
+                    1 => String::new(),
+                    _ => {
+                        let depth = chance.below(3);
+                        let good = filters::filter(chance, &world, "vm", depth);
+                        let good = filters::written(chance, &good);
+                        broken(chance, &good)
+                    }
+                };
+                let order_by = match chance.below(4) {
+                    0 => garbage(chance),
+                    1 => filters::keys(chance, "vm").iter().map(|key| format!("{},", key.field)).collect(),
+                    _ => String::new(),
+                };
+                let page_token = match chance.below(6) {
+                    0 => chance.pick(&tokens).clone(),
+                    1 => {
+                        let known = chance.pick(&tokens).clone();
+                        broken(chance, &known)
+                    }
+                    _ => String::new(),
+                };
+                let mask: Vec<String> = (0..chance.below(3)).map(|_| garbage(chance)).collect();
+                let own = |text: &str| text == caller.account_uuid.to_string() || text.is_empty();
+                let started = Instant::now();
+                let page_size = chance.below(4) as i32;
+                let (token, rows_of_others) = match chance.below(3) {
+                    0 => {
+                        let page = PageRequest {
+                            filter: &filter,
+                            order_by: &order_by,
+                            page_size,
+                            page_token: &page_token,
+                            read_mask: if chance.one_in(4) { &mask } else { &[] },
+                            count: false,
+                        };
+                        if chance.one_in(3) {
+                            let found = list::<ListVolumesResponse>(conn, &caller, page);
+                            found.map(|page| {
+                                (page.next_page_token, page.volumes.iter().any(|row| !own(&row.account_uuid)))
+                            })
+                        } else {
+                            let found = list::<ListVmsResponse>(conn, &caller, page);
+                            found.map(|page| (page.next_page_token, page.vms.iter().any(|row| !own(&row.account_uuid))))
+                        }
+                    }
+                    _ => {
+                        let question = Question {
+                            kind: if chance.one_in(9) {
+                                garbage(chance)
+                            } else {
+                                (*chance.pick(&["vm", "volumes"])).to_owned()
+                            },
+                            filter: filter.clone(),
+                            order_by: order_by.clone(),
+                            page_size,
+                            page_token,
+                            fields: if chance.one_in(9) { mask.clone() } else { Vec::new() },
+                            group_by: if chance.one_in(9) { mask } else { Vec::new() },
+                            sum: if chance.one_in(9) { vec![garbage(chance)] } else { Vec::new() },
+                            ..Question::default()
+                        };
+                        ask(conn, &caller, &question).map(|answer| {
+                            let theirs = |row: &gyre_query::Record| {
+                                row.get("accountUuid").and_then(|uuid| uuid.as_str()).is_some_and(|uuid| !own(uuid))
+                            };
+                            (answer.next_page_token, answer.rows.iter().any(theirs))
+                        })
+                    }
+                }
+                .map_or_else(
+                    |error| {
+                        let took = started.elapsed();
+                        assert_eq!(
+                            error.kind(),
+                            Kind::InvalidArgument,
+                            "seed {seed} round {round}: {filter:?} by {order_by:?}: {error:?}"
+                        );
+                        if took > LONGEST {
+                            slow.push((took, filter.clone()));
+                        }
+                        refused += 1;
+                        (String::new(), false)
+                    },
+                    |found| {
+                        answered += 1;
+                        found
+                    },
+                );
+                assert!(!rows_of_others, "seed {seed} round {round}: {filter:?} by {order_by:?} shows rows of others");
+                if !token.is_empty() && tokens.len() < 500 {
+                    tokens.push(token);
+                }
+            }
+            Ok((slow, refused, answered))
+        })
+        .await
+        .unwrap();
+    println!("{refused} refused, {answered} answered");
+    assert!(refused > QUESTIONS / 10 && answered > QUESTIONS / 10, "{refused} refused, {answered} answered");
+    assert!(slow.len() < QUESTIONS / 1000, "slow refusals: {slow:?}");
+}

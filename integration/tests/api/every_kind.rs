@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use gyre_agent::Simulation;
 use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
-use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, catalog};
+use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, Reference, catalog};
 use serde_json::{Value, json};
 
 /// What a kind cannot do: the kind, what, and why.
@@ -23,7 +23,8 @@ const GAPS: &[(&str, &str, &str)] = &[
 ];
 
 /// What is tried, in order.
-const CHECKS: &[&str] = &["list", "row", "get", "filter", "order", "tag", "cli", "openapi", "reference", "python"];
+const CHECKS: &[&str] =
+    &["list", "row", "get", "filter", "order", "query", "group", "tag", "cli", "openapi", "reference", "python"];
 
 struct Walk {
     front: Front,
@@ -58,6 +59,8 @@ impl Walk {
             "get" => self.get(subject).await,
             "filter" => self.filter(subject).await,
             "order" => self.order(subject).await,
+            "query" => self.query(subject).await,
+            "group" => self.group(subject).await,
             "tag" => self.tag(subject).await,
             "cli" => self.cli(subject).await,
             "openapi" => self.openapi(subject),
@@ -116,6 +119,41 @@ impl Walk {
                 let query = format!("?pageSize=1&orderBy={}", escaped(&order));
                 self.rows(subject.kind, &query).await.with_context(|| format!("order {order}"))?;
             }
+        }
+        Ok(())
+    }
+
+    /// The call over any kind finds it, with what it refers to, and counts.
+    async fn query(&self, subject: &Subject) -> Result<()> {
+        let plural = subject.kind.plural;
+        let mut fields = vec!["uuid".to_owned()];
+        // one step along each reference
+        let own = |reference: &&Reference| reference.kind == subject.kind.kind && !reference.repeated;
+        let along = catalog().references().iter().filter(own);
+        fields.extend(along.map(|reference| format!("{}.uuid", reference.forward)));
+        let fields: Vec<_> = fields.iter().map(|field| format!("&fields={field}")).collect();
+        let query = format!("/v1/{plural}:query?count=true&pageSize=1000{}", fields.concat());
+        let answer = self.front.get(&query).await?.good()?;
+        if let Some(uuid) = subject.uuid() {
+            let rows = answer["rows"].as_array().context("no rows")?;
+            ensure!(rows.iter().any(|row| row["uuid"] == uuid), "{query} does not find {uuid}");
+            ensure!(
+                answer["totalSize"].as_str().is_some_and(|total| total != "0"),
+                "{query} counts {}",
+                answer["totalSize"]
+            );
+        }
+        Ok(())
+    }
+
+    /// It is counted in groups.
+    async fn group(&self, subject: &Subject) -> Result<()> {
+        let query = format!("/v1/{}:query?groupBy=uuid&pageSize=1000", subject.kind.plural);
+        let answer = self.front.get(&query).await?.good()?;
+        if let Some(uuid) = subject.uuid() {
+            let groups = answer["rows"].as_array().context("no groups")?;
+            let own = groups.iter().find(|group| group["uuid"] == uuid).context("it is in no group")?;
+            ensure!(!own["count"].is_null(), "{own} has no count");
         }
         Ok(())
     }

@@ -102,6 +102,7 @@ fn tables(pool: &DescriptorPool) -> String {
     let mut codecs = String::new();
     let mut traits = String::new();
     let mut names = BTreeSet::new();
+    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<crate::Struct>()),\n");
     for message in pool.all_messages() {
         let Some(path) = rust_path(&message) else { continue };
         if !names.insert(message.full_name().to_owned()) {
@@ -111,6 +112,7 @@ fn tables(pool: &DescriptorPool) -> String {
         writeln!(traits, "impl crate::Named for {path} {{ const NAME: &'static str = \"{}\"; }}", message.full_name())
             .expect("string");
         if let Some(kind) = resource_kind(&message, &resource) {
+            let generation = message.get_field_by_name("generation").map_or("0", |_| "self.generation");
             let tags = match message.get_field_by_name("tags") {
                 Some(field) if field.is_list() => {
                     "fn tags(&self) -> &[String] { &self.tags } fn set_tags(&mut self, tags: Vec<String>) { self.tags = tags; }"
@@ -120,7 +122,7 @@ fn tables(pool: &DescriptorPool) -> String {
             writeln!(
                 traits,
                 "impl crate::Resource for {path} {{ const KIND: &'static str = \"{kind}\"; fn uuid(&self) -> &str {{ &self.uuid }} \
-                 fn generation(&self) -> i64 {{ self.generation }} {tags} }}"
+                 fn generation(&self) -> i64 {{ {generation} }} {tags} }}"
             )
             .expect("string");
         }
@@ -133,6 +135,17 @@ fn tables(pool: &DescriptorPool) -> String {
                 "impl crate::ListRequest for {path} {{ fn page(&self) -> crate::PageRequest<'_> {{ crate::PageRequest {{ \
                  filter: &self.filter, order_by: &self.order_by, page_size: self.page_size, page_token: &self.page_token, \
                  read_mask: {mask}, count: {count} }} }} }}"
+            )
+            .expect("string");
+        }
+        if ["uuid", "request_id", "validate_only", "force", "cascade"].into_iter().all(has) {
+            let expunge = if has("expunge") { "self.expunge" } else { "false" };
+            writeln!(
+                traits,
+                "impl crate::DeleteCall for {path} {{ fn uuid(&self) -> &str {{ &self.uuid }} \
+                 fn request_id(&self) -> &str {{ &self.request_id }} fn validate_only(&self) -> bool {{ self.validate_only }} \
+                 fn force(&self) -> bool {{ self.force }} fn cascade(&self) -> bool {{ self.cascade }} \
+                 fn expunge(&self) -> bool {{ {expunge} }} }}"
             )
             .expect("string");
         }

@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
+use crate::audit::Source;
 use crate::members::Members;
 use crate::trace::Traced;
 
@@ -43,6 +44,8 @@ pub struct Forward {
 pub struct Along {
     /// Who calls; nobody in an open call.
     pub caller: Option<Caller>,
+    /// Where a call that changes something came from.
+    pub from: Option<Source>,
     /// The trace.
     pub trace: Traced,
     /// How long it may take; nothing leaves it to the mesh.
@@ -138,6 +141,9 @@ impl Along {
     pub fn write(&self, headers: &mut HeaderMap) {
         if let Some(caller) = self.caller {
             caller.write(headers);
+        }
+        if let Some(from) = &self.from {
+            from.write(headers);
         }
         headers.insert(TRACEPARENT, self.trace.header());
         if let Some(timeout) = self.timeout {

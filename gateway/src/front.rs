@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use gyre_mesh::context::Trace;
 use gyre_mesh::telemetry::{self, propagate};
-use gyre_model::Kind;
+use gyre_model::catalog::MethodInfo;
+use gyre_model::{Caller, Kind};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::audit::Refusals;
 use crate::auth::Authenticator;
 use crate::auth::throttle::Throttle;
 use crate::body::Body;
@@ -48,6 +50,8 @@ pub struct Front {
     pub throttle: Throttle,
     /// The ways to the services.
     pub forward: Forward,
+    /// Refused calls, for the log of changes.
+    pub refusals: Refusals,
     /// The calls over HTTP.
     pub table: Table,
     /// Documents and the page.
@@ -102,6 +106,19 @@ impl Front {
         };
         response.headers_mut().insert(TRACERESPONSE, header);
         response
+    }
+
+    /// Who makes a call, if they may; nobody where the call is open to everybody.
+    pub async fn caller(
+        &self,
+        peer: Peer,
+        method: &MethodInfo,
+        headers: &HeaderMap,
+    ) -> Result<Option<Caller>, Refusal> {
+        let Some(caller) = self.authenticator.caller(method, headers).await? else { return Ok(None) };
+        Authenticator::permit(method, &caller)
+            .inspect_err(|refusal| self.refusals.note(method, &caller, None, peer, headers, &refusal.error))?;
+        Ok(Some(caller))
     }
 
     /// Bounds the headers. HTTP/2 has refused most that is too large before this.

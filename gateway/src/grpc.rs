@@ -29,6 +29,7 @@ use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
+use crate::audit::Source;
 use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
 use crate::front::{Front, Peer};
@@ -122,10 +123,11 @@ where
     B::Error: Into<BoxError>,
 {
     let (mut head, body) = request.into_parts();
-    let caller = front.authenticator.caller(method, &head.headers).await?;
+    let caller = front.caller(peer, method, &head.headers).await?;
+    let from = Source::of(method, peer, &head.headers);
     let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
     clean(&mut head.headers);
-    let along = Along { caller, trace, timeout: timeout(front, method, &head.headers)?, callback };
+    let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
     if method.client_streaming {
         let body = Body::new(Measured::new(body, front.limits.message_bytes));

@@ -15,6 +15,7 @@
 //! refusal is counted by its reason; on the way of a call there is no descriptor, no lock that all calls share, and no box that
 //! is not needed. The gateway keeps no state that another gateway would miss.
 
+mod audit;
 pub mod auth;
 mod body;
 mod callback;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::config::{GatewayConfig, Limits};
 pub use self::door::{ApiArgs, Door};
 
+use self::audit::Refusals;
 use self::auth::Authenticator;
 use self::auth::throttle::Throttle;
 use self::forward::Forward;
@@ -75,6 +77,7 @@ impl Gateway {
             authenticator: Authenticator::new(mesh.channel("identity")),
             throttle: Throttle::new(config.limits.sign_ins),
             forward: Forward::new(&mesh),
+            refusals: Refusals::new(),
             pages: Pages::new(&table),
             own: Own::new().map_err(SetupError)?,
             table,
@@ -101,6 +104,8 @@ impl Gateway {
             stop.cancelled().await;
             self.front.own.serving(false).await;
         };
-        tokio::join!(serving, unready);
+        // any service writes them down
+        let telling = self.front.refusals.tell(self.front.forward.mesh().channel("identity"), stop.clone());
+        tokio::join!(serving, unready, telling);
     }
 }

@@ -33,6 +33,7 @@ use hyper::body::Incoming;
 use self::plan::{BodyPlan, Plan};
 use self::query::nearest;
 use self::routes::{Found, Segments};
+use crate::audit::Source;
 use crate::body::Body;
 use crate::callback;
 use crate::forward::Along;
@@ -87,9 +88,10 @@ async fn call(
         Found::Nothing => return Err(nothing(front, path)),
     };
     let asked = head::Asked::read(&head.headers, &front.limits)?;
-    let caller = front.authenticator.caller(plan.method, &head.headers).await?;
+    let caller = front.caller(peer, plan.method, &head.headers).await?;
     let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers)?;
-    let along = Along { caller, trace, timeout: asked.timeout, callback };
+    let from = Source::of(plan.method, peer, &head.headers);
+    let along = Along { caller, from, trace, timeout: asked.timeout, callback };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id)?;
@@ -98,7 +100,13 @@ async fn call(
         let message = crate::forward::message(response).await?;
         return answer::unary(front, plan, &along, asked.wait, &message).await;
     }
-    let frame = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await?;
+    let read = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await;
+    let frame = read.inspect_err(|refusal| {
+        if let Some(caller) = &along.caller {
+            let resource = plan.resource(&segments);
+            front.refusals.note(plan.method, caller, resource, peer, &head.headers, &refusal.error);
+        }
+    })?;
     if plan.method.server_streaming {
         let request = tonic::body::Body::new(Full::new(frame.clone()));
         let response = front.forward.open(plan.method, &along, request).await?;

@@ -45,6 +45,11 @@ fn vm(site: &Site, image: &str, name: &str) -> serde_json::Value {
 
 /// Reads the console until the greeting stands there.
 async fn greeting(channel: &Channel, token: &str, vm: &str, bound: Duration) -> Result<Duration> {
+    printed(channel, token, vm, GREETING, bound).await
+}
+
+/// Reads the console until a text stands there.
+async fn printed(channel: &Channel, token: &str, vm: &str, text: &str, bound: Duration) -> Result<Duration> {
     let begun = Instant::now();
     let authorization: AsciiMetadataValue = format!("Bearer {token}").parse()?;
     let mut request = tonic::Request::new(ReadVmConsoleRequest { uuid: vm.to_owned(), tail_bytes: 0, follow: true });
@@ -54,7 +59,7 @@ async fn greeting(channel: &Channel, token: &str, vm: &str, bound: Duration) -> 
         let mut output = VmServiceClient::new(channel.clone()).read_vm_console(request).await?.into_inner();
         while let Some(piece) = output.message().await? {
             seen.extend_from_slice(&piece.data);
-            if String::from_utf8_lossy(&seen).contains(GREETING) {
+            if String::from_utf8_lossy(&seen).contains(text) {
                 return Ok(begun.elapsed());
             }
         }
@@ -62,7 +67,7 @@ async fn greeting(channel: &Channel, token: &str, vm: &str, bound: Duration) -> 
     };
     match tokio::time::timeout(bound, read).await {
         Ok(result) => result,
-        Err(_) => bail!("no greeting within {bound:?}"),
+        Err(_) => bail!("no {text:?} within {bound:?}"),
     }
 }
 
@@ -78,9 +83,15 @@ async fn over_http_a_linux_guest_greets_shuts_down_and_outlives_the_node() -> Re
     }
     let folder = tempfile::tempdir()?;
     let (first, front, site, image) = node(folder.path(), gyre_demo_image::Want::Linux).await?;
-    let uuid = front.done(Method::POST, "/v1/vms", Some(vm(&site, &image, "linux"))).await?;
+    let mut wanted = vm(&site, &image, "linux");
+    wanted["tags"] = json!(["gyre:hostname=named-by-tag", "gyre:static-ip=10.80.7.7"]);
+    let uuid = front.done(Method::POST, "/v1/vms", Some(wanted)).await?;
     let took = greeting(&channel(&front).await?, front.token(), &uuid, Duration::from_secs(60)).await?;
     println!("greeting after {took:?}");
+    // what its tags say has reached the guest
+    for text in ["hostname: named-by-tag", "address: 10.80.7.7/16"] {
+        printed(&channel(&front).await?, front.token(), &uuid, text, Duration::from_secs(30)).await?;
+    }
 
     // the node ends; the machine goes on, and the next node finds it
     first.shutdown().await;
@@ -172,7 +183,7 @@ async fn over_grpc_from_rust() -> Result<()> {
     end(vms.stop_vm(request).await?.into_inner()).await?;
     let found = vms.get_vm(GetVmRequest { uuid: uuid.clone() }).await?.into_inner();
     assert_eq!(found.state(), VmState::Stopped);
-    let request = DeleteVmRequest { uuid: uuid.clone(), request_id: String::new() };
+    let request = DeleteVmRequest { uuid: uuid.clone(), ..Default::default() };
     end(vms.delete_vm(request).await?.into_inner()).await?;
     let request = ExpungeVmRequest { uuid: uuid.clone(), request_id: String::new() };
     end(vms.expunge_vm(request).await?.into_inner()).await?;

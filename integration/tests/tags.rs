@@ -125,7 +125,7 @@ async fn what_no_tag_may_be_is_refused_and_told() -> Result<()> {
         (" x", "INVALID_FIELD"),
         ("a\u{7}b", "INVALID_FIELD"),
         (&"x".repeat(256), "INVALID_FIELD"),
-        ("gyre:colour=red", "INVALID_FIELD"),
+        ("gyre:colour=red", "UNKNOWN_SYSTEM_TAG"),
     ] {
         assert_eq!(front.post("/v1/tags", put(text)).await?.reason(), reason, "{text:?}");
     }
@@ -225,6 +225,69 @@ async fn the_same_wish_is_one_tag_and_tags_at_once_are_all_there() -> Result<()>
     }
     let now = front.get(&format!("/v1/zones/{zone}")).await?.good()?;
     assert_eq!((tags(&now).len(), generation(&now)), (21, 22));
+    node.shutdown().await;
+    Ok(())
+}
+
+/// What a resource of a kind is made from, beside its name.
+fn body(kind: &str, site: &gyre_integration::front::Site, image: &str, l2: &str) -> Option<Value> {
+    Some(match kind {
+        "zone" => json!({}),
+        "cluster" => json!({"zoneUuid": site.zone}),
+        "host" => json!({"clusterUuid": site.cluster, "address": "local"}),
+        "primary-storage" => {
+            json!({"type": "PRIMARY_STORAGE_TYPE_LOCAL", "clusterUuid": site.cluster, "path": "/var/lib/tagged/primary"})
+        }
+        "image-server" => json!({"hostUuid": site.hosts[0], "path": "/var/lib/tagged/images"}),
+        "l2-network" => json!({"type": "L2_NETWORK_TYPE_BRIDGE", "clusterUuid": site.cluster, "bridge": "tagged"}),
+        "l3-network" => json!({"l2NetworkUuid": l2}),
+        "ip-range" => json!({
+            "l3NetworkUuid": site.network, "startAddress": "10.80.0.2", "endAddress": "10.80.0.9", "gateway": "10.80.0.1",
+            "prefixLength": 16
+        }),
+        "instance-offering" => json!({"cpuCount": 1, "memoryBytes": "67108864"}),
+        "image" => json!({"url": "upload", "format": "IMAGE_FORMAT_RAW", "imageServerUuid": site.image_server}),
+        "volume" => json!({"hostUuid": site.hosts[0], "sizeBytes": "1048576"}),
+        "vm" => json!({"instanceOfferingUuid": site.offering, "imageUuid": image, "l3NetworkUuids": [site.network]}),
+        "account" => json!({"password": "correct horse"}),
+        "api-key" => json!({}),
+        _ => return None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_resource_has_tags() -> Result<()> {
+    /// Kinds that tell of work, changes and marks, and have no life of their own.
+    const WITHOUT: [&str; 4] = ["operation", "debt", "tag", "setting"];
+    let folder = tempfile::tempdir()?;
+    let node = node(&folder).await?;
+    let front = node.front().await?;
+    let site = front.site("kinds", &["local"], "/var/lib/gyre").await?;
+    let image = front.upload(&site, "empty", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    let l2 =
+        front.get("/v1/l2-networks").await?.good()?["l2Networks"][0]["uuid"].as_str().unwrap_or_default().to_owned();
+    for kind in gyre_model::catalog().kinds() {
+        let tagged = gyre_model::catalog().message(kind.message).is_some_and(|message| message.field("tags").is_some());
+        if WITHOUT.contains(&kind.kind) {
+            assert!(!tagged, "{}", kind.kind);
+            continue;
+        }
+        assert!(tagged, "{} has no field tags (docs/tags.md), and is not among those without", kind.kind);
+        let path = format!("/v1/{}", kind.plural);
+        let mut body =
+            body(kind.kind, &site, &image, &l2).with_context(|| format!("say how a {} is made", kind.kind))?;
+        body["name"] = json!("tagged");
+        body["tags"] = json!(["made=here"]);
+        let made = front.operation_or_resource(&path, body).await.with_context(|| kind.kind.to_owned())?;
+        let one = format!("{path}/{made}");
+        let seen = front.get(&one).await?.good()?;
+        assert_eq!(tags(&seen), ["made=here"], "{}", kind.kind);
+        let put = json!({"resourceKind": kind.kind, "resourceUuid": made, "text": "later"});
+        front.post("/v1/tags", put).await?.good().with_context(|| kind.kind.to_owned())?;
+        let now = front.get(&one).await?.good()?;
+        assert_eq!(tags(&now), ["later", "made=here"], "{}", kind.kind);
+        assert!(generation(&now) > generation(&seen), "{}", kind.kind);
+    }
     node.shutdown().await;
     Ok(())
 }

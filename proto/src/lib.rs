@@ -34,7 +34,7 @@ pub trait Resource: Named {
     const KIND: &'static str;
     /// The UUID as text, empty where it has none yet.
     fn uuid(&self) -> &str;
-    /// The generation, 0 where it has none yet.
+    /// The generation, 0 where it has none, or none yet.
     fn generation(&self) -> i64;
     /// The tags; none for a kind that has no tags.
     fn tags(&self) -> &[String] {
@@ -65,6 +65,22 @@ pub struct PageRequest<'a> {
 pub trait ListRequest {
     /// What it asks for.
     fn page(&self) -> PageRequest<'_>;
+}
+
+/// The request of a call that deletes a resource: all have the fields of [`common::v1::DeleteRequest`].
+pub trait DeleteCall: Named {
+    /// What to delete.
+    fn uuid(&self) -> &str;
+    /// The id of the wish.
+    fn request_id(&self) -> &str;
+    /// Whether to tell what would be deleted, and to delete nothing.
+    fn validate_only(&self) -> bool;
+    /// Whether to go on past hosts that are away.
+    fn force(&self) -> bool;
+    /// Whether to delete what depends on it, too.
+    fn cascade(&self) -> bool;
+    /// Whether to delete it for good, past the bin.
+    fn expunge(&self) -> bool;
 }
 
 /// A list call's response.

@@ -151,6 +151,7 @@ async fn machine(session: &mut Session, place: &Place, obeys: bool) -> MachineSp
         memory_bytes: 32 << 20,
         disks: vec![MachineDisk { volume_uuid: volume, path: made.path }],
         nics: vec![nic],
+        ..MachineSpec::default()
     }
 }
 

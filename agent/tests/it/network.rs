@@ -126,6 +126,7 @@ async fn a_machine_stands_on_its_bridge() {
         memory_bytes: 32 << 20,
         disks: Vec::new(),
         nics: vec![nic],
+        ..MachineSpec::default()
     };
     session.run(Work::StartMachine(StartMachine { machine: Some(spec.clone()) })).await.expect("starts");
     until("qemu holds the tap", async || {

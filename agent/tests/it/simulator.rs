@@ -35,6 +35,7 @@ fn machine(vm: Uuid, name: &str) -> Work {
         memory_bytes: 64 << 20,
         disks: vec![disk],
         nics: vec![nic],
+        ..MachineSpec::default()
     };
     Work::StartMachine(StartMachine { machine: Some(spec) })
 }

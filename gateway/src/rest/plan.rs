@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use gyre_model::Error;
 use gyre_model::catalog::{FieldType, MethodInfo, catalog};
+use gyre_model::{Error, Uuid, parse_uuid};
 use gyre_proto::json::JsonCodec;
 use http::Method;
 use prost_reflect::MessageDescriptor;
 
 use super::json::JsonReader;
+use super::routes::Segments;
 use super::template::Template;
 use super::value::Target;
 
@@ -144,6 +145,12 @@ impl Plan {
             operation,
         };
         Ok((plan, template))
+    }
+
+    /// The resource that a path names, where it names one by its UUID.
+    pub fn resource(&self, segments: &Segments<'_>) -> Option<Uuid> {
+        let named = self.variables.iter().flat_map(|(range, _)| segments.range(range.clone()));
+        named.copied().find_map(parse_uuid)
     }
 
     /// What prints response messages.

@@ -13,11 +13,12 @@ use crate::site::Site;
 pub use gyre_store::Dialect;
 
 /// Tables that tell of operations and calls themselves, not of what they did.
-const NOT_COMPARED: [&str; 6] = [
+const NOT_COMPARED: [&str; 7] = [
     "operation",
     "operation_work",
     "request",
     "change_log",
+    "log_observer",
     "__diesel_schema_migrations",
     // a fence that an agent may have seen is never given out again, whatever became of its host
     "host_fence",
@@ -112,6 +113,9 @@ fn general(table: &str, column: &str, value: Option<&str>) -> String {
     let Some(value) = value else { return "-".to_owned() };
     if column.ends_with("_time") {
         return "time".to_owned();
+    }
+    if column == "hash" {
+        return "hash".to_owned();
     }
     if value.parse::<i64>().is_ok() {
         return if table == "ip_address" && column == "address" { "address".to_owned() } else { value.to_owned() };

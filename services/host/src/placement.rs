@@ -9,7 +9,9 @@
 //! 3. Near-equals are shuffled, so that callers that read the same moment do not all run after the same host.
 //! 4. A claim holds one place. The same claim again is answered with the place that it holds, if that still is what is asked for;
 //!    else it gives it back and takes another in the same transaction.
-//! 5. Why no host would do is found out only then, host by host, outside the transaction.
+//! 5. A claim that is to lie apart from others (its tags say so) excludes their hosts. Which these are is read in the transaction that
+//!    takes the room, with the tags of all of them held, so that two of a group which are placed at once see each other.
+//! 6. Why no host would do is found out only then, host by host, outside the transaction.
 
 mod choose;
 mod refuse;
@@ -48,6 +50,8 @@ pub(crate) struct Want {
     pub host: Option<Uuid>,
     pub preferred: Option<Uuid>,
     pub excluded: BTreeMap<Uuid, String>,
+    /// Tags that no other machine on the host may have.
+    pub apart: Vec<String>,
 }
 
 /// A place on a host.
@@ -107,6 +111,7 @@ impl Want {
         want.clusters = request.cluster_uuids.iter().filter_map(|text| uuid("cluster_uuids", text)).collect();
         want.excluded =
             request.excluded.iter().filter_map(|(host, why)| Some((uuid("excluded", host)?, why.clone()))).collect();
+        want.apart.clone_from(&request.apart_tags);
         for (field, number) in [("cpu_count", want.cpus), ("memory_bytes", want.memory)] {
             if number < 1 {
                 let description = format!("must be at least 1, got {number}");
@@ -150,6 +155,8 @@ async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result
         let wish = want.clone();
         let taken = store.write_again("placement-reserve", move |conn| {
             fence::check(conn, &caller)?;
+            let mut wish = wish.clone();
+            wish.excluded.extend(table::apart(conn, &wish, true)?);
             take_somewhere(conn, &wish)
         });
         match taken.await {
@@ -159,9 +166,13 @@ async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result
             Err(error) if matches!(error.reason(), "ALREADY_EXISTS" | "CONFLICT") => continue,
             Err(error) => return Err(error),
         }
-        let only = want.host;
-        let standings = store.read("placement-refusal", move |conn| table::standings(conn, only)).await?;
-        if let Some(refusal) = refuse::refusal(want, &standings) {
+        let mut wish = want.clone();
+        let refusal = store.read("placement-refusal", move |conn| {
+            wish.excluded.extend(table::apart(conn, &wish, false)?);
+            let standings = table::standings(conn, wish.host)?;
+            Ok(refuse::refusal(&wish, &standings))
+        });
+        if let Some(refusal) = refusal.await? {
             return Err(refusal);
         }
         // by now there is room

@@ -20,6 +20,7 @@ mod reconcile;
 pub mod rules;
 pub mod state;
 mod store;
+mod tags;
 mod workflows;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ use gyre_proto::vm::v1::instance_offering_service_server::InstanceOfferingServic
 use gyre_proto::vm::v1::machine_report_service_server::MachineReportServiceServer;
 use gyre_proto::vm::v1::nic_service_server::NicServiceServer;
 use gyre_proto::vm::v1::vm_service_server::VmServiceServer;
+use gyre_query::settings;
 use gyre_store::Store;
 use tonic::service::Routes;
 
@@ -107,6 +109,9 @@ impl Service {
     /// # Errors
     /// A workflow that does not fit its steps.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
+        tags::register();
+        settings::process_default(workflows::STOP_GRACE, settings::print_duration(config.grace));
+        settings::process_default(workflows::START_LIMIT, settings::print_duration(config.start_limit));
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
         let inner = Arc::new(Inner { flow: flow.clone(), mesh, store, config, settle: Activator::default() });
         let directory = inner.config.workflows.as_deref();

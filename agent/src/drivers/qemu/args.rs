@@ -66,7 +66,7 @@ pub fn arguments(
     add("-rtc", "base=utc".into());
     add("-boot", "strict=on".into());
     add("-smbios", format!("type=1,manufacturer=Gyre,product=Gyre,serial={uuid}"));
-    add("-smbios", format!("type=3,manufacturer=Gyre,asset={}", escaped(&asset(&spec.nics))));
+    add("-smbios", format!("type=3,manufacturer=Gyre,asset={}", escaped(&asset(spec))));
     for monitor in ["qmp0", "qmp1"] {
         add("-chardev", format!("socket,id={monitor},path={},server=on,wait=off", shown(places.run, monitor)));
         add("-mon", format!("chardev={monitor},mode=control"));
@@ -90,7 +90,7 @@ pub fn arguments(
             NicBackend::Tap { interface } => {
                 add("-netdev", format!("tap,id=net{at},ifname={},script=no,downscript=no", escaped(interface)));
             }
-            NicBackend::User => add("-netdev", user_net(at, nic)?),
+            NicBackend::User => add("-netdev", user_net(at, nic, &spec.hostname)?),
             NicBackend::Simulated => continue,
         }
         add("-device", format!("virtio-net-pci,id=nic{at},netdev=net{at},mac={},romfile=", escaped(&nic.mac)));
@@ -106,10 +106,14 @@ pub fn arguments(
     Ok(args)
 }
 
-/// What a guest can read of its address without any service, in the chassis' asset tag: `gyre;ip=10.0.0.5/24;gw=10.0.0.1`.
-fn asset(nics: &[MachineNic]) -> String {
+/// What a guest can read of its name and address without any service, in the chassis' asset tag:
+/// `gyre;name=web-1;ip=10.0.0.5/24;gw=10.0.0.1`.
+fn asset(spec: &MachineSpec) -> String {
     let mut text = "gyre".to_owned();
-    if let Some(nic) = nics.first()
+    if !spec.hostname.is_empty() {
+        text += &format!(";name={}", spec.hostname);
+    }
+    if let Some(nic) = spec.nics.first()
         && !nic.address.is_empty()
     {
         text += &format!(";ip={}/{}", nic.address, nic.prefix_length);
@@ -120,11 +124,12 @@ fn asset(nics: &[MachineNic]) -> String {
     text
 }
 
-/// The user-mode network whose DHCP gives the guest exactly its address. QEMU wants the guest, the router and the name server to
+/// The user-mode network whose DHCP gives the guest exactly its address, and its name. QEMU wants the guest, the router and the name server to
 /// have three different addresses of the network.
-fn user_net(at: usize, nic: &MachineNic) -> Result<String> {
+fn user_net(at: usize, nic: &MachineNic, hostname: &str) -> Result<String> {
+    let hostname = if hostname.is_empty() { String::new() } else { format!(",hostname={}", escaped(hostname)) };
     if nic.address.is_empty() {
-        return Ok(format!("user,id=net{at}"));
+        return Ok(format!("user,id=net{at}{hostname}"));
     }
     let refuse = |why: String| {
         Error::invalid("machine.nics", format!("the user-mode network cannot give {}: {why}", nic.address))
@@ -146,7 +151,7 @@ fn user_net(at: usize, nic: &MachineNic) -> Result<String> {
     let dns = free(&[address, gateway]);
     let shown = |address: u32| Ipv4Addr::from(address);
     Ok(format!(
-        "user,id=net{at},net={}/{prefix},host={},dns={},dhcpstart={}",
+        "user,id=net{at},net={}/{prefix},host={},dns={},dhcpstart={}{hostname}",
         shown(net),
         shown(gateway),
         shown(dns),
@@ -182,6 +187,7 @@ mod tests {
                 path: "/s,t/v.qcow2".into(),
             }],
             nics: vec![nic("10.0.0.5", "10.0.0.1", 24)],
+            hostname: "web-1".into(),
         }
     }
 
@@ -199,13 +205,13 @@ mod tests {
             "-name guest=web,,1,process=gyre-5d1f3d5e,debug-threads=on",
             "-accel tcg,tb-size=32 -cpu max",
             "-m size=262144k -smp cpus=2",
-            "asset=gyre;ip=10.0.0.5/24;gw=10.0.0.1",
+            "asset=gyre;name=web-1;ip=10.0.0.5/24;gw=10.0.0.1",
             "path=/run,,x/1/qmp0,server=on",
             "-pidfile /run,x/1/pid",
             "logfile=/m/console.log,logappend=on",
             "filename=/s,,t/v.qcow2,discard=unmap",
             "serial=11111111222243338444,bootindex=1",
-            "-netdev user,id=net0,net=10.0.0.0/24,host=10.0.0.1,dns=10.0.0.2,dhcpstart=10.0.0.5",
+            "-netdev user,id=net0,net=10.0.0.0/24,host=10.0.0.1,dns=10.0.0.2,dhcpstart=10.0.0.5,hostname=web-1",
             "mac=52:54:00:00:00:01,romfile=",
             "-sandbox on,",
             "-nodefaults -no-user-config -S",
@@ -219,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_user_network_has_three_different_addresses() {
-        let net = |nic: &MachineNic| user_net(0, nic);
+        let net = |nic: &MachineNic| user_net(0, nic, "");
         assert_eq!(net(&nic("", "", 0)).expect("sound"), "user,id=net0");
         let tight = net(&nic("10.9.0.2", "10.9.0.1", 30)).expect("sound");
         assert_eq!(tight, "user,id=net0,net=10.9.0.0/30,host=10.9.0.1,dns=10.9.0.3,dhcpstart=10.9.0.2");

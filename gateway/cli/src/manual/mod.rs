@@ -8,7 +8,7 @@ mod fields;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gyre_model::catalog::{Scope, catalog};
+use gyre_model::catalog::{KindInfo, Scope, SystemTag, TagSetter, catalog};
 
 use self::call::call;
 use self::fields::{field_table, used_types};
@@ -81,6 +81,7 @@ fn kind_page(noun: Noun) -> String {
         columns.join(", "),
     );
     text += &format!("\n## Fields\n\n{}", field_table(noun.message));
+    text += &system_tags(kind);
     text += &referring(kind.kind);
     text += &calls(kind.kind, &noun.verbs());
     text + &used_types(noun.message.name, &noun.verbs())
@@ -95,6 +96,28 @@ fn service_page(service: &Service) -> String {
 fn calls(noun: &str, verbs: &[Verb]) -> String {
     let all: Vec<_> = verbs.iter().map(|verb| call(noun, verb)).collect();
     format!("\n## Calls\n\n{}", all.join("\n"))
+}
+
+/// The tags to which Gyre gives a meaning on a kind.
+fn system_tags(kind: &KindInfo) -> String {
+    if kind.system_tags.is_empty() {
+        return String::new();
+    }
+    let row = |tag: &SystemTag| {
+        let who = match tag.set_by() {
+            TagSetter::Unspecified | TagSetter::Owner => "who may change it",
+            TagSetter::Admin => "administrators",
+            TagSetter::System => "Gyre",
+        };
+        let when = if tag.at_creation { "at creation" } else { "at any time" };
+        let many = if tag.many { "several" } else { "one" };
+        format!("| `gyre:{}` | {who} | {when} | {many} | {} |\n", tag.pattern, cell(&tag.help))
+    };
+    let rows: String = kind.system_tags.iter().map(row).collect();
+    format!(
+        "\n## System tags\n\nTags to which Gyre gives a meaning ([tags](../tags.md)).\n\n\
+         | tag | set by | when | how many | what it does |\n| --- | --- | --- | --- | --- |\n{rows}"
+    )
 }
 
 /// The kinds that refer to one, and what deleting it does to them.

@@ -1,23 +1,23 @@
-//! Clusters: rows only. Their ratios decide what their hosts have to give, so a change of those changes the hosts too.
+//! Clusters: rows only, but for their deletion. Their ratios decide what their hosts have to give, so a change of those changes the hosts too.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_model::error::Violation;
 use gyre_model::{Error, Result, Uuid};
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::host::v1::cluster_service_server::ClusterService;
 use gyre_proto::host::v1::{
-    Cluster, CreateClusterRequest, DeleteClusterRequest, DeleteClusterResponse, GetClusterRequest, Host,
-    ListClustersRequest, ListClustersResponse, UpdateClusterRequest, Zone,
+    Cluster, CreateClusterRequest, DeleteClusterRequest, GetClusterRequest, Host, ListClustersRequest,
+    ListClustersResponse, UpdateClusterRequest, Zone,
 };
-use gyre_query::Change;
+use gyre_query::{Change, settings};
 use gyre_store::{Conn, Sql};
 use tonic::{Request, Response, Status};
 
 use super::{Api, new_uuid, uuid};
 use crate::capacity::{self, CPU_OVERCOMMIT, MEMORY_OVERCOMMIT};
 use crate::store::host::change_host;
-use crate::store::references;
 
 /// Puts the defaults in, and refuses what is out of bounds.
 fn ratios(cluster: &mut Cluster) -> Result<()> {
@@ -42,6 +42,22 @@ fn ratios(cluster: &mut Cluster) -> Result<()> {
     if broken.is_empty() { Ok(()) } else { Err(Error::invalid_fields(broken)) }
 }
 
+/// Puts what the settings say into a new cluster, where its creation does not.
+fn preset(conn: &mut Conn, cluster: &mut Cluster, zone: Uuid) -> Result<()> {
+    let at = Some(("zone", zone));
+    let mut read = |name: &str, default: i32| {
+        let found = settings::number(conn, name, at, i64::from(default))?;
+        Ok::<_, Error>(i32::try_from(found).unwrap_or(default))
+    };
+    if cluster.cpu_overcommit == 0 {
+        cluster.cpu_overcommit = read("cluster.cpu-overcommit", CPU_OVERCOMMIT)?;
+    }
+    if cluster.memory_overcommit == 0 {
+        cluster.memory_overcommit = read("cluster.memory-overcommit", MEMORY_OVERCOMMIT)?;
+    }
+    Ok(())
+}
+
 /// Gives the hosts of a cluster the capacity that follows from its ratios.
 fn recompute_hosts(conn: &mut Conn, change: &Change, cluster: &Cluster, uuid: Uuid) -> Result<()> {
     let hosts: Vec<Host> = gyre_query::select(conn, Sql::new("cluster_uuid = ").bind(uuid))?;
@@ -62,9 +78,12 @@ impl ClusterService for Api {
         let mut cluster = request.cluster.clone().unwrap_or_default();
         cluster.uuid = new_uuid("cluster.uuid", &cluster.uuid)?.to_string();
         let zone = uuid("cluster.zone_uuid", &cluster.zone_uuid)?;
-        ratios(&mut cluster)?;
+        // what is said is looked at before anything else
+        ratios(&mut cluster.clone())?;
         let insert = move |conn: &mut _, change: &_| {
             gyre_query::get::<Zone>(conn, &caller, zone)?;
+            preset(conn, &mut cluster, zone)?;
+            ratios(&mut cluster)?;
             gyre_query::insert(conn, change, &cluster)
         };
         Ok(Response::new(once(&self.0.store, caller, "CreateCluster", &request.request_id, &request, insert).await?))
@@ -106,20 +125,10 @@ impl ClusterService for Api {
         Ok(Response::new(once(&self.0.store, caller, "UpdateCluster", &request.request_id, &request, update).await?))
     }
 
-    async fn delete_cluster(
-        &self,
-        request: Request<DeleteClusterRequest>,
-    ) -> Result<Response<DeleteClusterResponse>, Status> {
+    async fn delete_cluster(&self, request: Request<DeleteClusterRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid("uuid", &request.uuid)?;
-        let delete = move |conn: &mut _, change: &_| {
-            references::cluster_empty(conn, uuid)?;
-            if !gyre_query::delete::<Cluster>(conn, change, uuid)? {
-                return Err(Error::not_found("cluster", uuid));
-            }
-            Ok(DeleteClusterResponse {})
-        };
-        Ok(Response::new(once(&self.0.store, caller, "DeleteCluster", &request.request_id, &request, delete).await?))
+        let delete = Delete { caller, workflow: "delete-cluster", request: &request, binned: false };
+        Ok(Response::new(self.0.flow.delete(delete, |_, _: &Cluster| Ok(())).await?))
     }
 }

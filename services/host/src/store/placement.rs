@@ -1,7 +1,9 @@
 //! Room on hosts: reading who may have it, taking it, giving it back.
 
+use std::collections::BTreeMap;
+
 use gyre_model::{Result, Uuid};
-use gyre_store::{Conn, Row, Sql};
+use gyre_store::{Conn, Dialect, Row, Sql};
 
 use crate::placement::{Candidate, Seat, Want};
 
@@ -66,6 +68,45 @@ pub(crate) fn candidates(conn: &mut Conn, want: &Want, from: Uuid, most: usize) 
             .bind(left);
         for row in conn.query(sql)? {
             found.push(candidate(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Hosts of claims that a claim is to lie apart from: those of its account that have one of the tags, and either hold room there or are
+/// bound to the host. Each with why. `hold`: the tags stay as they are until the transaction ends.
+pub(crate) fn apart(conn: &mut Conn, want: &Want, hold: bool) -> Result<BTreeMap<Uuid, String>> {
+    let mut found = BTreeMap::new();
+    if want.apart.is_empty() {
+        return Ok(found);
+    }
+    let others = |columns: &str, joined: &str| {
+        let start = format!(
+            "SELECT {columns} FROM tag mine JOIN tag other ON other.text = mine.text AND other.account_uuid = mine.account_uuid \
+             AND other.resource_uuid <> mine.resource_uuid {joined} WHERE mine.resource_uuid = "
+        );
+        Sql::new(start)
+            .bind(want.claim)
+            .sql(" AND mine.text IN (")
+            .bind_all(want.apart.iter().map(String::as_str))
+            .sql(")")
+    };
+    if hold && conn.dialect() == Dialect::Postgres {
+        // in one order, whoever does it
+        let group = Sql::new("SELECT uuid FROM tag WHERE (text, account_uuid) IN (SELECT text, account_uuid FROM tag WHERE resource_uuid = ")
+            .bind(want.claim)
+            .sql(" AND text IN (")
+            .bind_all(want.apart.iter().map(String::as_str))
+            .sql(")) ORDER BY uuid FOR UPDATE");
+        conn.query(group)?;
+    }
+    for (columns, joined) in [
+        ("p.host_uuid, other.text", "JOIN host_placement p ON p.claim_uuid = other.resource_uuid"),
+        ("vm.host_uuid, other.text", "JOIN vm ON vm.uuid = other.resource_uuid AND vm.host_uuid IS NOT NULL"),
+    ] {
+        for row in conn.query(others(columns, joined))? {
+            let why = format!("has a machine with the tag {}", row.text(1)?);
+            found.insert(row.id(0)?, why);
         }
     }
     Ok(found)

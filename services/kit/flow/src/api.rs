@@ -1,11 +1,13 @@
-//! The calls about operations, lanes and debts. Any member answers them: it finds the operation in the database, and hands the call
+//! The calls about operations, lanes, debts and the log of changes. Any member answers them: it finds the operation in the database, and hands the call
 //! to the instance that works on it where the answer lives in that process's memory; to the owner of its resource where that
 //! instance is gone.
 
+mod change;
 mod debt;
 mod follow;
 mod lane;
 mod query;
+mod setting;
 mod tag;
 
 use std::pin::Pin;
@@ -18,11 +20,14 @@ use gyre_mesh::serve::caller;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::common::v1::callback_service_server::CallbackServiceServer;
+use gyre_proto::common::v1::change_service_server::ChangeServiceServer;
 use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
+use gyre_proto::common::v1::deletion_service_server::DeletionServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
 use gyre_proto::common::v1::query_service_server::QueryServiceServer;
+use gyre_proto::common::v1::setting_service_server::SettingServiceServer;
 use gyre_proto::common::v1::tag_service_server::TagServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
@@ -35,6 +40,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::callback::CallbackApi;
+use crate::delete::detach::DeletionApi;
 use crate::live::Live;
 use crate::record::{self, ended};
 use crate::{Flow, debt as debts, engine};
@@ -86,15 +92,18 @@ fn client(channel: MeshChannel) -> OperationServiceClient<MeshChannel> {
 }
 
 impl Flow {
-    /// Adds the calls that every service answers alike: about operations, lanes, debts and tags, and queries.
+    /// Adds the calls that every service answers alike: about operations, lanes, debts, changes, tags and settings, and queries.
     pub fn answer(&self, routes: Routes) -> Routes {
         routes
             .add_service(OperationServiceServer::new(self.api()))
             .add_service(LaneServiceServer::new(lane::LaneApi { flow: self.clone() }))
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
             .add_service(QueryServiceServer::new(query::QueryApi { flow: self.clone() }))
+            .add_service(ChangeServiceServer::new(change::ChangeApi { flow: self.clone() }))
+            .add_service(DeletionServiceServer::new(DeletionApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
             .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
+            .add_service(SettingServiceServer::new(setting::SettingApi { flow: self.clone() }))
     }
 }
 

@@ -47,6 +47,7 @@
 //! cancel of what waits against its turn (whoever lets it begin or end holds its lock; in another instance, the fence).
 
 mod api;
+mod audit;
 mod callback;
 mod check;
 mod child;
@@ -54,6 +55,7 @@ mod compose;
 mod context;
 mod debt;
 mod definition;
+pub mod delete;
 mod engine;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -84,6 +86,7 @@ mod var;
 
 pub use api::OperationApi;
 pub use context::Context;
+pub use delete::{Delete, Wanted};
 pub use overview::{StepOverview, WorkflowOverview};
 pub use record::busy;
 pub use recovery::choose;
@@ -132,6 +135,7 @@ pub(crate) struct Inner {
     pub scan: Notify,
     pub lane_sources: RwLock<Vec<LaneSource>>,
     pub callbacks: callback::Callbacks,
+    pub refusals: audit::refusals::Refusals,
     quiet: AtomicBool,
 }
 
@@ -139,18 +143,21 @@ impl Flow {
     /// An engine without workflows.
     pub fn new(service: &'static str, mesh: Mesh, store: Store) -> Self {
         metrics::store();
+        let tasks = Tasks::new();
+        let refusals = audit::refusals::Refusals::start(&tasks, &mesh, &store);
         Self {
             inner: Arc::new(Inner {
                 service,
                 mesh,
                 store,
-                tasks: Tasks::new(),
+                tasks,
                 registry: Registry::default(),
                 lanes: Lanes::default(),
                 live: LiveOperations::default(),
                 scan: Notify::new(),
                 lane_sources: RwLock::default(),
                 callbacks: callback::Callbacks::default(),
+                refusals,
                 quiet: AtomicBool::new(false),
             }),
         }

@@ -48,6 +48,7 @@ struct Own {
     debts: Family<Service, Gauge>,
     commits: Family<Commit, Counter>,
     callbacks: Family<Outcome, Counter>,
+    refusals: Family<Outcome, Counter>,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -62,6 +63,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         debts: Family::default(),
         commits: Family::default(),
         callbacks: Family::default(),
+        refusals: Family::default(),
     };
     metrics::registry(|all| {
         all.register("gyre_operations", "Operations ended, by workflow and state", own.ended.clone());
@@ -74,6 +76,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_debts", "Stuck operations that this instance looks after", own.debts.clone());
         all.register("gyre_operation_commits", "Commits of running operations, by name", own.commits.clone());
         all.register("gyre_callbacks", "Tries to deliver a callback, by what became of it", own.callbacks.clone());
+        all.register("gyre_refusals", "Refused calls on their way into the log of changes", own.refusals.clone());
     });
     own
 });
@@ -113,6 +116,11 @@ pub(crate) fn debts(service: &'static str, count: i64) {
 
 pub(crate) fn committed(service: &'static str, name: &'static str) {
     OWN.commits.get_or_create(&Commit { service, name }).inc();
+}
+
+/// Refused calls, and whether they came into the log.
+pub(crate) fn refusals(outcome: &'static str, count: usize) {
+    OWN.refusals.get_or_create(&Outcome { outcome }).inc_by(count as u64);
 }
 
 /// A try to deliver a callback, and what became of it.

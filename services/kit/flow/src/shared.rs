@@ -16,7 +16,7 @@ use serde_json::{Map, Value as Json};
 use crate::live::Live;
 use crate::record::{self, Record};
 use crate::timeline::{self, Timeline};
-use crate::{Inner, metrics};
+use crate::{Inner, audit, metrics};
 
 /// How often a database that is away is asked what became of a commit.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -259,7 +259,9 @@ impl Shared {
                 for pending in &pending {
                     (pending.write)(conn, &change)?;
                 }
-                write(conn, &change)
+                let written = write(conn, &change)?;
+                audit::ended(conn, change.caller, &operation)?;
+                Ok(written)
             })
             .await?;
         let result = match outcome {

@@ -17,7 +17,7 @@ use crate::layout;
 use crate::record::{self, Record};
 use crate::request::{Before, Wish};
 use crate::timeline::Timeline;
-use crate::{Flow, Inner, engine, fence};
+use crate::{Flow, Inner, audit, engine, fence};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -95,10 +95,11 @@ impl Flow {
         // has in hand.
         let (answer, answered) = oneshot::channel();
         let flow = Arc::clone(inner);
-        inner.tasks.spawn("submit", async move {
+        let accepted = gyre_model::origin::scope(gyre_model::origin::current(), async move {
             // whoever asked may have gone
             let _ = answer.send(accept(flow, wish, record, callback, change, rows).await);
         });
+        inner.tasks.spawn("submit", accepted);
         answered.await.unwrap_or_else(|_| Err(Error::internal("a submitted operation was lost")))
     }
 }
@@ -133,6 +134,7 @@ where
                 rows.clone()(conn, &change)?;
                 let mut record = record.clone();
                 record::insert(conn, &mut record)?;
+                audit::begun(conn, change.caller, &record.operation)?;
                 if let Some(callback) = &callback {
                     callback.remember(conn, uuid)?;
                 }

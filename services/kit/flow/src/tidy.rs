@@ -5,22 +5,29 @@ use std::time::Duration;
 use gyre_mesh::Mesh;
 use gyre_mesh::tasks::Tasks;
 use gyre_model::{Result, time};
+use gyre_query::settings;
 use gyre_store::{Sql, Store, Value};
 
 use crate::request;
 
 /// How often it is done.
 const PERIOD: Duration = Duration::from_secs(600);
-/// How long changes stay in the log, in microseconds: 90 days.
-const CHANGES_KEPT: i64 = 90 * 24 * 3600 * 1_000_000;
+/// How long changes stay in the log where nobody set it: 90 days.
+const CHANGES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The setting: how long operations that have ended are kept.
+const RETENTION: &str = "operation.retention";
+/// The setting: how long changes stay in the log.
+const CHANGES: &str = "change.retention";
 /// Most operations deleted in one transaction.
 const BATCH: usize = 1_000;
 
 /// Keeps the database from growing for ever: operations that ended longer ago than `keep` are forgotten, with their timelines; so
 /// are old request ids, and old changes. An operation is kept as long as its request id is, and until its
-/// callback was delivered or given up, whatever `keep` says.
+/// callback was delivered or given up, whatever `keep` says. The settings `operation.retention` and `change.retention` stand over what the process
+/// was told.
 pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
     let (mesh, store) = (mesh.clone(), store.clone());
+    settings::process_default(RETENTION, settings::print_duration(keep));
     tasks.spawn_until_stop("operation-tidy", async move {
         let mut tick = tokio::time::interval(PERIOD.min(keep.max(Duration::from_secs(1))));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -41,11 +48,24 @@ pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
 /// The database's.
 pub async fn tidy(store: &Store, keep: Duration) -> Result<usize> {
     let now = time::now_micros();
-    let ended = now.saturating_sub(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+    let before = |kept: Duration| now.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+    let (keep, changes) = store
+        .read("tidy-settings", move |conn| {
+            let keep = settings::duration(conn, RETENTION, None, keep)?;
+            Ok((keep, settings::duration(conn, CHANGES, None, CHANGES_KEPT)?))
+        })
+        .await?;
+    let (ended, changed) = (before(keep), before(changes));
     store
         .write("tidy-requests", move |conn| {
             let requests = Sql::new("DELETE FROM request WHERE time < ").bind(Value::time(now - request::REMEMBERED));
-            let log = Sql::new("DELETE FROM change_log WHERE time < ").bind(Value::time(now - CHANGES_KEPT));
+            // the last of those that are old stays: it tells who comes with an older position that something is missing
+            let old = Value::time(changed);
+            let log = Sql::new("DELETE FROM change_log WHERE time < ")
+                .bind(old.clone())
+                .sql(" AND position < (SELECT MAX(position) FROM change_log WHERE time < ")
+                .bind(old)
+                .sql(")");
             Ok(conn.execute(requests)? + conn.execute(log)?)
         })
         .await?;

@@ -20,6 +20,7 @@ pub mod member;
 mod mesh;
 pub mod outside;
 pub mod reason;
+pub mod refused;
 pub mod ring;
 pub mod serve;
 pub mod tasks;

@@ -22,6 +22,7 @@ use crate::channel::MeshChannel;
 use crate::channel::peers::Peers;
 use crate::egress::Allow;
 use crate::member::{LOCAL, LocalMembership, Member, Membership, View, Views};
+use crate::refused::{Refused, RefusedCall};
 use crate::serve;
 use crate::tls::Identity;
 
@@ -43,6 +44,7 @@ struct Place {
     calls: TaskTracker,
     refusing: CancellationToken,
     callbacks: ArcSwap<Allow>,
+    refused: Refused,
 }
 
 /// A process's place in the mesh. Cheap to clone.
@@ -66,6 +68,7 @@ impl Mesh {
             calls: TaskTracker::new(),
             refusing: CancellationToken::new(),
             callbacks: ArcSwap::default(),
+            refused: Refused::default(),
         }))
     }
 
@@ -118,6 +121,16 @@ impl Mesh {
     /// Says where callbacks may go; until then nowhere.
     pub fn allow_callbacks(&self, allow: Allow) {
         self.0.callbacks.store(Arc::new(allow));
+    }
+
+    /// Tells this one of calls that would have changed something here and were refused, unless another one is told already. It must
+    /// not wait.
+    pub fn on_refused(&self, listener: impl Fn(RefusedCall) + Send + Sync + 'static) {
+        self.0.refused.listen(listener);
+    }
+
+    pub(crate) fn tell_refused(&self, call: RefusedCall) {
+        self.0.refused.tell(call);
     }
 
     /// A channel to a service, for any generated client.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use crate::id::parse_uuid;
+use crate::origin;
 
 const ACCOUNT: HeaderName = HeaderName::from_static("gyre-account");
 const ADMIN: HeaderName = HeaderName::from_static("gyre-admin");
@@ -21,7 +22,8 @@ pub const EPOCH: HeaderName = HeaderName::from_static("gyre-epoch");
 pub const CALLBACK: HeaderName = HeaderName::from_static("gyre-callback");
 
 /// Headers that only members of the mesh may set; the gateway removes them from what comes from outside.
-pub const HEADERS: [HeaderName; 7] = [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH, CALLBACK];
+pub const HEADERS: [HeaderName; 9] =
+    [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH, CALLBACK, origin::CLIENT, origin::AGENT];
 
 /// Who calls, and what that allows in general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

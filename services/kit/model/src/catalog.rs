@@ -10,7 +10,7 @@ use gyre_proto::Message;
 use gyre_proto::options::v1::{FieldRule, MethodRule, ResourceRule, ServiceRule};
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MethodDescriptor};
 
-pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope};
+pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope, SettingRule, SystemTag, TagSetter};
 pub use reference::{Edge, Reference};
 
 /// Everything that the descriptor set says.
@@ -20,6 +20,7 @@ pub struct Catalog {
     messages: HashMap<&'static str, MessageInfo>,
     methods: HashMap<&'static str, MethodInfo>,
     kinds: HashMap<&'static str, KindInfo>,
+    settings: Vec<SettingInfo>,
     references: reference::References,
 }
 
@@ -153,6 +154,17 @@ pub struct KindInfo {
     pub columns: Vec<&'static str>,
     /// The full name of its message.
     pub message: &'static str,
+    /// Tags to which Gyre gives a meaning.
+    pub system_tags: Vec<SystemTag>,
+}
+
+/// A setting.
+#[derive(Debug)]
+pub struct SettingInfo {
+    /// What it must be like.
+    pub rule: SettingRule,
+    /// The mesh service that it belongs to; nothing for what every service has alike.
+    pub service: Option<&'static str>,
 }
 
 impl MessageInfo {
@@ -222,6 +234,17 @@ impl Catalog {
     /// Every edge from a kind, in the order of the segments.
     pub fn edges(&self, kind: &str) -> impl Iterator<Item = Edge<'_>> {
         self.references.edges(kind)
+    }
+
+    /// Every setting, by name.
+    pub fn settings(&self) -> &[SettingInfo] {
+        &self.settings
+    }
+
+    /// The setting of this name.
+    pub fn setting(&self, name: &str) -> Option<&SettingInfo> {
+        let at = self.settings.binary_search_by(|setting| setting.rule.name.as_str().cmp(name)).ok()?;
+        self.settings.get(at)
     }
 
     /// The descriptors themselves. Sharing them between threads on a hot path is slow (their counts sit on one cache line).
@@ -309,6 +332,7 @@ impl Reader {
                         service: keep(package),
                         columns: rule.columns.iter().map(|column| keep(column.as_str())).collect(),
                         message: name,
+                        system_tags: rule.system_tags.clone(),
                     },
                 );
             }
@@ -318,6 +342,7 @@ impl Reader {
             messages.insert(name, MessageInfo { name, fields, kind, doc });
         }
         let mut methods = HashMap::new();
+        let mut settings = Vec::new();
         for service in self.pool.services().filter(|service| service.package_name().starts_with("gyre.")) {
             let rule: ServiceRule = option(&service.options(), &self.service)?
                 .ok_or_else(|| format!("{} does not say who hosts it", service.full_name()))?;
@@ -328,13 +353,19 @@ impl Reader {
                 "plugin" => HostedBy::Plugin,
                 name => HostedBy::Service(keep(name)),
             };
+            let owner = match host {
+                HostedBy::Service(name) => Some(name),
+                _ => None,
+            };
+            settings.extend(rule.settings.into_iter().map(|rule| SettingInfo { rule, service: owner }));
             for method in service.methods() {
                 let info = self.method(&method, host, &messages)?;
                 methods.insert(info.path, info);
             }
         }
         let references = reference::References::new(&kinds, &messages);
-        Ok(Catalog { pool: self.pool, messages, methods, kinds, references })
+        settings.sort_by(|left: &SettingInfo, right| left.rule.name.cmp(&right.rule.name));
+        Ok(Catalog { pool: self.pool, messages, methods, kinds, references, settings })
     }
 
     fn field(&self, field: &FieldDescriptor) -> Result<FieldInfo, Broken> {

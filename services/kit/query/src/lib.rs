@@ -6,10 +6,12 @@
 //! - Who may see a row is decided in one place, `view`: it alone puts tables into statements of callers, and with each the
 //!   condition that keeps to what the caller may see, be it the row that is asked for or one that a path goes through. What is not
 //!   for the caller's eyes does not exist for them. [`read::select`] is for the owning service's own work.
-//! - Every change ([`mod@write`]) appends to the change log in the same transaction, with what was there before and after. Counters
+//! - Every change ([`mod@write`]) appends to the log of changes ([`log`]) in the same transaction, with what was there before and
+//!   after, without secrets. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
 //! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
+//! - Settings ([`mod@settings`]) are declared like all else; their values are resources, and the nearest wins.
 //! - [`filter`] is the language of `filter`: AIP-160 with paths through references (`path`), compiled to one condition with bound
 //!   values. `order` sorts and `page` cuts; [`mod@ask`] is the call `Query`. `docs/query.md` is for users.
 
@@ -17,14 +19,17 @@ mod answer;
 pub mod ask;
 pub mod filter;
 mod joins;
+pub mod log;
 pub mod mask;
 mod order;
 mod page;
 mod path;
 pub mod read;
 pub mod request;
+pub mod settings;
 pub mod table;
 pub mod tags;
+pub mod untyped;
 mod view;
 pub mod write;
 

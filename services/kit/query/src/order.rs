@@ -72,7 +72,7 @@ pub(crate) fn wishes(text: &str) -> Result<Vec<Wish<'_>>> {
     Ok(wishes)
 }
 
-/// Reads an order. The empty one is by time of creation, of operations the newest first.
+/// Reads an order. The empty one is by time of creation, of operations and changes the newest first.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` that names what is wrong.
@@ -85,9 +85,14 @@ pub(crate) fn parse(view: &View, joins: &mut Joins<'_>, text: &str) -> Result<Or
         })?;
     }
     if order.keys.is_empty() {
-        let newest_first = joins.base().table.kind.kind == "operation";
-        if joins.base().table.column("create_time").is_some() {
-            order.push(view, &joins.field("order_by", 0, "create_time")?, newest_first);
+        let (name, newest_first) = match joins.base().table.kind.kind {
+            "operation" => ("create_time", true),
+            // the log has a place for each
+            "change" => ("position", true),
+            _ => ("create_time", false),
+        };
+        if joins.base().table.column(name).is_some() {
+            order.push(view, &joins.field("order_by", 0, name)?, newest_first);
         }
     }
     let descending = order.keys.last().is_some_and(|key| key.descending);

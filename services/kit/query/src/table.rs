@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, Scope, catalog};
 use gyre_model::wire::{self, Value as Wire};
-use gyre_model::{Error, Result, parse_uuid, time};
+use gyre_model::{Error, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
 use gyre_store::{Dialect, Row, Type, Value};
@@ -45,6 +45,8 @@ pub struct Table {
     pub unstored: Vec<&'static FieldInfo>,
     /// The statement that reads a row, up to the UUID.
     find: [&'static str; 2],
+    /// The JSON names of stored fields that are secret.
+    pub secrets: Vec<&'static str>,
     account: Option<usize>,
     shared: bool,
     tags: Option<u32>,
@@ -286,6 +288,8 @@ impl Table {
         let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
         let columns: Vec<_> = fields.iter().filter(|field| !field.rule.not_stored).map(Column::new).collect();
         let names: Vec<_> = columns.iter().map(|column| column.field.name).collect();
+        let secrets =
+            columns.iter().filter(|column| column.field.rule.secret).map(|column| column.field.json_name).collect();
         let names = names.join(", ");
         let account = columns.iter().position(|column| column.field.name == "account_uuid");
         let shared = columns.iter().any(|column| column.field.name == "shared");
@@ -298,7 +302,7 @@ impl Table {
         });
         // as many as there are kinds, made once
         let find = read.each_ref().map(|read| &*format!("SELECT {read} FROM {} WHERE uuid = ", kind.table).leak());
-        Self { kind, columns, names, unstored, find, account, shared, tags, read }
+        Self { kind, columns, names, unstored, find, secrets, account, shared, tags, read }
     }
 
     /// The column `uuid`.
@@ -343,6 +347,14 @@ impl Table {
     /// The place of the column `account_uuid`.
     pub fn account(&self) -> Option<usize> {
         self.account
+    }
+
+    /// The account that owns a resource: what its field says, or itself where it is an account.
+    pub fn owner(&self, uuid: Uuid, message: &[u8]) -> Option<Uuid> {
+        match self.account {
+            Some(at) => wire::string_at(message, &[self.columns[at].field.number]).and_then(parse_uuid),
+            None => (self.kind.scope == Scope::Account).then_some(uuid),
+        }
     }
 
     /// Whether rows have a column `shared`.

@@ -4,11 +4,12 @@ use gyre_model::catalog::KindInfo;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
-use gyre_store::{Conn, DbError, Sql, Type, Value};
+use gyre_store::{Conn, DbError, Sql, Value};
 
-use crate::read;
-use crate::table::table;
+use crate::log::{self, Action, Entry};
+use crate::table::{by_kind, table};
 use crate::tags::{self, Owner};
+use crate::{read, untyped};
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +32,18 @@ impl Change {
     }
 }
 
+/// A resource as the log keeps it: its JSON without secrets.
 fn json(kind: &KindInfo, message: &[u8]) -> Result<Value> {
     let codec = JsonCodec::by_name(kind.message).ok_or_else(|| Error::internal(kind.message))?;
     let mut text = Vec::with_capacity(512);
     (codec.print)(message, &mut text).map_err(Error::internal)?;
+    let secrets = &by_kind(kind.kind).secrets;
+    if !secrets.is_empty() {
+        let mut whole: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&text).map_err(Error::internal)?;
+        whole.retain(|name, _| !secrets.contains(&name.as_str()));
+        text = serde_json::to_vec(&whole).map_err(Error::internal)?;
+    }
     Ok(Value::json(String::from_utf8(text).map_err(Error::internal)?))
 }
 
@@ -48,24 +57,19 @@ pub(crate) fn log(
     after: Option<&[u8]>,
 ) -> Result<()> {
     let action = match (before, after) {
-        (None, _) => "CREATE",
-        (_, None) => "DELETE",
-        _ => "UPDATE",
+        (None, _) => Action::Create,
+        (_, None) => Action::Delete,
+        _ => Action::Update,
     };
-    let sql = Sql::new("INSERT INTO change_log (time, kind, resource_uuid, actor_uuid, operation_uuid, action, before, after) VALUES (")
-        .bind_all([
-            Value::time(time::now_micros()),
-            Value::from(kind.kind),
-            Value::from(uuid),
-            Value::from(change.caller.account_uuid),
-            Value::or_null(change.operation, Type::Id),
-            Value::from(action),
-            before.map(|message| json(kind, message)).transpose()?.unwrap_or(Value::Null(Type::Json)),
-            after.map(|message| json(kind, message)).transpose()?.unwrap_or(Value::Null(Type::Json)),
-        ])
-        .sql(")");
-    conn.execute(sql)?;
-    Ok(())
+    let account = after.or(before).and_then(|message| by_kind(kind.kind).owner(uuid, message));
+    let entry = Entry {
+        account,
+        operation: change.operation,
+        before: before.map(|message| json(kind, message)).transpose()?,
+        after: after.map(|message| json(kind, message)).transpose()?,
+        ..Entry::new(change.caller, action, kind.kind, Some(uuid))
+    };
+    log::append(conn, entry)
 }
 
 fn uuid_of<R: Resource>(resource: &R) -> Result<Uuid> {
@@ -106,7 +110,7 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
     if !resource.tags().is_empty() {
         let mut tags = resource.tags().to_vec();
         tags.sort_unstable();
-        tags::write_new(conn, change, &Owner::of(table, &row)?, &tags)?;
+        tags::write_new(conn, change, &Owner::of(table, &row)?, &resource.encode_to_vec(), &tags)?;
         stored.set_tags(tags);
     }
     log(conn, change, table.kind, uuid, None, Some(&stored.encode_to_vec()))?;
@@ -153,7 +157,7 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
         tags.sort_unstable();
         let owner = Owner::of(table, &row)?;
         if tags != before.tags() {
-            tags::replace(conn, change, &owner, before.tags(), &tags)?;
+            tags = tags::replace(conn, change, &owner, &resource.encode_to_vec(), (before.tags(), tags))?;
         }
         stored.set_tags(tags);
         if owner.shared != was_shared && !stored.tags().is_empty() {
@@ -178,12 +182,5 @@ const COUNTERS: [(&str, &str); 5] = [
 /// # Errors
 /// The database's.
 pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<bool> {
-    let table = table::<R>();
-    let Some(before) = read::find::<R>(conn, &Caller::system(), uuid)? else { return Ok(false) };
-    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
-    if !before.tags().is_empty() {
-        tags::remove_all(conn, change, uuid)?;
-    }
-    log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), None)?;
-    Ok(true)
+    untyped::delete(conn, change, R::KIND, uuid)
 }

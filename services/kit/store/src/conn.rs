@@ -5,6 +5,8 @@ use std::sync::Arc;
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 
+use gyre_model::Origin;
+
 use crate::error::{DbError, DbResult};
 use crate::row::Row;
 use crate::sql::Sql;
@@ -27,6 +29,10 @@ pub struct Conn {
     pub(crate) gate: Option<crate::faults::Gate>,
     /// Where statements are watched.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// Where the call came from that this closure writes for.
+    pub(crate) origin: Option<Arc<Origin>>,
+    /// Whether this closure wrote into the log of changes.
+    pub(crate) logged: bool,
 }
 
 pub(crate) enum Inner {
@@ -55,7 +61,19 @@ impl Conn {
             #[cfg(feature = "faults")]
             gate: None,
             watch: None,
+            origin: None,
+            logged: false,
         }
+    }
+
+    /// Where the call came from that this closure writes for, where it was asked for in the task that answers one.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        self.origin.as_ref()
+    }
+
+    /// Says that this closure wrote into the log of changes: whoever follows the log is woken once that is durable.
+    pub fn logged(&mut self) {
+        self.logged = true;
     }
 
     /// Which database it is.

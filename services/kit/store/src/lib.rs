@@ -42,9 +42,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_model::{Error, Kind, Result};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use threads::{Around, Job, Threads};
+use threads::{Along, Around, Job, Threads};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -80,6 +80,7 @@ impl StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     threads: Arc<Threads>,
+    log: Arc<watch::Sender<u64>>,
 }
 
 impl Store {
@@ -88,7 +89,7 @@ impl Store {
     /// # Errors
     /// A URL of another scheme, a back end that was not built in, a database that does not answer.
     pub fn open(config: &StoreConfig) -> Result<Self> {
-        Ok(Self { threads: Arc::new(Threads::start(config)?) })
+        Ok(Self { threads: Arc::new(Threads::start(config)?), log: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Reads: several statements may see different moments.
@@ -172,7 +173,11 @@ impl Store {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Job::new(name, around, run, answer);
+        let along = match around {
+            Around::Transaction => Along { origin: gyre_model::origin::current(), log: Some(Arc::clone(&self.log)) },
+            Around::Nothing | Around::Bare => Along::default(),
+        };
+        let job = Job::new(name, around, run, answer, along);
         async move {
             self.threads.send(job);
             answered.await.unwrap_or_else(|_| Err(stopped()))
@@ -185,6 +190,11 @@ impl Store {
     /// A migration that failed; those before it stay.
     pub async fn migrate(&self) -> Result<Vec<String>> {
         self.submit("migrate", Around::Bare, migrate::run).await?.certain()
+    }
+
+    /// Wakes after each commit of this process that wrote into the log of changes, with how many there were.
+    pub fn log_commits(&self) -> watch::Receiver<u64> {
+        self.log.subscribe()
     }
 
     /// Which database it is.

@@ -13,8 +13,8 @@ use gyre_proto::vm::v1::{CreateVmRequest, Vm};
 use serde::{Deserialize, Serialize};
 
 use super::{gone, uuid, vm, vm_if_any};
-use crate::Inner;
 use crate::store::vm_delete;
+use crate::{Inner, tags};
 
 /// How long a call that only writes rows may take.
 pub(super) const CALL: Duration = Duration::from_secs(10);
@@ -62,13 +62,15 @@ pub(super) async fn forget(_: Arc<Inner>, context: Context) -> Result<()> {
 
 pub(super) async fn addresses(inner: Arc<Inner>, context: Context) -> Result<()> {
     let vm = vm(&context).await?;
+    let asked = vm.clone();
+    let mut wished = context.read("vm-static-addresses", move |conn| tags::static_addresses(conn, &asked)).await?;
     let mut taken = Vec::new();
     for nic in &vm.nics {
         let request = AllocateAddressRequest {
             l3_network_uuid: nic.l3_network_uuid.clone(),
             nic_uuid: nic.uuid.clone(),
             vm_uuid: vm.uuid.clone(),
-            address: String::new(),
+            address: wished.remove(&nic.uuid).unwrap_or_default(),
         };
         let got = inner.addresses().allocate_address(context.request(request, CALL)).await?.into_inner();
         taken.push(Address {
@@ -116,6 +118,8 @@ pub(super) async fn place(inner: Arc<Inner>, context: Context) -> Result<()> {
         return Err(Error::invalid("vm.cluster_uuid", "must be the cluster of the machine's networks"));
     }
     let cluster = if cluster.is_empty() { vm.cluster_uuid.clone() } else { cluster };
+    let asked = vm.clone();
+    let hints = context.read("vm-placement-hints", move |conn| tags::hints(conn, &asked)).await?;
     let mut excluded = context.get(&EXCLUDED)?.unwrap_or_default();
     loop {
         let request = ReservePlacementRequest {
@@ -124,7 +128,9 @@ pub(super) async fn place(inner: Arc<Inner>, context: Context) -> Result<()> {
             memory_bytes: vm.memory_bytes,
             cluster_uuid: cluster.clone(),
             host_uuid: wish.host_uuid.clone(),
-            excluded: excluded.clone(),
+            cluster_uuids: hints.clusters.clone(),
+            excluded: hints.excluded.clone().into_iter().chain(excluded.clone()).collect(),
+            apart_tags: hints.apart.clone(),
             ..ReservePlacementRequest::default()
         };
         context.progress(10, "pick a host");

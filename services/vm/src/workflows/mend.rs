@@ -2,6 +2,7 @@
 //! lane nothing else changes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gyre_flow::Context;
 use gyre_model::Result;
@@ -9,6 +10,7 @@ use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{RemoveMachine, StopMachine};
 use gyre_proto::vm::v1::{MendMachineRequest, Vm, VmState};
 
+use super::power::grace;
 use super::{uuid, vm_if_any};
 use crate::Inner;
 use crate::rules::Rule;
@@ -20,9 +22,9 @@ pub(super) async fn stop_again(inner: Arc<Inner>, context: Context) -> Result<()
     if !matches!(vm.state(), VmState::Stopped | VmState::Destroyed) || vm.host_uuid != request.host_uuid {
         return Ok(());
     }
-    let grace_seconds = i32::try_from(inner.config.grace.as_secs()).unwrap_or(i32::MAX);
+    let grace_seconds = grace(&inner, &context, 0).await?;
     let work = Work::StopMachine(StopMachine { vm_uuid: vm.uuid, force: false, grace_seconds });
-    let limit = inner.config.grace + inner.config.start_limit;
+    let limit = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0)) + inner.config.start_limit;
     context.run_task(uuid("a host", &request.host_uuid)?, work, limit).await.map(|_| ())
 }
 

@@ -13,12 +13,20 @@ use gyre_proto::host::v1::ReservePlacementRequest;
 use gyre_proto::network::v1::L3Network;
 use gyre_proto::storage::v1::Volume;
 use gyre_proto::vm::v1::{RebootVmRequest, StopVmRequest, Vm, VmState};
+use gyre_query::settings;
+use gyre_store::Conn;
 
 use super::create::{ADDRESSES, CALL, PLACE, Place, dns, fill_in, host_of, release_room};
 use super::{uuid, vm, vm_if_any};
 use crate::Inner;
 use crate::state::{Event, next};
 use crate::store::{vm_move, vm_restore, wrong_state};
+use crate::tags::HOSTNAME;
+
+/// The setting: how long a guest may take to shut down.
+pub(crate) const STOP_GRACE: &str = "vm.stop-grace";
+/// The setting: how long a host may take to start a machine.
+pub(crate) const START_LIMIT: &str = "vm.start-limit";
 
 /// What pulling a plug may take beyond the guest's grace.
 const PLUG: Duration = Duration::from_secs(60);
@@ -120,6 +128,7 @@ async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
         memory_bytes: vm.memory_bytes,
         disks: vec![MachineDisk { volume_uuid: volume.uuid, path: volume.path }],
         nics: nics.collect(),
+        hostname: gyre_query::tags::value(&vm.tags, HOSTNAME).unwrap_or_default().to_owned(),
     })
 }
 
@@ -131,7 +140,7 @@ pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
     fill_in(&mut vm, &addresses, &place);
     let machine = Some(spec(&context, &vm).await?);
     let host = host_of(&context, &vm)?;
-    context.run_task(host, Work::StartMachine(StartMachine { machine }), inner.config.start_limit).await?;
+    context.run_task(host, Work::StartMachine(StartMachine { machine }), start_limit(&inner, &context).await?).await?;
     let uuid = context.resource_uuid();
     context.on_commit(move |conn, change| {
         let filled = |vm: &mut Vm| fill_in(vm, &addresses, &place);
@@ -164,10 +173,22 @@ pub(super) async fn remove_from(inner: &Inner, context: &Context, host: gyre_mod
     context.run_task(host, work, inner.config.start_limit).await.map(|_| ())
 }
 
-/// A grace in whole seconds, from a request's field.
-fn grace(inner: &Inner, seconds: i32) -> i32 {
-    let default = i32::try_from(inner.config.grace.as_secs()).unwrap_or(i32::MAX);
-    if seconds == 0 { default } else { seconds }
+/// A grace in whole seconds: what the request says, or else the setting.
+pub(super) async fn grace(inner: &Inner, context: &Context, seconds: i32) -> Result<i32> {
+    if seconds != 0 {
+        return Ok(seconds);
+    }
+    let (vm, default) = (context.resource_uuid(), inner.config.grace);
+    let read = move |conn: &mut Conn| settings::duration(conn, STOP_GRACE, Some(("vm", vm)), default);
+    let grace = context.read("vm-stop-grace", read).await?;
+    Ok(i32::try_from(grace.as_secs()).unwrap_or(i32::MAX).max(1))
+}
+
+/// How long a host may take to start a machine.
+pub(super) async fn start_limit(inner: &Inner, context: &Context) -> Result<Duration> {
+    let (vm, default) = (context.resource_uuid(), inner.config.start_limit);
+    let read = move |conn: &mut Conn| settings::duration(conn, START_LIMIT, Some(("vm", vm)), default);
+    context.read("vm-start-limit", read).await
 }
 
 fn limit(seconds: i32) -> Duration {
@@ -178,7 +199,7 @@ fn limit(seconds: i32) -> Duration {
 pub(super) async fn shut_down(inner: &Inner, context: &Context, force: bool, seconds: i32) -> Result<()> {
     let vm = vm(context).await?;
     let host = host_of(context, &vm)?;
-    let grace_seconds = grace(inner, seconds);
+    let grace_seconds = grace(inner, context, seconds).await?;
     let work = Work::StopMachine(StopMachine { vm_uuid: vm.uuid, force, grace_seconds });
     context.run_task(host, work, limit(grace_seconds)).await.map(|_| ())
 }
@@ -208,9 +229,9 @@ pub(super) async fn reboot(inner: Arc<Inner>, context: Context) -> Result<()> {
     let vm = vm(&context).await?;
     let machine = Some(spec(&context, &vm).await?);
     let host = host_of(&context, &vm)?;
-    let grace_seconds = grace(&inner, request.grace_seconds);
+    let grace_seconds = grace(&inner, &context, request.grace_seconds).await?;
     let work = Work::RebootMachine(RebootMachine { machine, force: request.force, grace_seconds });
-    context.run_task(host, work, limit(grace_seconds) + inner.config.start_limit).await?;
+    context.run_task(host, work, limit(grace_seconds) + start_limit(&inner, &context).await?).await?;
     let uuid = context.resource_uuid();
     context.on_commit(move |conn, change| vm_move(conn, change, uuid, Event::Running, |_| ()));
     Ok(())

@@ -3,3 +3,4 @@
 mod fakes;
 mod nics;
 mod reports;
+mod settings;

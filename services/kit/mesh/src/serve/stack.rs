@@ -9,8 +9,9 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gyre_model::catalog::MethodInfo;
-use gyre_model::{Caller, Error, Kind, Result, caller, validate, wire};
-use http::{Request, Response};
+use gyre_model::{Caller, Error, Kind, Origin, Result, Uuid, caller, origin, parse_uuid, validate, wire};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -24,6 +25,7 @@ use super::{MAX_MESSAGE, Peer, access, no_such_call, owner, peer, refuse};
 use crate::context::{self, Context};
 use crate::mesh::Mesh;
 use crate::reason;
+use crate::refused::{RefusedCall, is_refusal};
 use crate::tasks::panic_text;
 use crate::telemetry::{metrics, propagate};
 
@@ -92,7 +94,7 @@ impl Inner {
         response
     }
 
-    /// 4 to 7, and the handler.
+    /// 4, and then the rest.
     async fn answer(
         &self,
         info: &'static MethodInfo,
@@ -108,9 +110,25 @@ impl Inner {
         }
         let caller = Caller::read(request.headers());
         let (head, body) = request.into_parts();
+        let mut wish = Wish::default();
+        let answered = self.handle(info, from, caller, head, body, &mut wish).await;
+        self.note(info, caller, wish, &answered);
+        answered
+    }
 
+    /// 5 to 7, and the handler.
+    async fn handle(
+        &self,
+        info: &'static MethodInfo,
+        from: Option<Peer>,
+        caller: Option<Caller>,
+        head: Parts,
+        body: Body,
+        wish: &mut Wish,
+    ) -> Result<Response<Body>> {
         let mut request = if info.client_streaming {
             owner::check(&self.mesh, self.service, info, &head.headers, None).await?;
+            wish.read(info, &head.headers, &[]);
             access::check(info, from, caller.as_ref())?;
             Request::from_parts(head, body)
         } else {
@@ -123,6 +141,7 @@ impl Inner {
                 }
             };
             owner::check(&self.mesh, self.service, info, &head.headers, Some(message)).await?;
+            wish.read(info, &head.headers, message);
             access::check(info, from, caller.as_ref())?;
             validate::check(info, message)?;
             Request::from_parts(head, Body::new(Full::new(framed)))
@@ -130,10 +149,49 @@ impl Inner {
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
-        match self.routes.clone().call(request).await {
+        match origin::scope(wish.origin.clone(), self.routes.clone().call(request)).await {
             Ok(response) => Ok(response),
             Err(never) => match never {},
         }
+    }
+
+    /// Tells of a call that would have changed something and was refused. What steps of operations ask for is not told: their
+    /// operations show it.
+    fn note(&self, info: &'static MethodInfo, caller: Option<Caller>, wish: Wish, answered: &Result<Response<Body>>) {
+        let (Some(origin), Some(caller)) = (wish.origin, caller) else { return };
+        if caller.acting.is_some() {
+            return;
+        }
+        let error = match answered {
+            Ok(response) if code_of(response) == Code::Ok => return,
+            Ok(response) => match Status::from_header_map(response.headers()) {
+                Some(status) => Error::from(status),
+                None => return,
+            },
+            Err(error) => error.clone(),
+        };
+        if is_refusal(&error) {
+            let reason = error.reason().to_owned();
+            self.mesh.tell_refused(RefusedCall { method: info, caller, resource: wish.resource, origin, reason });
+        }
+    }
+}
+
+/// What a call that changes something is about; nothing of one that does not.
+#[derive(Default)]
+struct Wish {
+    origin: Option<Arc<Origin>>,
+    resource: Option<Uuid>,
+}
+
+impl Wish {
+    fn read(&mut self, info: &'static MethodInfo, headers: &HeaderMap, message: &[u8]) {
+        let Some(number) = info.request_id else { return };
+        let request_id = wire::string_at(message, &[number]).unwrap_or_default();
+        self.origin = Some(Arc::new(Origin::read(headers, info.action, request_id)));
+        let routed = info.route.and_then(|path| wire::string_at(message, path)).and_then(parse_uuid);
+        let by_header = || parse_uuid(headers.get(caller::ROUTE)?.to_str().ok()?);
+        self.resource = routed.or_else(by_header);
     }
 }
 

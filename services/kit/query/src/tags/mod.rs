@@ -9,10 +9,13 @@
 //!    Whoever comes second sees what the first did, or is refused: no tag is lost, and the limits hold without a lock.
 //! 3. Who sees a resource sees its tags: the row has the resource's account, and says whether everybody sees the resource. Who may
 //!    change it may tag it ([`may_change`]).
-//! 4. Texts that begin with [`SYSTEM`] are Gyre's.
+//! 4. Texts that begin with [`SYSTEM`] are Gyre's: the kind's .proto declares which there are, who may set them and the rule that checks
+//!    them ([`register`]); an unknown one is refused. An update keeps those that its caller may not set.
 
+mod system;
 mod text;
 
+pub use system::{Case, Rule, Verdict, is_registered, register, value, values};
 pub use text::{LONGEST, MOST, SYSTEM, Text};
 
 use gyre_model::catalog::{Access, KindInfo, Scope, catalog};
@@ -52,12 +55,6 @@ impl Owner {
 }
 
 fn put(conn: &mut Conn, change: &Change, owner: &Owner, text: &Text<'_>, given: Tag) -> Result<Tag> {
-    if text.is_system() {
-        return Err(Error::invalid(
-            text::path(owner.kind),
-            format!("must not begin with {SYSTEM:?}, which is for tags that Gyre gives a meaning, got {:?}", text.text),
-        ));
-    }
     let uuid = if given.uuid.is_empty() { Uuid::new_v4().to_string() } else { given.uuid };
     let mut tag = Tag {
         uuid,
@@ -72,27 +69,61 @@ fn put(conn: &mut Conn, change: &Change, owner: &Owner, text: &Text<'_>, given: 
         shared: owner.shared,
         ..Tag::default()
     };
-    tag.set_type(TagType::User);
+    tag.set_type(if text.is_system() { TagType::System } else { TagType::User });
     write::insert(conn, change, &tag)
 }
 
-/// Writes the tags of a new resource.
-pub(crate) fn write_new(conn: &mut Conn, change: &Change, owner: &Owner, texts: &[String]) -> Result<()> {
-    for text in text::parse_all(owner.kind, texts)? {
-        put(conn, change, owner, &text, Tag::default())?;
+/// Writes the tags of a new resource, whose encoded message has them too.
+pub(crate) fn write_new(
+    conn: &mut Conn,
+    change: &Change,
+    owner: &Owner,
+    message: &[u8],
+    texts: &[String],
+) -> Result<()> {
+    let parsed = text::parse_all(owner.kind, texts)?;
+    let after = After { message, texts, new: true };
+    for text in &parsed {
+        after.check(conn, change, owner, text)?;
+        put(conn, change, owner, text, Tag::default())?;
     }
     Ok(())
 }
 
-/// Puts tags in the place of those that a resource had.
+/// A resource as it is about to be.
+struct After<'a> {
+    message: &'a [u8],
+    texts: &'a [String],
+    new: bool,
+}
+
+impl After<'_> {
+    /// Checks a tag that is about to be put there.
+    fn check(&self, conn: &mut Conn, change: &Change, owner: &Owner, text: &Text<'_>) -> Result<()> {
+        if !text.is_system() {
+            return Ok(());
+        }
+        let (kind, uuid) = (owner.kind.kind, owner.uuid);
+        let case = Case { caller: &change.caller, kind, uuid, message: self.message, value: text.value };
+        system::check(conn, owner.kind, text, &case, self.new, self.texts.iter().map(String::as_str))
+    }
+}
+
+/// Puts tags in the place of those that a resource had, but for Gyre's that the caller may not set. Answers those that it has then.
 pub(crate) fn replace(
     conn: &mut Conn,
     change: &Change,
     owner: &Owner,
-    before: &[String],
-    after: &[String],
-) -> Result<()> {
-    let parsed = text::parse_all(owner.kind, after)?;
+    message: &[u8],
+    (before, after): (&[String], Vec<String>),
+) -> Result<Vec<String>> {
+    let mut after = after;
+    after.extend(before.iter().filter(|text| system::stays(&change.caller, owner.kind, text)).cloned());
+    after.sort_unstable();
+    // twice in the list is a fault, once there and once kept is not
+    let kept = |text: &String| system::stays(&change.caller, owner.kind, text);
+    after.dedup_by(|left, right| left == right && kept(left));
+    let parsed = text::parse_all(owner.kind, &after)?;
     let gone: Vec<_> = before.iter().filter(|text| !after.contains(text)).collect();
     if !gone.is_empty() {
         let condition = Sql::new("resource_uuid = ").bind(owner.uuid).sql(" AND text IN (");
@@ -101,10 +132,12 @@ pub(crate) fn replace(
             write::delete::<Tag>(conn, change, parse_uuid(&tag.uuid).unwrap_or_default())?;
         }
     }
+    let whole = After { message, texts: &after, new: false };
     for text in parsed.iter().filter(|text| !before.iter().any(|known| known == text.text)) {
+        whole.check(conn, change, owner, text)?;
         put(conn, change, owner, text, Tag::default())?;
     }
-    Ok(())
+    Ok(after)
 }
 
 /// Says of a resource's tags whether everybody sees them, after that changed.
@@ -199,6 +232,8 @@ pub fn add(conn: &mut Conn, change: &Change, tag: Tag) -> Result<Tag> {
         let fault = format!("{} {uuid} has {MOST} tags, and may not have more: delete one first", owner.kind.kind);
         return Err(Error::new(Kind::FailedPrecondition, "TOO_MANY_TAGS", fault));
     }
+    let message = table.message(&before)?;
+    After { message: &message, texts: &there, new: false }.check(conn, change, &owner, &text)?;
     let stored = put(conn, change, &owner, &text, tag)?;
     touch(conn, change, table, uuid, &before)?;
     Ok(stored)
@@ -212,7 +247,8 @@ pub fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
     let tag: Tag = crate::get(conn, &change.caller, uuid)?;
     let table = tagged(&tag.resource_kind)?;
     let resource = parse_uuid(&tag.resource_uuid).unwrap_or_default();
-    let (_, before) = hold(conn, &change.caller, table, resource)?;
+    let (owner, before) = hold(conn, &change.caller, table, resource)?;
+    system::check_removal(&change.caller, owner.kind, &tag.text)?;
     if !write::delete::<Tag>(conn, change, uuid)? {
         return Err(Error::not_found(Tag::KIND, uuid));
     }

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use gyre_model::{Error, Result};
-use tokio::sync::oneshot;
+use gyre_model::{Error, Origin, Result};
+use tokio::sync::{oneshot, watch};
 
 use crate::Committed;
 use crate::conn::Conn;
@@ -66,6 +66,15 @@ impl<T: Send> Waiting for Answer<T> {
     }
 }
 
+/// What goes along with a closure that writes.
+#[derive(Default)]
+pub(crate) struct Along {
+    /// Where the call came from that it writes for.
+    pub origin: Option<Arc<Origin>>,
+    /// Who is told once it wrote into the log of changes.
+    pub log: Option<Arc<watch::Sender<u64>>>,
+}
+
 /// A closure on its way.
 pub(crate) struct Job {
     pub name: &'static str,
@@ -82,6 +91,7 @@ impl Job {
         around: Around,
         run: F,
         answer: oneshot::Sender<Result<Committed<T>>>,
+        along: Along,
     ) -> Self
     where
         T: Send + 'static,
@@ -90,10 +100,17 @@ impl Job {
         let answer = Arc::new(Answer(Mutex::new(Some(answer))));
         let waiting = Arc::clone(&answer);
         let run: Run = Box::new(move |conn| {
+            conn.origin = along.origin;
+            conn.logged = false;
             let result =
                 catch_unwind(AssertUnwindSafe(|| run(conn))).unwrap_or_else(|panic| Err(panicked(name, &*panic)));
+            conn.origin = None;
+            let logged = std::mem::take(&mut conn.logged) && result.is_ok();
             let outcome = result.as_ref().map(|_| ()).map_err(Error::clone);
             let finish: Finish = Box::new(move |ended| {
+                if let (true, Some(log), Ended::Well | Ended::Unknown(_)) = (logged, along.log, ended) {
+                    log.send_modify(|commits| *commits += 1);
+                }
                 answer.send(result.and_then(|value| match ended {
                     Ended::Well => Ok(Committed::Done(value)),
                     Ended::Not(error) => Err(error.clone()),

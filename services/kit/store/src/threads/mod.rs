@@ -20,7 +20,7 @@ use gyre_model::{Error, Result};
 use crate::conn::{Conn, Dialect};
 use crate::{StoreConfig, error, metrics, stopped};
 
-pub(crate) use job::{Around, Job};
+pub(crate) use job::{Along, Around, Job};
 use open::Opener;
 use queue::Queue;
 use watch::Health;

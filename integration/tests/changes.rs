@@ -1,0 +1,115 @@
+//! The log of changes from the front door: who changed what, from where, and what was refused.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use gyre_agent::Simulation;
+use gyre_integration::node::Hosts;
+use gyre_integration::{Front, TestNode};
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+/// A query parameter.
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+async fn changes(front: &Front, filter: &str) -> Result<Vec<Value>> {
+    let path = format!("/v1/changes?orderBy=position&filter={}", escaped(filter));
+    let page = front.get(&path).await?.good()?;
+    Ok(page["changes"].as_array().cloned().unwrap_or_default())
+}
+
+/// Waits until as many changes fit a filter.
+async fn until(front: &Front, filter: &str, count: usize) -> Result<Vec<Value>> {
+    let begun = Instant::now();
+    loop {
+        let found = changes(front, filter).await?;
+        if found.len() >= count {
+            return Ok(found);
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(20), "{filter}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn user(admin: &Front, name: &str) -> Result<(Front, String)> {
+    let account = json!({"name": name, "password": "A-good-password-1"});
+    let uuid = admin.make("/v1/accounts", account).await?;
+    Ok((Front::sign_in(admin.endpoint(), name, "A-good-password-1").await?, uuid))
+}
+
+#[tokio::test]
+async fn who_changed_what_from_where_and_what_was_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = TestNode::start(folder.path(), Hosts::Simulated(Simulation::default())).await?;
+    let admin = node.front().await?;
+    let site = admin.site("site", &["local"], "/var/lib/gyre").await?;
+    let image = admin.upload(&site, "image", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    let (alice, account) = user(&admin, "alice").await?;
+    let (bob, _) = user(&admin, "bob").await?;
+
+    // a machine: the call, its operation and the rows
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("{}/v1/vms", alice.endpoint()))
+        .header("content-type", "application/json")
+        .header("user-agent", "audited/1.0")
+        .header("x-gyre-client", "6.6.6.6")
+        .header("gyre-client", "6.6.6.6")
+        .header("x-request-id", "wish-1")
+        .header("prefer", "wait=120");
+    let vm = Front::vm(&site, &image, "web");
+    let operation = alice.send(request, vm.to_string()).await?.good()?;
+    ensure!(operation["state"] == "OPERATION_STATE_SUCCEEDED", "{operation}");
+    let uuid = operation["resourceUuid"].as_str().context("no uuid")?;
+    let found = changes(&alice, &format!("resource_uuid = \"{uuid}\"")).await?;
+    let actions: Vec<_> = found.iter().map(|change| change["action"].as_str().unwrap_or_default()).collect();
+    ensure!(actions.first() == Some(&"CHANGE_ACTION_CREATE"), "{actions:?}");
+    ensure!(actions.get(1) == Some(&"CHANGE_ACTION_BEGIN"), "{actions:?}");
+    ensure!(actions.last() == Some(&"CHANGE_ACTION_END"), "{actions:?}");
+    for change in &found {
+        ensure!(change["accountUuid"] == account.as_str() && change["actorUuid"] == account.as_str(), "{change}");
+        ensure!(change["operationUuid"] == operation["uuid"], "{change}");
+    }
+    let begun = &found[1];
+    ensure!(begun["clientAddress"] == "127.0.0.1" && begun["userAgent"] == "audited/1.0", "{begun}");
+    ensure!(begun["method"] == "vm:CreateVm" && begun["requestId"] == "wish-1", "{begun}");
+    ensure!(begun["outcome"] == "CHANGE_OUTCOME_ACCEPTED", "{begun}");
+    let end = &found[found.len() - 1];
+    ensure!(end["outcome"] == "CHANGE_OUTCOME_SUCCEEDED", "{end}");
+    let update = found.iter().rev().find(|change| change["action"] == "CHANGE_ACTION_UPDATE").context("no update")?;
+    ensure!(update["after"]["state"] == "VM_STATE_RUNNING" && update["before"]["name"] == "web", "{update}");
+    let update = update.clone();
+    let one = alice.get(&format!("/v1/changes/{}", update["uuid"].as_str().unwrap_or_default())).await?.good()?;
+    ensure!(one == update, "{one}");
+
+    // nobody else sees them, administrators do
+    ensure!(changes(&bob, &format!("resource_uuid = \"{uuid}\"")).await?.is_empty(), "bob sees alice's machine");
+    ensure!(changes(&admin, &format!("resource_uuid = \"{uuid}\"")).await?.len() == found.len(), "the administrator");
+    let foreign = changes(&bob, "").await?;
+    ensure!(foreign.iter().all(|change| change["kind"] == "account"), "{foreign:?}");
+
+    // refused: by the gateway for want of permission, by the gateway for a wrong body, and by a service
+    let refused = alice.post("/v1/zones", json!({"name": "mine"})).await?;
+    ensure!(refused.status == StatusCode::FORBIDDEN, "{refused:?}");
+    let refused = alice.post(&format!("/v1/vms/{uuid}:stop"), json!({"force": "perhaps"})).await?;
+    ensure!(refused.status == StatusCode::BAD_REQUEST, "{refused:?}");
+    let refused = bob.post(&format!("/v1/vms/{uuid}:stop"), json!({})).await?;
+    ensure!(refused.status == StatusCode::NOT_FOUND, "{refused:?}");
+    let denied = until(&admin, "outcome = REFUSED AND reason = ADMIN_ONLY", 1).await?;
+    ensure!(denied[0]["actorUuid"] == account.as_str() && denied[0]["kind"] == "zone", "{denied:?}");
+    ensure!(denied[0]["method"] == "host:CreateZone" && denied[0]["clientAddress"] == "127.0.0.1", "{denied:?}");
+    let stops = until(&admin, "outcome = REFUSED AND method = \"vm:StopVm\"", 2).await?;
+    ensure!(stops.iter().all(|change| change["resourceUuid"] == uuid), "{stops:?}");
+    ensure!(stops.iter().any(|change| change["reason"] == "NOT_FOUND"), "{stops:?}");
+    // whoever tried sees it, whose machine it was does not
+    ensure!(changes(&bob, "action = CALL").await?.len() == 1, "bob's try");
+    ensure!(changes(&alice, "action = CALL").await?.len() == 2, "alice's tries");
+
+    // no secret is in the log
+    let all = serde_json::to_string(&changes(&admin, "kind = account").await?)?;
+    ensure!(!all.contains("A-good-password") && !all.contains("argon2"), "{all}");
+    node.shutdown().await;
+    Ok(())
+}

@@ -143,11 +143,11 @@ impl<'v> Compiler<'v> {
                 let list = self.list(&path.hops, leaf, &asked, "")?;
                 Ok(match (strategy, self.view.dialect()) {
                     // neither database begins with what is no plain column any more
-                    (Strategy::List, Dialect::Sqlite) => self.among(&format!("+{name}"), list),
+                    (Strategy::List, Dialect::Sqlite) => self.one_of(&format!("+{name}"), list),
                     (Strategy::List, Dialect::Postgres) => {
-                        Sql::new("COALESCE(").append(self.among(&name, list)).sql(", FALSE)")
+                        Sql::new("COALESCE(").append(self.one_of(&name, list)).sql(", FALSE)")
                     }
-                    _ => self.among(&name, list),
+                    _ => self.one_of(&name, list),
                 })
             }
             _ => self.follow(rows, &path.hops, leaf, &asked, not, strict),
@@ -173,7 +173,7 @@ impl<'v> Compiler<'v> {
 
     /// That a column has one of the values of a list, which is made first. PostgreSQL makes an array of it: of a subquery it would make
     /// one more join, and put that where its statistics, which know nothing of the rows at the far end, say that it is best.
-    pub fn among(&self, name: &str, list: Sql) -> Sql {
+    pub fn one_of(&self, name: &str, list: Sql) -> Sql {
         match self.view.dialect() {
             Dialect::Sqlite => Sql::new(format!("{name} IN (")).append(list).sql(")"),
             Dialect::Postgres => Sql::new(format!("{name} = ANY (ARRAY(")).append(list).sql("))"),
@@ -190,7 +190,7 @@ impl<'v> Compiler<'v> {
             Some(next) => {
                 let name = there.name(if next.forward { next.reference.field } else { "uuid" });
                 let list = self.list(rest, leaf, asked, "")?;
-                Some(self.among(&name, list))
+                Some(self.one_of(&name, list))
             }
             None if asked.row && matches!(asked.test, Test::Present) => None,
             None => Some(self.ask(&there, leaf, asked, false, false)?),

@@ -137,7 +137,7 @@ impl Counter<'_, '_> {
         let Some(edge) = edge.filter(|edge| edge.forward) else { return Ok(Some(length)) };
         let mut compiler = Compiler::new(self.view, 0, self.now);
         let Some(list) = compiler.lists(self.rows, restriction, "")?.pop() else { return Ok(None) };
-        let referring = compiler.among(&self.rows.name(edge.reference.field), list);
+        let referring = compiler.one_of(&self.rows.name(edge.reference.field), list);
         let rows = self.rows.select("1", Sql::default(), vec![referring]).sql(format!(" LIMIT {}", LIMIT + 1));
         Ok(Some(self.count(rows)?).filter(|count| *count <= LIMIT))
     }

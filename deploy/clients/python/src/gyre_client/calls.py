@@ -1788,6 +1788,8 @@ class Nics(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Nic, types.ListNicsResponse]:
         """Lists them.
@@ -1796,6 +1798,8 @@ class Nics(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1805,7 +1809,7 @@ class Nics(Calls):
             types.ListNicsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size), "nics")
+        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "nics")
 
     def update(
         self,

@@ -3605,11 +3605,19 @@ class ListNicsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3623,9 +3631,13 @@ class ListNicsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "nics": ("nics", "*Nic"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 

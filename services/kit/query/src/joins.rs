@@ -67,6 +67,11 @@ impl<'v> Joins<'v> {
     /// # Errors
     /// `INVALID_ARGUMENT` where it leads nowhere, or to more than one.
     pub fn field(&mut self, parameter: &str, at: usize, text: &str) -> Result<Field, Error> {
+        // of two things with one name, the row's own is what it shows
+        if let Some((_, column)) = self.base().table.column(text).filter(|(_, column)| !column.field.rule.secret) {
+            let (path, sql) = (vec![column.field.json_name], self.base().column(column));
+            return Ok(Field { path, sql, column, nullable: column.nullable });
+        }
         let wrong = |offset: usize, text: String| {
             Error::invalid(parameter, format!("{text}, at character {}", at + offset + 1))
         };

@@ -1,3 +1,4 @@
+DROP INDEX setting_by_account;
 DROP INDEX api_key_by_name;
 DROP INDEX ip_range_by_name;
 DROP INDEX l3_network_by_name;

@@ -28,3 +28,4 @@ CREATE INDEX vm_by_image ON vm (image_uuid);
 CREATE INDEX vm_by_cluster ON vm (cluster_uuid);
 CREATE INDEX vm_by_root_volume ON vm (root_volume_uuid);
 CREATE INDEX host_by_zone ON host (zone_uuid);
+CREATE INDEX setting_by_account ON setting (account_uuid);

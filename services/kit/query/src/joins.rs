@@ -67,6 +67,11 @@ impl<'v> Joins<'v> {
     /// # Errors
     /// `INVALID_ARGUMENT` where it leads nowhere, or to more than one.
     pub fn field(&mut self, parameter: &str, at: usize, text: &str) -> Result<Field, Error> {
+        // of two things with one name, the row's own is what it shows
+        if let Some((_, column)) = self.base().table.column(text).filter(|(_, column)| !column.field.rule.secret) {
+            let (path, sql) = (vec![column.field.json_name], self.base().column(column));
+            return Ok(Field { path, sql, column, nullable: column.nullable });
+        }
         let wrong = |offset: usize, text: String| {
             Error::invalid(parameter, format!("{text}, at character {}", at + offset + 1))
         };
@@ -77,7 +82,9 @@ impl<'v> Joins<'v> {
         let column = match path.leaf {
             Leaf::Column(column) => column,
             Leaf::Row => return Err(wrong(0, format!("{text} is a {}: name a field of it", path.kind.kind))),
-            Leaf::Inside(..) => return Err(wrong(0, format!("{text} is a part of a value: take the whole"))),
+            Leaf::Inside(..) | Leaf::Tags => {
+                return Err(wrong(0, format!("{text} is a part of a value: take the whole")));
+            }
         };
         let mut here = self.base();
         let mut segments = Vec::with_capacity(path.hops.len() + 1);

@@ -53,6 +53,10 @@ SUMS = {
     "WHERE v.uuid IS NULL OR NOT EXISTS (SELECT 1 FROM jsonb_array_elements(v.nics) n WHERE (n->>'uuid')::uuid = a.nic_uuid)",
     "machine without its address": "SELECT v.uuid, v.name, v.state, v.nics FROM vm v, jsonb_array_elements(v.nics) n "
     "WHERE NOT EXISTS (SELECT 1 FROM ip_address a WHERE a.nic_uuid = (n->>'uuid')::uuid AND a.vm_uuid = v.uuid)",
+    "interface that is not as its machine says": "SELECT v.uuid, v.name, v.nics, i.uuid, i.ip, i.mac FROM nic i FULL JOIN "
+    "(SELECT v.uuid, v.name, v.account_uuid, v.nics, n FROM vm v, jsonb_array_elements(v.nics) n) v ON i.uuid = (v.n->>'uuid')::uuid "
+    "WHERE i.vm_uuid IS DISTINCT FROM v.uuid OR i.account_uuid IS DISTINCT FROM v.account_uuid OR i.ip <> coalesce(v.n->>'address', '') "
+    "OR i.mac <> coalesce(v.n->>'mac', '')",
     "volume without a machine": "SELECT d.uuid, d.name, d.state, d.vm_uuid FROM volume d LEFT JOIN vm v ON v.root_volume_uuid = d.uuid "
     "WHERE v.uuid IS NULL OR d.state <> 'READY' OR d.vm_uuid IS DISTINCT FROM v.uuid",
     "machine without its volume": "SELECT v.uuid, v.name, v.state FROM vm v LEFT JOIN volume d ON d.uuid = v.root_volume_uuid "

@@ -61,11 +61,16 @@ pub fn linux_for_guests() -> bool {
     kernel && (Path::new("/bin/busybox").is_file() || Path::new("/usr/bin/busybox").is_file())
 }
 
-/// A Python that has grpcio and its reflection: the one that `GYRE_TEST_PYTHON` names, or the usual one.
+/// A Python that has grpcio and its reflection.
 pub fn python_with_grpc() -> Option<PathBuf> {
+    python_with("grpc, grpc_reflection")
+}
+
+/// A Python that can import these modules: the one that `GYRE_TEST_PYTHON` names, or the usual one.
+pub fn python_with(modules: &str) -> Option<PathBuf> {
     let candidates = [std::env::var_os("GYRE_TEST_PYTHON").map(PathBuf::from), program("python3")];
     candidates.into_iter().flatten().find(|python| {
-        let check = std::process::Command::new(python).args(["-c", "import grpc, grpc_reflection"]).output();
+        let check = std::process::Command::new(python).args(["-c", &format!("import {modules}")]).output();
         check.is_ok_and(|output| output.status.success())
     })
 }

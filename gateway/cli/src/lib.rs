@@ -16,6 +16,7 @@ pub mod failure;
 pub mod manual;
 pub mod nouns;
 pub mod output;
+pub mod python;
 pub mod shell;
 pub mod ui;
 #[cfg(feature = "up")]

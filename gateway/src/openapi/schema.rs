@@ -11,10 +11,23 @@ const MOST_CHARACTERS: u32 = 1024;
 /// Most elements of a list for which the .proto says nothing.
 const MOST_ITEMS: u32 = 100;
 
+/// Which side of a call a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// What is answered: fields without a value are left out, and later versions may answer more.
+    Answer,
+    /// What is sent: unknown fields are refused.
+    Sent,
+    /// What is sent to change a resource: nothing of it is required.
+    Changes,
+}
+
 /// The schemas of a document, each made when it is first referred to.
 #[derive(Debug, Default)]
 pub struct Schemas {
     made: BTreeMap<String, Value>,
+    /// The full names behind short ones.
+    names: BTreeMap<String, String>,
 }
 
 /// "Vm" of "gyre.vm.v1.Vm".
@@ -54,47 +67,56 @@ impl Schemas {
         self.made
     }
 
-    /// A reference to the schema of a message.
-    pub fn reference(&mut self, message: &str) -> Value {
-        let name = name_of(message).to_owned();
-        self.make(&name, message, |schemas, info| schemas.object(info, |_| true, true));
+    /// A reference to the schema of a message as it is answered.
+    pub fn answer(&mut self, message: &str) -> Value {
+        self.reference(message, Side::Answer)
+    }
+
+    /// A reference to the schema of a message on one side of a call: "Vm", "VmCreate" or "VmUpdate".
+    pub fn reference(&mut self, message: &str, side: Side) -> Value {
+        let resource = catalog().message(message).is_some_and(|info| info.kind.is_some());
+        let suffix = match side {
+            Side::Answer => "",
+            Side::Sent if resource => "Create",
+            Side::Sent => "Sent",
+            Side::Changes => "Update",
+        };
+        let name = format!("{}{suffix}", self.short(message));
+        if !self.made.contains_key(&name) {
+            // Stands there before it is made, for messages that hold themselves.
+            self.made.insert(name.clone(), json!({"type": "object"}));
+            if let Some(info) = catalog().message(message) {
+                let shown =
+                    |field: &FieldInfo| side != Side::Changes || !field.rule.output_only && !field.rule.immutable;
+                let schema = self.object(info, side, shown);
+                self.made.insert(name.clone(), schema);
+            }
+        }
         json!({"$ref": format!("#/components/schemas/{name}")})
     }
 
-    /// A reference to the schema of what an update may change of a resource.
-    pub fn update(&mut self, message: &str) -> Value {
-        let name = format!("{}Update", name_of(message));
-        self.make(&name, message, |schemas, info| {
-            schemas.object(info, |field| !field.rule.output_only && !field.rule.immutable, false)
-        });
-        json!({"$ref": format!("#/components/schemas/{name}")})
-    }
-
-    /// The schema of a request without the fields that stand in the path, and whether it needs to be there.
-    pub fn request(&mut self, message: &str, bound: &[&str]) -> (Value, bool) {
+    /// The schema of a request without the fields that stand elsewhere, and whether it needs to be there.
+    pub fn request(&mut self, message: &str, elsewhere: impl Fn(&FieldInfo) -> bool) -> (Value, bool) {
         let Some(info) = catalog().message(message) else { return (json!({"type": "object"}), false) };
-        let schema = self.object(info, |field| !bound.contains(&field.name), true);
+        let schema = self.object(info, Side::Sent, |field| !elsewhere(field));
         let needed = schema.get("required").is_some();
         (schema, needed)
     }
 
-    fn make(&mut self, name: &str, message: &str, make: impl FnOnce(&mut Self, &'static MessageInfo) -> Value) {
-        if self.made.contains_key(name) {
-            return;
-        }
-        // Stands there before it is made, for messages that hold themselves.
-        self.made.insert(name.to_owned(), json!({"type": "object"}));
-        if let Some(info) = catalog().message(message) {
-            let schema = make(self, info);
-            self.made.insert(name.to_owned(), schema);
+    /// The name of a message or enum in the document: its last name, or the whole where another has that already.
+    fn short(&mut self, full: &str) -> String {
+        let short = name_of(full).to_owned();
+        match self.names.entry(short.clone()).or_insert_with(|| full.to_owned()) {
+            known if known == full => short,
+            _ => full.replace('.', "_"),
         }
     }
 
-    fn object(&mut self, info: &MessageInfo, shown: impl Fn(&FieldInfo) -> bool, with_required: bool) -> Value {
+    fn object(&mut self, info: &MessageInfo, side: Side, shown: impl Fn(&FieldInfo) -> bool) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for field in info.fields.iter().filter(|field| shown(field)) {
-            let mut schema = self.value(info.name, field);
+            let mut schema = self.value(info.name, field, side);
             if !field.doc.is_empty() {
                 schema["description"] = json!(field.doc);
             }
@@ -114,34 +136,37 @@ impl Schemas {
                 required.push(field.json_name);
             }
         }
-        let mut object = json!({"type": "object", "properties": properties, "additionalProperties": false});
+        let mut object = json!({"type": "object", "properties": properties});
         if !info.doc.is_empty() {
             object["description"] = json!(info.doc);
         }
-        if with_required && !required.is_empty() {
+        if side != Side::Answer {
+            object["additionalProperties"] = json!(false);
+        }
+        if side == Side::Sent && !required.is_empty() {
             object["required"] = json!(required);
         }
         object
     }
 
     /// The schema of the value of a message's field.
-    pub fn value(&mut self, message: &str, field: &FieldInfo) -> Value {
-        let one = self.one(message, field);
+    pub fn value(&mut self, message: &str, field: &FieldInfo, side: Side) -> Value {
+        let one = self.one(message, field, side);
         if !field.repeated {
             return one;
         }
         let most = if field.rule.max_items == 0 { MOST_ITEMS } else { field.rule.max_items };
         let mut list = json!({"type": "array", "items": one});
-        if !field.rule.output_only {
+        if side != Side::Answer && !field.rule.output_only {
             list["maxItems"] = json!(most);
         }
         list
     }
 
-    fn one(&mut self, message: &str, field: &FieldInfo) -> Value {
+    fn one(&mut self, message: &str, field: &FieldInfo, side: Side) -> Value {
         match field.ty {
             FieldType::Bool => json!({"type": "boolean"}),
-            FieldType::Int | FieldType::Uint => number(message, field),
+            FieldType::Int | FieldType::Uint => number(message, field, side),
             FieldType::Float => json!({"type": "number"}),
             FieldType::Text => text(field),
             FieldType::Bytes => {
@@ -159,13 +184,16 @@ impl Schemas {
             FieldType::Message("google.protobuf.FieldMask") => {
                 json!({"type": "string", "examples": ["name,description"]})
             }
-            FieldType::Message(message) => self.reference(message),
+            FieldType::Message("google.protobuf.Struct") => json!({"type": "object"}),
+            FieldType::Message("google.protobuf.ListValue") => json!({"type": "array"}),
+            FieldType::Message("google.protobuf.Value") => json!({}),
+            FieldType::Message(message) => self.reference(message, side),
             FieldType::Map => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         }
     }
 
     fn choice(&mut self, name: &str) -> Value {
-        let short = name_of(name).to_owned();
+        let short = self.short(name);
         if !self.made.contains_key(&short)
             && let Some(described) = catalog().pool().get_enum_by_name(name)
         {
@@ -182,12 +210,12 @@ impl Schemas {
     }
 }
 
-fn number(message: &str, field: &FieldInfo) -> Value {
+fn number(message: &str, field: &FieldInfo, side: Side) -> Value {
     // 64-bit numbers are texts in proto3 JSON; what is sent may be either.
-    let mut number = if is_wide(message, field) {
-        json!({"type": ["string", "integer"], "format": "int64"})
-    } else {
-        json!({"type": "integer", "format": "int32"})
+    let mut number = match (is_wide(message, field), side) {
+        (true, Side::Answer) => json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"}),
+        (true, _) => json!({"type": ["string", "integer"], "format": "int64", "pattern": "^-?[0-9]+$"}),
+        (false, _) => json!({"type": "integer", "format": "int32"}),
     };
     if let Some(min) = field.rule.min {
         number["minimum"] = json!(min);
@@ -226,7 +254,7 @@ fn text(field: &FieldInfo) -> Value {
 }
 
 /// Whether a number has 64 bits, which the catalog does not tell apart.
-fn is_wide(message: &str, field: &FieldInfo) -> bool {
+pub fn is_wide(message: &str, field: &FieldInfo) -> bool {
     use prost_reflect::Kind::{Fixed64, Int64, Sfixed64, Sint64, Uint64};
     catalog()
         .pool()

@@ -1,14 +1,18 @@
 //! Sums that must agree whatever happened: what is allocated, what counters say, what hosts have.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 use gyre_model::Uuid;
 use gyre_proto::agent::v1::MachineState;
+use gyre_proto::vm::v1::{Nic, Vm};
 use gyre_store::{Conn, Sql};
 
 use crate::site::Site;
 
 /// Each answers a line of text for each row that is wrong.
-const SUMS: [(&str, &str); 10] = [
+const SUMS: [(&str, &str); 12] = [
     (
         "a host's processors are those of its placements",
         "SELECT host.name, host.cpu_used, COALESCE((SELECT SUM(cpu_count) FROM host_placement p WHERE p.host_uuid = host.uuid), 0) \
@@ -37,6 +41,15 @@ const SUMS: [(&str, &str); 10] = [
     (
         "no address without its machine",
         "SELECT 'addresses', COUNT(*), 0 FROM ip_address WHERE vm_uuid NOT IN (SELECT uuid FROM vm)",
+    ),
+    (
+        "no address without its interface",
+        "SELECT 'addresses', COUNT(*), 0 FROM ip_address a WHERE NOT EXISTS \
+         (SELECT 1 FROM nic n WHERE n.uuid = a.nic_uuid AND n.vm_uuid = a.vm_uuid AND n.l3_network_uuid = a.l3_network_uuid)",
+    ),
+    (
+        "no interface without its address",
+        "SELECT n.ip, COUNT(*), 0 FROM nic n WHERE n.uuid NOT IN (SELECT nic_uuid FROM ip_address) GROUP BY n.ip",
     ),
     (
         "no placement without its machine",
@@ -91,9 +104,45 @@ fn machines(conn: &mut Conn) -> gyre_model::Result<Vec<Machine>> {
         .collect()
 }
 
+/// What an interface's row says that its machine, or the address in use, does not.
+fn interfaces(conn: &mut Conn) -> gyre_model::Result<Vec<String>> {
+    let everything = || Sql::new("1 = 1");
+    let mut rows: BTreeMap<_, _> =
+        gyre_query::select::<Nic>(conn, everything())?.into_iter().map(|nic| (nic.uuid.clone(), nic)).collect();
+    let mut addresses = BTreeMap::new();
+    for row in conn.query(Sql::new("SELECT nic_uuid, address FROM ip_address"))? {
+        let address = u32::try_from(row.int(1)?).map_err(gyre_model::Error::internal)?;
+        addresses.insert(row.id(0)?.to_string(), Ipv4Addr::from(address).to_string());
+    }
+    let mut wrong = Vec::new();
+    for vm in gyre_query::select::<Vm>(conn, everything())? {
+        for nic in &vm.nics {
+            let Some(row) = rows.remove(&nic.uuid) else {
+                wrong.push(format!("interface {} of vm {} has no row", nic.uuid, vm.uuid));
+                continue;
+            };
+            let says =
+                [&vm.uuid, &vm.account_uuid, &nic.l3_network_uuid, &nic.mac, &nic.address, &nic.gateway, &nic.bridge];
+            let told =
+                [&row.vm_uuid, &row.account_uuid, &row.l3_network_uuid, &row.mac, &row.ip, &row.gateway, &row.bridge];
+            if says != told || nic.prefix_length != row.prefix_length {
+                wrong.push(format!("interface {}: {told:?}, should be {says:?}", nic.uuid));
+            }
+            if addresses.get(&nic.uuid) != Some(&row.ip) {
+                wrong.push(format!("interface {} has {}, and holds {:?}", nic.uuid, row.ip, addresses.get(&nic.uuid)));
+            }
+        }
+    }
+    wrong.extend(
+        rows.into_values().map(|row| format!("interface {} of vm {}, which has none such", row.uuid, row.vm_uuid)),
+    );
+    Ok(wrong)
+}
+
 /// What is wrong now.
 pub fn wrong(site: &Site) -> Result<Vec<String>> {
     let mut wrong = site.run(site.store().read("matrix-sums", tables))?;
+    wrong.extend(site.run(site.store().read("matrix-interfaces", interfaces))?);
     let known = site.run(site.store().read("matrix-machines", machines))?;
     let paths = site.run(site.store().read("matrix-volumes", |conn| {
         let rows = conn.query(Sql::new("SELECT path FROM volume WHERE state = 'READY'"))?;

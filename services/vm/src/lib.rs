@@ -1,4 +1,4 @@
-//! Machines and their offerings.
+//! Machines, their interfaces and their offerings.
 //!
 //! # Theory
 //! - A machine's record is owned by the owner of its UUID; all work on it meets in that instance's lane ([`gyre_flow`]).
@@ -7,6 +7,8 @@
 //!   moves it only while no operation is under way, by the rules in [`rules`].
 //! - A machine that is off holds no processors and no memory of a host; it keeps its root volume, which on local storage ties it
 //!   to its host, and its addresses.
+//! - An interface stands in its machine's row, from which the work is done, and as a row of its own, for who looks for it; both are
+//!   written in one transaction (`store`).
 //! - The service makes nothing itself: room comes from `host`, the root volume from `storage`, addresses from `network`, and the
 //!   host's agent does the rest. Each of them recognizes a repeat by the machine's, the volume's or the interface's UUID, all of
 //!   which are chosen before the operation is durable.
@@ -35,6 +37,7 @@ use gyre_proto::network::v1::address_service_client::AddressServiceClient;
 use gyre_proto::storage::v1::volume_service_client::VolumeServiceClient;
 use gyre_proto::vm::v1::instance_offering_service_server::InstanceOfferingServiceServer;
 use gyre_proto::vm::v1::machine_report_service_server::MachineReportServiceServer;
+use gyre_proto::vm::v1::nic_service_server::NicServiceServer;
 use gyre_proto::vm::v1::vm_service_server::VmServiceServer;
 use gyre_query::settings;
 use gyre_store::Store;
@@ -130,6 +133,7 @@ impl gyre_flow::process::Service for Service {
     fn routes(&self) -> Routes {
         let api = api::Api::new(Arc::clone(&self.inner));
         let routes = Routes::new(VmServiceServer::new(api.clone()))
+            .add_service(NicServiceServer::new(api.clone()))
             .add_service(InstanceOfferingServiceServer::new(api.clone()))
             .add_service(MachineReportServiceServer::new(api));
         self.inner.flow.answer(routes)

@@ -53,14 +53,21 @@ pub fn commands() -> Vec<Command> {
             .about("Takes commands line by line, with history and completion, until Ctrl-D")
             .after_help("The flags given here hold for every line. Lines may come from a pipe too; the first failure ends it then."),
         Command::new("manual")
-            .about("Writes the reference manual, a page for each kind and service")
+            .about("Writes what is made from the descriptors: the reference manual, the Python client")
             .arg(
                 Arg::new("dir")
                     .long("dir")
                     .value_name("PATH")
                     .value_parser(value_parser!(PathBuf))
-                    .required(true)
-                    .help("The folder to write it to"),
+                    .required_unless_present("python")
+                    .help("The folder to write the reference manual to, a page for each kind and service"),
+            )
+            .arg(
+                Arg::new("python")
+                    .long("python")
+                    .value_name("PATH")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("The project of the Python client (deploy/clients/python), whose types and calls are written"),
             ),
         Command::new("version").about("Prints the version"),
     ];

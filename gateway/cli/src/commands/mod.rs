@@ -42,8 +42,11 @@ pub async fn run(globals: &Globals, matches: &ArgMatches) -> Result<()> {
     match name {
         "completions" => return completions::run(inner),
         "manual" => {
-            let folder = inner.get_one::<std::path::PathBuf>("dir").ok_or_else(|| Failure::usage("where to?"))?;
-            return crate::manual::write(folder);
+            let folder = |name| inner.get_one::<std::path::PathBuf>(name);
+            if let Some(project) = folder("python") {
+                crate::python::write(project)?;
+            }
+            return folder("dir").map_or(Ok(()), |folder| crate::manual::write(folder));
         }
         "version" => return version(globals.format),
         _ => {}

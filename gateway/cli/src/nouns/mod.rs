@@ -153,8 +153,10 @@ mod tests {
                 "ip-range",
                 "l2-network",
                 "l3-network",
+                "nic",
                 "operation",
                 "primary-storage",
+                "tag",
                 "vm",
                 "volume",
                 "zone"

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::fake::User;
 
+const REMEDY: &str = "write it anew: cargo manual";
+
 fn read(folder: &Path) -> BTreeMap<String, String> {
     let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     files.map(|file| (file.file_name().into_string().unwrap(), std::fs::read_to_string(file.path()).unwrap())).collect()
@@ -14,11 +16,33 @@ fn read(folder: &Path) -> BTreeMap<String, String> {
 fn the_manual_in_the_repository_is_what_the_descriptors_say() {
     let kept = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference"));
     let made = gyre_cli::manual::pages();
-    let remedy = "write it anew: cargo run -p gyre-cli --all-features -- manual --dir docs/reference";
     for (name, text) in &made {
-        assert!(kept.get(name) == Some(text), "docs/reference/{name} is not current; {remedy}");
+        assert!(kept.get(name) == Some(text), "docs/reference/{name} is not current; {REMEDY}");
     }
-    assert_eq!(kept.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>(), "{remedy}");
+    assert_eq!(kept.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>(), "{REMEDY}");
+}
+
+#[test]
+fn the_python_client_in_the_repository_is_what_the_descriptors_say() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/clients/python");
+    for (name, text) in gyre_cli::python::files() {
+        let kept = std::fs::read_to_string(project.join(&name)).unwrap_or_default();
+        assert!(kept == text, "deploy/clients/python/{name} is not current; {REMEDY}");
+    }
+}
+
+#[test]
+fn every_call_is_a_method_of_the_python_client() {
+    let calls = &gyre_cli::python::files()["src/gyre_client/calls.py"];
+    for method in gyre_cli::nouns::open_calls() {
+        let Some(route) = gyre_cli::nouns::route(method) else { continue };
+        let both_ways = method.client_streaming && method.server_streaming;
+        assert!(
+            both_ways || calls.contains(&format!("\"{}\",\n            \"{}\"", route.verb, route.template)),
+            "{}",
+            method.path
+        );
+    }
 }
 
 #[test]

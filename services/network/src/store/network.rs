@@ -50,7 +50,8 @@ pub(crate) fn l2_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid:
     Ok(())
 }
 
-/// Deletes an L3 network that no machine is plugged into, with its ranges.
+/// Deletes an L3 network that no machine is plugged into, with its ranges. A machine that is being made is plugged in before it has
+/// an address, and one that is being expunged after it has given it back.
 pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
     hold(conn, "l3_network", uuid)?;
     let network: L3Network = gyre_query::get(conn, caller, uuid)?;
@@ -61,6 +62,14 @@ pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid:
             network.name
         );
         return Err(in_the_way("L3_NETWORK_IN_USE", text, used));
+    }
+    let plugged = count(conn, "nic", "l3_network_uuid", uuid)?;
+    if plugged > 0 {
+        let text = format!(
+            "L3 network {uuid} ({}) has {plugged} interfaces of machines plugged in: expunge those machines first",
+            network.name
+        );
+        return Err(in_the_way("L3_NETWORK_IN_USE", text, plugged));
     }
     let ranges = gyre_query::select::<IpRange>(conn, Sql::new("l3_network_uuid = ").bind(uuid))?;
     for range in ranges.iter().filter_map(|range| parse_uuid(&range.uuid)) {

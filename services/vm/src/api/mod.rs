@@ -1,5 +1,6 @@
 //! The calls of this service: each decodes, checks what needs the state of things, calls, and encodes.
 
+mod nic;
 mod offering;
 mod report;
 mod vm;

@@ -192,7 +192,7 @@ impl VmService for Api {
                 let vm = complete(conn, &caller, vm)?;
                 // where it was asked for stays in the request; the row says where it is
                 let vm = Vm { host_uuid: String::new(), ..vm };
-                gyre_query::insert(conn, change, &vm).map(|_| ())
+                store::vm_insert(conn, change, &vm)
             })
             .await?;
         Ok(Response::new(operation))

@@ -11,7 +11,7 @@ use super::power::{BEFORE, begin, remove_from, shut_down};
 use super::{uuid, vm_if_any};
 use crate::Inner;
 use crate::state::Event;
-use crate::store::vm_move;
+use crate::store::{vm_delete, vm_move};
 
 pub(super) async fn begin_destroy(_: Arc<Inner>, context: Context) -> Result<()> {
     begin(&context, Event::Destroy).await
@@ -66,6 +66,6 @@ pub(super) async fn destroy_volume(inner: Arc<Inner>, context: Context) -> Resul
 
 pub(super) async fn forget(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| gyre_query::delete::<Vm>(conn, change, uuid).map(|_| ()));
+    context.on_commit(move |conn, change| vm_delete(conn, change, uuid));
     Ok(())
 }

@@ -13,6 +13,7 @@ use gyre_proto::vm::v1::{CreateVmRequest, Vm};
 use serde::{Deserialize, Serialize};
 
 use super::{gone, uuid, vm, vm_if_any};
+use crate::store::vm_delete;
 use crate::{Inner, tags};
 
 /// How long a call that only writes rows may take.
@@ -55,7 +56,7 @@ pub(super) async fn record(_: Arc<Inner>, _: Context) -> Result<()> {
 
 pub(super) async fn forget(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
-    context.on_commit(move |conn, change| gyre_query::delete::<Vm>(conn, change, uuid).map(|_| ()));
+    context.on_commit(move |conn, change| vm_delete(conn, change, uuid));
     Ok(())
 }
 

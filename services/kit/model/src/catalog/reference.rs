@@ -1,7 +1,8 @@
 //! The references between kinds: one registry for queries (paths go along them and back) and for deletion (its graph).
 //!
 //! A stored field `x_uuid` with `refers_to` is an edge `x` from its kind to the one referred to; a list `x_uuids` is `xs`. The way
-//! back is called as the field's option `reverse` says, or else as the plural of the field's kind: `zone.clusters`, `host.vms`.
+//! back is called as the field's option `reverse` says, or else as the plural of the field's kind: `zone.clusters`, `host.vms`. Where
+//! the kind has a list of messages of that name (`vm.nics`), the rows are what a path means: they say the same, and more.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -88,7 +89,7 @@ impl References {
         let mut edges: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for (at, reference) in all.iter().enumerate() {
             edges.entry(reference.kind).or_default().insert(reference.forward, (at, true));
-            // a name that the kind has for something else already goes to that: a test finds it
+            // a name that the kind has for another edge already goes to that: a test finds it
             edges.entry(reference.to).or_default().entry(reference.reverse).or_insert((at, false));
         }
         Self { all, edges }
@@ -135,7 +136,7 @@ fn snake(segment: &str) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use crate::catalog::catalog;
+    use crate::catalog::{FieldInfo, FieldType, catalog};
 
     #[test]
     fn paths_go_along_references_and_back() {
@@ -147,16 +148,18 @@ mod tests {
         assert_eq!(to("l3-network", "ip_ranges"), Some(("ip-range", true)));
         assert_eq!(to("volume", "root_of"), Some(("vm", true)));
         assert_eq!(to("vm", "account"), Some(("account", false)));
+        assert_eq!(to("vm", "nics"), Some(("nic", true)));
         assert_eq!(to("vm", "host_uuid"), None);
     }
 
-    /// From each kind, a segment means one thing: one edge, and no stored field of the same name.
+    /// From each kind, a segment means one thing: one edge, and no stored field of the same name but a list of messages.
     #[test]
     fn no_segment_of_a_path_is_ambiguous() {
         for kind in catalog().kinds() {
             let fields = catalog().message(kind.message).map(|message| message.fields.as_slice()).unwrap_or_default();
-            let mut names: HashSet<_> =
-                fields.iter().filter(|field| !field.rule.not_stored).map(|field| field.name).collect();
+            let messages = |field: &FieldInfo| field.repeated && matches!(field.ty, FieldType::Message(_));
+            let alone = fields.iter().filter(|field| !field.rule.not_stored && !messages(field));
+            let mut names: HashSet<_> = alone.map(|field| field.name).collect();
             for reference in catalog().references() {
                 if reference.kind == kind.kind {
                     assert!(

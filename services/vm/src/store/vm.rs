@@ -1,10 +1,11 @@
-//! The rows of machines, beyond what every resource has: moving one along its table of states.
+//! The rows of machines: making and deleting one with its interfaces, and moving one along its table of states.
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::vm::v1::{Vm, VmState};
 use gyre_query::Change;
 use gyre_store::Conn;
 
+use super::nic::nics_agree;
 use crate::state::{self, Event};
 
 /// The state does not permit what was asked for.
@@ -17,6 +18,19 @@ pub fn wrong_state(vm: &Vm, event: Event) -> Error {
         format!("vm {} is {}; this can be done when it is {}", vm.uuid, state::name(vm.state()), allowed.join(" or ")),
     )
     .with("state", state::name(vm.state()))
+}
+
+/// Writes a new machine.
+pub fn vm_insert(conn: &mut Conn, change: &Change, vm: &Vm) -> Result<()> {
+    let vm = gyre_query::insert(conn, change, vm)?;
+    nics_agree(conn, change, &vm, &vm.nics)
+}
+
+/// Deletes a machine. One that is not there any more is fine.
+pub fn vm_delete(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let vm = Vm { uuid: uuid.to_string(), ..Vm::default() };
+    nics_agree(conn, change, &vm, &[])?;
+    gyre_query::delete::<Vm>(conn, change, uuid).map(|_| ())
 }
 
 /// Moves a machine by an event, with further changes to its row.
@@ -36,7 +50,7 @@ pub fn vm_move(
     if vm != before {
         gyre_query::update(conn, change, &vm)?;
     }
-    Ok(())
+    nics_agree(conn, change, &vm, &vm.nics)
 }
 
 /// Puts a machine back into the state that it had, from one on its way. One that is not there any more is fine.

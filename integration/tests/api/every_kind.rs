@@ -1,0 +1,288 @@
+//! The walk through the registry: whatever a kind must be able to do, tried on every kind that the descriptors have, through the
+//! front door of a node. A kind that cannot do something has a line with the reason in [`GAPS`]; a line is stale, and the test
+//! fails, once it can.
+//!
+//! Nothing here names a kind but that table and what the world is made of.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use gyre_agent::Simulation;
+use gyre_integration::node::Hosts;
+use gyre_integration::{Front, TestNode};
+use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, catalog};
+use serde_json::{Value, json};
+
+/// What a kind cannot do: the kind, what, and why.
+const GAPS: &[(&str, &str, &str)] = &[
+    ("debt", "get", "a debt is read as the operation that owes it"),
+    ("operation", "tag", "an operation is no resource of anybody's; what it works on has tags"),
+    ("tag", "tag", "a tag is a mark itself"),
+    ("setting", "tag", "a value says of itself all that there is to say"),
+    ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
+];
+
+/// What is tried, in order.
+const CHECKS: &[&str] = &["list", "row", "get", "filter", "order", "tag", "cli", "openapi", "reference", "python"];
+
+struct Walk {
+    front: Front,
+    document: Value,
+    gyre: PathBuf,
+    sign_in: PathBuf,
+}
+
+/// One kind, and a row of it where there is one.
+struct Subject {
+    kind: &'static KindInfo,
+    message: &'static MessageInfo,
+    row: Option<Value>,
+}
+
+impl Subject {
+    /// The fields that have a column.
+    fn stored(&self) -> impl Iterator<Item = &'static FieldInfo> {
+        self.message.fields.iter().filter(|field| !field.rule.not_stored)
+    }
+
+    fn uuid(&self) -> Option<&str> {
+        self.row.as_ref()?["uuid"].as_str()
+    }
+}
+
+impl Walk {
+    async fn check(&self, what: &str, subject: &Subject) -> Result<()> {
+        match what {
+            "list" => self.rows(subject.kind, "").await.map(drop),
+            "row" => subject.row.as_ref().map(drop).context("the world has none of it"),
+            "get" => self.get(subject).await,
+            "filter" => self.filter(subject).await,
+            "order" => self.order(subject).await,
+            "tag" => self.tag(subject).await,
+            "cli" => self.cli(subject).await,
+            "openapi" => self.openapi(subject),
+            "reference" => reference(subject),
+            "python" => python(subject),
+            other => bail!("nobody knows how to try {other}"),
+        }
+    }
+
+    /// The rows that a list answers.
+    async fn rows(&self, kind: &KindInfo, query: &str) -> Result<Vec<Value>> {
+        let page = self.front.get(&format!("/v1/{}{query}", kind.plural)).await?.good()?;
+        let rows = page.as_object().context("a page that is no object")?.values().find_map(Value::as_array);
+        Ok(rows.cloned().unwrap_or_default())
+    }
+
+    async fn get(&self, subject: &Subject) -> Result<()> {
+        let uuid = subject.uuid().unwrap_or("0193f3a0-1111-4222-8333-444455556666");
+        let answer = self.front.get(&format!("/v1/{}/{uuid}", subject.kind.plural)).await?;
+        match &subject.row {
+            Some(_) => ensure!(answer.good()?["uuid"] == uuid, "another one is answered"),
+            None => ensure!(answer.reason() == "NOT_FOUND", "{}", answer.body),
+        }
+        Ok(())
+    }
+
+    async fn filter(&self, subject: &Subject) -> Result<()> {
+        for field in subject.stored() {
+            let known = subject.row.as_ref().and_then(|row| literal(field, &row[field.json_name]));
+            let compare = if field.repeated { ":" } else { "=" };
+            // what is inside of a message has no column of its own
+            if matches!(field.ty, FieldType::Message(_) | FieldType::Map) {
+                continue;
+            }
+            let value = known.clone().unwrap_or_else(|| any(field));
+            let text = format!("{} {compare} {value}", field.name);
+            let found = self
+                .rows(subject.kind, &format!("?pageSize=1000&filter={}", escaped(&text)))
+                .await
+                .with_context(|| format!("filter {text}"))?;
+            // what goes on while it is looked at may be another by now
+            if known.is_some() && settled(field.name) {
+                let there = found.iter().any(|row| row["uuid"].as_str() == subject.uuid());
+                ensure!(there, "filter {text} does not find the row that it was made of");
+            }
+        }
+        Ok(())
+    }
+
+    async fn order(&self, subject: &Subject) -> Result<()> {
+        let sortable = |field: &&FieldInfo| {
+            !field.repeated && !matches!(field.ty, FieldType::Message(_) | FieldType::Map | FieldType::Bytes)
+        };
+        for field in subject.stored().filter(sortable) {
+            for order in [field.name.to_owned(), format!("{} desc", field.name)] {
+                let query = format!("?pageSize=1&orderBy={}", escaped(&order));
+                self.rows(subject.kind, &query).await.with_context(|| format!("order {order}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tag is put on it, found by a filter, and taken off.
+    async fn tag(&self, subject: &Subject) -> Result<()> {
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let tag = json!({"resourceKind": subject.kind.kind, "resourceUuid": uuid, "text": "walk=yes"});
+        let tag = self.front.make("/v1/tags", tag).await?;
+        let row = self.front.get(&format!("/v1/{}/{uuid}", subject.kind.plural)).await?.good()?;
+        let tags = row["tags"].as_array().context("no tags")?;
+        ensure!(tags.iter().any(|text| text == "walk=yes"), "its tags are {tags:?}");
+        self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
+        Ok(())
+    }
+
+    /// Runs `gyre` with these words.
+    async fn gyre(&self, words: &[&str]) -> Result<String> {
+        let output = tokio::process::Command::new(&self.gyre)
+            .args(words)
+            .env_clear()
+            .env("GYRE_ENDPOINT", self.front.endpoint())
+            .env("GYRE_SIGN_IN_FILE", &self.sign_in)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        ensure!(output.status.success(), "gyre {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    async fn cli(&self, subject: &Subject) -> Result<()> {
+        let kind = subject.kind.kind;
+        let listed = self.gyre(&[kind, "list", "-q", "-o", "json"]).await?;
+        if let Some(uuid) = subject.uuid() {
+            ensure!(listed.contains(uuid), "gyre {kind} list does not show {uuid}");
+        }
+        self.gyre(&[kind, "list", "-q", "-o", "wide"]).await.map(drop)
+    }
+
+    fn openapi(&self, subject: &Subject) -> Result<()> {
+        let KindInfo { kind, plural, .. } = subject.kind;
+        let facts = &self.document["x-gyre-kinds"][kind];
+        ensure!(facts["plural"] == *plural, "{kind} is not in x-gyre-kinds");
+        let schema = facts["schema"].as_str().and_then(|at| self.document.pointer(at.trim_start_matches('#')));
+        ensure!(schema.is_some_and(|schema| schema["properties"]["uuid"].is_object()), "no schema");
+        let list = &self.document["paths"][format!("/v1/{plural}")]["get"]["responses"]["200"];
+        let example = &list["content"]["application/json"]["example"];
+        let rows = example.as_object().and_then(|page| page.values().find_map(Value::as_array));
+        ensure!(rows.is_some_and(|rows| rows[0]["uuid"] == facts["exampleUuid"]), "no example of a list: {example}");
+        Ok(())
+    }
+}
+
+/// Whether what a field says stays while nobody touches the resource.
+fn settled(name: &str) -> bool {
+    !matches!(name, "update_time" | "generation" | "status_time" | "state" | "percent")
+}
+
+fn reference(subject: &Subject) -> Result<()> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
+    let page = std::fs::read_to_string(folder.join(format!("{}.md", subject.kind.kind)))?;
+    for field in &subject.message.fields {
+        ensure!(page.contains(&format!("| `{}` |", field.name)), "its page has no line for {}", field.name);
+    }
+    Ok(())
+}
+
+fn python(subject: &Subject) -> Result<()> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/clients/python/src/gyre_client");
+    let types = std::fs::read_to_string(folder.join("types.py"))?;
+    let name = subject.kind.message.rsplit('.').next().unwrap_or_default();
+    let (_, class) = types.split_once(&format!("\nclass {name}(")).context("no dataclass")?;
+    let class = class.split("\n\n\n").next().unwrap_or_default();
+    for field in &subject.message.fields {
+        ensure!(class.contains(&format!("\"{}\": (", field.json_name)), "its dataclass has no {}", field.name);
+    }
+    let calls = std::fs::read_to_string(folder.join("calls.py"))?;
+    let attribute = subject.kind.plural.replace('-', "_");
+    ensure!(calls.contains(&format!("        self.{attribute} = ")), "no client.{attribute}");
+    Ok(())
+}
+
+/// A value of a row as a filter says it; nothing where the row has none.
+fn literal(field: &FieldInfo, value: &Value) -> Option<String> {
+    let value = if field.repeated { value.as_array()?.first()? } else { value };
+    match value {
+        Value::String(text) => {
+            let full = field.values.iter().find(|(_, full, _)| full == text);
+            Some(match full {
+                Some((.., short)) => (*short).to_owned(),
+                None => json!(text).to_string(),
+            })
+        }
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Some value of a field's type, as a filter says it.
+fn any(field: &FieldInfo) -> String {
+    match field.ty {
+        FieldType::Bool => "false".to_owned(),
+        FieldType::Int | FieldType::Uint => "7".to_owned(),
+        FieldType::Float => "0.5".to_owned(),
+        FieldType::Time => "\"2026-01-31T12:00:00Z\"".to_owned(),
+        FieldType::Enum(_) => field.values.get(1).map_or("UNSPECIFIED", |(.., short)| short).to_owned(),
+        FieldType::Text if field.rule.format() == Format::Uuid || field.name.ends_with("uuid") => {
+            "\"0193f3a0-1111-4222-8333-444455556666\"".to_owned()
+        }
+        _ => "\"x\"".to_owned(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// Something of every kind that can be made.
+async fn world(front: &Front, folder: &str) -> Result<()> {
+    let site = front.site("walk", &["local"], folder).await?;
+    let image = front.upload(&site, "disk", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    let vm = front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
+    front.make("/v1/tags", json!({"resourceKind": "vm", "resourceUuid": vm, "text": "kept"})).await?;
+    front.make("/v1/api-keys", json!({"name": "walk"})).await?;
+    front.make("/v1/settings", json!({"name": "vm.stop-grace", "value": "45s"})).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_can_do_what_every_kind_can() -> Result<()> {
+    let gyre =
+        std::env::current_exe()?.parent().and_then(|deps| Some(deps.parent()?.join("gyre"))).context("no folder")?;
+    if !gyre_integration::host::needs(gyre.is_file(), "the program gyre (cargo build --workspace --all-features)") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let node = TestNode::start(folder.path(), Hosts::Simulated(Simulation::default())).await?;
+    let front = node.front().await?;
+    world(&front, &folder.path().to_string_lossy()).await?;
+    let document = front.get("/openapi.json").await?.good()?;
+    let walk = Walk { front, document, gyre, sign_in: folder.path().join("admin.json") };
+    let mut kinds: Vec<_> = catalog().kinds().collect();
+    kinds.sort_by_key(|kind| kind.kind);
+    let mut wrong = Vec::new();
+    for (kind, what, _) in GAPS {
+        if catalog().kind(kind).is_none() || !CHECKS.contains(what) {
+            wrong.push(format!("{kind} {what}: this line of GAPS names nothing"));
+        }
+    }
+    for kind in kinds {
+        let message = catalog().message(kind.message).context("a kind without message")?;
+        let row = walk.rows(kind, "?pageSize=1").await.unwrap_or_default().into_iter().next();
+        let subject = Subject { kind, message, row };
+        for what in CHECKS {
+            let gap = GAPS.iter().any(|(of, gap, _)| of == &kind.kind && gap == what);
+            match walk.check(what, &subject).await {
+                Ok(()) if gap => wrong.push(format!("{} {what}: it can, so its line in GAPS is stale", kind.kind)),
+                Err(error) if !gap => wrong.push(format!("{} {what}: {error:#}", kind.kind)),
+                _ => {}
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    node.shutdown().await;
+    Ok(())
+}

@@ -38,6 +38,7 @@ __all__ = [
     "CreateVolumeRequest",
     "CreateZoneRequest",
     "Debt",
+    "DeclaredSetting",
     "DeleteAccountRequest",
     "DeleteAccountResponse",
     "DeleteApiKeyRequest",
@@ -64,6 +65,7 @@ __all__ = [
     "DeleteZoneResponse",
     "DisableAccountRequest",
     "DisableHostRequest",
+    "EffectiveSetting",
     "EnableAccountRequest",
     "EnableHostRequest",
     "Error",
@@ -75,6 +77,7 @@ __all__ = [
     "GetApiKeyRequest",
     "GetCallbackKeyRequest",
     "GetClusterRequest",
+    "GetEffectiveSettingRequest",
     "GetHostRequest",
     "GetImageRequest",
     "GetImageServerRequest",
@@ -85,6 +88,7 @@ __all__ = [
     "GetNicRequest",
     "GetOperationRequest",
     "GetPrimaryStorageRequest",
+    "GetSettingRequest",
     "GetTagRequest",
     "GetVmRequest",
     "GetVolumeRequest",
@@ -111,6 +115,8 @@ __all__ = [
     "ListClustersResponse",
     "ListDebtsRequest",
     "ListDebtsResponse",
+    "ListDeclaredSettingsRequest",
+    "ListDeclaredSettingsResponse",
     "ListHostsRequest",
     "ListHostsResponse",
     "ListImageServersRequest",
@@ -135,6 +141,8 @@ __all__ = [
     "ListOperationsResponse",
     "ListPrimaryStoragesRequest",
     "ListPrimaryStoragesResponse",
+    "ListSettingsRequest",
+    "ListSettingsResponse",
     "ListTagsRequest",
     "ListTagsResponse",
     "ListVmsRequest",
@@ -161,10 +169,16 @@ __all__ = [
     "RecoverVmRequest",
     "RetryOperationRequest",
     "RotateCallbackKeyRequest",
+    "SetSettingRequest",
+    "Setting",
+    "SettingScope",
+    "SettingType",
     "StartVmRequest",
     "StopVmRequest",
     "Tag",
     "TagType",
+    "UnsetSettingRequest",
+    "UnsetSettingResponse",
     "UpdateAccountRequest",
     "UpdateClusterRequest",
     "UpdateHostRequest",
@@ -399,6 +413,46 @@ class PrimaryStorageType(OpenEnum):
     """Not said."""
     LOCAL = "PRIMARY_STORAGE_TYPE_LOCAL"
     """A folder on each host; a disk stays on the host where it was made."""
+
+
+class SettingScope(OpenEnum):
+    """Where a value of a setting holds. The nearest wins: a resource's before its account's, the account's
+    before its cluster's, the cluster's before its zone's, the zone's before the cloud's.
+    """
+
+    UNSPECIFIED = "SETTING_SCOPE_UNSPECIFIED"
+    """Not said."""
+    DEFAULT = "SETTING_SCOPE_DEFAULT"
+    """Nobody set it: the default."""
+    GLOBAL = "SETTING_SCOPE_GLOBAL"
+    """For the whole cloud."""
+    ZONE = "SETTING_SCOPE_ZONE"
+    """In one zone."""
+    CLUSTER = "SETTING_SCOPE_CLUSTER"
+    """In one cluster."""
+    ACCOUNT = "SETTING_SCOPE_ACCOUNT"
+    """For what one account owns."""
+    RESOURCE = "SETTING_SCOPE_RESOURCE"
+    """For one resource."""
+
+
+class SettingType(OpenEnum):
+    """What a setting holds."""
+
+    UNSPECIFIED = "SETTING_TYPE_UNSPECIFIED"
+    """Not said."""
+    BOOL = "SETTING_TYPE_BOOL"
+    """true or false."""
+    INT = "SETTING_TYPE_INT"
+    """A whole number."""
+    BYTES = "SETTING_TYPE_BYTES"
+    """A size: 4GiB, 512MiB, or plain bytes."""
+    DURATION = "SETTING_TYPE_DURATION"
+    """A length of time: 250ms, 30s, 5m, 12h, 90d."""
+    TEXT = "SETTING_TYPE_TEXT"
+    """A text."""
+    ENUM = "SETTING_TYPE_ENUM"
+    """One of some words."""
 
 
 class TagType(OpenEnum):
@@ -1040,6 +1094,54 @@ class Debt(Message):
 
 
 @dataclass(repr=False)
+class DeclaredSetting(Message):
+    """A setting as it is declared."""
+
+    name: str = ""
+    """Its name, such as "vm.stop-grace"."""
+
+    type: SettingType = SettingType.UNSPECIFIED
+    """What it holds."""
+
+    default_value: str = ""
+    """The value where nobody set it."""
+
+    min: str = ""
+    """The smallest value."""
+
+    max: str = ""
+    """The largest value."""
+
+    values: List[str] = _field(default_factory=list)
+    """The words that it may be."""
+
+    scopes: List[SettingScope] = _field(default_factory=list)
+    """Where it may be set."""
+
+    resource_kinds: List[str] = _field(default_factory=list)
+    """The kinds of resources on which it may be set."""
+
+    set_by_accounts: bool = False
+    """Whether an account may set it for itself and its resources; otherwise administrators do."""
+
+    help: str = ""
+    """What it does."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "type": ("type", "SettingType"),
+        "defaultValue": ("default_value", "text"),
+        "min": ("min", "text"),
+        "max": ("max", "text"),
+        "values": ("values", "*text"),
+        "scopes": ("scopes", "*SettingScope"),
+        "resourceKinds": ("resource_kinds", "*text"),
+        "setByAccounts": ("set_by_accounts", "bool"),
+        "help": ("help", "text"),
+    }
+
+
+@dataclass(repr=False)
 class DeleteAccountRequest(Message):
     """Deletes an account that owns nothing."""
 
@@ -1409,6 +1511,34 @@ class DisableHostRequest(Message):
 
 
 @dataclass(repr=False)
+class EffectiveSetting(Message):
+    """A setting as it holds for something."""
+
+    name: str = ""
+    """Its name."""
+
+    value: str = ""
+    """The value."""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it comes from."""
+
+    resource_kind: str = ""
+    """The kind of what it comes from, such as "cluster"; empty for the whole cloud and the default."""
+
+    resource_uuid: str = ""
+    """What it comes from; empty for the whole cloud and the default."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class EnableAccountRequest(Message):
     """Lets an account sign in again."""
 
@@ -1590,6 +1720,26 @@ class GetClusterRequest(Message):
 
 
 @dataclass(repr=False)
+class GetEffectiveSettingRequest(Message):
+    """Asks which value holds."""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (required)"""
+
+    resource_kind: str = ""
+    """The kind of what is asked about: "vm", "cluster". Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What is asked about (a UUID)"""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetHostRequest(Message):
     """Reads one."""
 
@@ -1703,6 +1853,18 @@ class GetPrimaryStorageRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a primary-storage)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetSettingRequest(Message):
+    """Reads one value."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a setting)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -2465,6 +2627,25 @@ class ListDebtsResponse(Message):
 
 
 @dataclass(repr=False)
+class ListDeclaredSettingsRequest(Message):
+    """Lists what is declared."""
+
+    _wire: ClassVar[Wire] = {}
+
+
+@dataclass(repr=False)
+class ListDeclaredSettingsResponse(Message):
+    """All settings, by name."""
+
+    declared_settings: List[DeclaredSetting] = _field(default_factory=list)
+    """The settings."""
+
+    _wire: ClassVar[Wire] = {
+        "declaredSettings": ("declared_settings", "*DeclaredSetting"),
+    }
+
+
+@dataclass(repr=False)
 class ListHostsRequest(Message):
     """Lists them."""
 
@@ -2945,6 +3126,46 @@ class ListPrimaryStoragesResponse(Message):
 
     _wire: ClassVar[Wire] = {
         "primaryStorages": ("primary_storages", "*PrimaryStorage"),
+        "nextPageToken": ("next_page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsRequest(Message):
+    """Lists values."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, update_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsResponse(Message):
+    """A page of values."""
+
+    settings: List[Setting] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "settings": ("settings", "*Setting"),
         "nextPageToken": ("next_page_token", "text"),
     }
 
@@ -3519,7 +3740,9 @@ class RebootVmRequest(Message):
     """Resets at once instead of asking the guest."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3590,6 +3813,100 @@ class RotateCallbackKeyRequest(Message):
 
 
 @dataclass(repr=False)
+class SetSettingRequest(Message):
+    """Sets a value."""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (required)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true"."""
+
+    resource_kind: str = ""
+    """The kind of what it is to hold for: "zone", "cluster", "account", or a kind of resource. Empty: the
+    whole cloud.
+    """
+
+    resource_uuid: str = ""
+    """What it is to hold for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class Setting(Message):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    uuid: str = ""
+    """Identity: it follows from the name and what the value holds for (set by Gyre)"""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (set by Gyre)"""
+
+    description: str = ""
+    """What it does (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that it holds for, or that owns the resource which it holds for (set by Gyre, the UUID
+    of an account)
+    """
+
+    create_time: Optional[datetime] = None
+    """When it was first set (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true" (set by Gyre)"""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it holds (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for, such as "cluster"; empty for the whole cloud (set by Gyre)"""
+
+    resource_uuid: str = ""
+    """What it holds for; empty for the whole cloud (set by Gyre, a UUID)"""
+
+    shared: bool = False
+    """Whether everybody who is signed in sees it: what holds for more than one account's resources (set by
+    Gyre)
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "shared": ("shared", "bool"),
+    }
+
+
+@dataclass(repr=False)
 class StartVmRequest(Message):
     """Starts a stopped machine, on the host that holds its root volume."""
 
@@ -3623,7 +3940,9 @@ class StopVmRequest(Message):
     """Pulls the plug at once."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3697,6 +4016,39 @@ class Tag(Message):
         "type": ("type", "TagType"),
         "shared": ("shared", "bool"),
     }
+
+
+@dataclass(repr=False)
+class UnsetSettingRequest(Message):
+    """Takes a value away."""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (required)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for. Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What it holds for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class UnsetSettingResponse(Message):
+    """It is taken away."""
+
+    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)

@@ -20,17 +20,21 @@ const GRACE: &str = "vm.stop-grace";
 type Target<'a> = Option<(&'a str, &'a str)>;
 
 async fn set(front: &Front, name: &str, value: &str, on: Target<'_>) -> Result<Answer> {
-    let mut body = json!({"value": value});
+    let mut body = json!({"name": name, "value": value});
     if let Some((kind, uuid)) = on {
         body["resourceKind"] = json!(kind);
         body["resourceUuid"] = json!(uuid);
     }
-    front.post(&format!("/v1/settings/{name}:set"), body).await
+    front.post("/v1/settings", body).await
 }
 
 async fn unset(front: &Front, name: &str, on: Target<'_>) -> Result<Answer> {
-    let body = on.map_or(json!({}), |(kind, uuid)| json!({"resourceKind": kind, "resourceUuid": uuid}));
-    front.post(&format!("/v1/settings/{name}:unset"), body).await
+    let mut body = json!({"name": name});
+    if let Some((kind, uuid)) = on {
+        body["resourceKind"] = json!(kind);
+        body["resourceUuid"] = json!(uuid);
+    }
+    front.post("/v1/settings:unset", body).await
 }
 
 /// The value that holds for something, and where it comes from.

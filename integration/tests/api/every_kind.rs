@@ -19,6 +19,7 @@ const GAPS: &[(&str, &str, &str)] = &[
     ("debt", "get", "a debt is read as the operation that owes it"),
     ("operation", "tag", "an operation is no resource of anybody's; what it works on has tags"),
     ("tag", "tag", "a tag is a mark itself"),
+    ("setting", "tag", "a value says of itself all that there is to say"),
     ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
 ];
 
@@ -281,6 +282,7 @@ async fn world(front: &Front, folder: &str) -> Result<()> {
     let vm = front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
     front.make("/v1/tags", json!({"resourceKind": "vm", "resourceUuid": vm, "text": "kept"})).await?;
     front.make("/v1/api-keys", json!({"name": "walk"})).await?;
+    front.make("/v1/settings", json!({"name": "vm.stop-grace", "value": "45s"})).await?;
     Ok(())
 }
 

@@ -2328,6 +2328,158 @@ class Settings(Calls):
         return self._send(_call, types.ListDeclaredSettingsRequest().encode())
 
 
+class Settings(Calls):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Setting, types.ListSettingsResponse]:
+        """Lists the values that are set, as far as the caller sees them.
+
+        filter: Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`
+        order_by: Fields to sort by, such as "name, update_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings",
+            "",
+            types.ListSettingsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size), "settings")
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Reads one value that is set.
+
+        uuid: Which one (required, the UUID of a setting)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{uuid}",
+            "",
+            types.Setting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetSettingRequest(uuid=uuid).encode())
+
+    def set(
+        self,
+        name: str,
+        *,
+        value: str = "",
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Sets a value: for the whole cloud, or for the zone, cluster, account or resource that is named. It
+        holds at once.
+
+        name: The setting, such as "vm.stop-grace" (required)
+        value: The value, as people write it: "45s", "4GiB", "true"
+        resource_kind: The kind of what it is to hold for: "zone", "cluster", "account", or a kind of
+            resource. Empty: the whole cloud
+        resource_uuid: What it is to hold for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings",
+            "*",
+            types.Setting,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.SetSettingRequest(name=name, value=value, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def unset(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.UnsetSettingResponse:
+        """Takes a value away: what is next nearest holds then. None is fine.
+
+        name: The setting, such as "vm.stop-grace" (required)
+        resource_kind: The kind of what it holds for. Empty: the whole cloud
+        resource_uuid: What it holds for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings:unset",
+            "*",
+            types.UnsetSettingResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.UnsetSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def get_effective(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        timeout: Optional[float] = None,
+    ) -> types.EffectiveSetting:
+        """Tells which value holds for something, and where it comes from.
+
+        name: The setting, such as "vm.stop-grace" (required)
+        resource_kind: The kind of what is asked about: "vm", "cluster". Empty: the whole cloud
+        resource_uuid: What is asked about (a UUID)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{name}:effective",
+            "",
+            types.EffectiveSetting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetEffectiveSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def list_declared(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.ListDeclaredSettingsResponse:
+        """Lists all settings that there are, with their bounds and defaults.
+
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/declaredSettings",
+            "",
+            types.ListDeclaredSettingsResponse,
+            timeout=timeout,
+        )
+        return self._send(_call, types.ListDeclaredSettingsRequest().encode())
+
+
 class Tags(Calls):
     """A tag: a mark on a resource, "key=value" or a plain word. Who may change the resource may tag it,
     and who sees it sees its tags.

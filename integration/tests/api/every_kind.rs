@@ -19,12 +19,33 @@ const GAPS: &[(&str, &str, &str)] = &[
     ("debt", "get", "a debt is read as the operation that owes it"),
     ("operation", "tag", "an operation is no resource of anybody's; what it works on has tags"),
     ("tag", "tag", "a tag is a mark itself"),
+    ("operation", "delete", "what was done stays done"),
+    ("change", "tag", "the log is written by nobody but Gyre"),
+    ("change", "delete", "the log is written by nobody but Gyre"),
+    ("setting", "tag", "a value is a mark itself"),
+    ("setting", "delete", "UnsetSetting takes a value away, and nothing depends on one"),
+    ("tag", "delete", "DeleteTag takes a tag off, and nothing depends on one"),
+    ("nic", "delete", "an interface goes with its machine"),
+    ("debt", "delete", "a debt goes when it is paid"),
     ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
 ];
 
 /// What is tried, in order.
-const CHECKS: &[&str] =
-    &["list", "row", "get", "filter", "order", "query", "group", "tag", "cli", "openapi", "reference", "python"];
+const CHECKS: &[&str] = &[
+    "list",
+    "row",
+    "get",
+    "filter",
+    "order",
+    "query",
+    "group",
+    "tag",
+    "delete",
+    "cli",
+    "openapi",
+    "reference",
+    "python",
+];
 
 struct Walk {
     front: Front,
@@ -62,6 +83,7 @@ impl Walk {
             "query" => self.query(subject).await,
             "group" => self.group(subject).await,
             "tag" => self.tag(subject).await,
+            "delete" => self.delete(subject).await,
             "cli" => self.cli(subject).await,
             "openapi" => self.openapi(subject),
             "reference" => reference(subject),
@@ -167,6 +189,22 @@ impl Walk {
         let tags = row["tags"].as_array().context("no tags")?;
         ensure!(tags.iter().any(|text| text == "walk=yes"), "its tags are {tags:?}");
         self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
+        Ok(())
+    }
+
+    /// A dry run shows what would go, and nothing goes.
+    async fn delete(&self, subject: &Subject) -> Result<()> {
+        let KindInfo { plural, message, .. } = subject.kind;
+        let name = format!("Delete{}", message.rsplit('.').next().unwrap_or_default());
+        let call = catalog().methods().find(|method| method.name == name).context("no call deletes it")?;
+        let request = catalog().message(call.input).context("a call without request")?;
+        ensure!(request.field("validate_only").is_some(), "{name} has no dry run");
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let path = format!("/v1/{plural}/{uuid}");
+        let tried = self.front.delete(&format!("{path}?validateOnly=true&cascade=true")).await?.good()?;
+        let first = &tried["deletion"]["nodes"][0];
+        ensure!(first["kind"] == subject.kind.kind && first["items"][0]["uuid"] == uuid, "the dry run shows {tried}");
+        ensure!(self.front.get(&path).await?.good()?["uuid"] == uuid, "it is gone");
         Ok(())
     }
 
@@ -281,6 +319,7 @@ async fn world(front: &Front, folder: &str) -> Result<()> {
     let vm = front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
     front.make("/v1/tags", json!({"resourceKind": "vm", "resourceUuid": vm, "text": "kept"})).await?;
     front.make("/v1/api-keys", json!({"name": "walk"})).await?;
+    front.post("/v1/settings/vm.stop-grace:set", json!({"value": "45s"})).await?.good()?;
     Ok(())
 }
 

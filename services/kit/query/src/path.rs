@@ -161,6 +161,7 @@ mod tests {
         assert!(matches!(Path::find("operation", "error.reason").unwrap().leaf, Leaf::Inside(..)));
         assert!(!Path::find("operation", "steps.name").unwrap().one());
         assert_eq!(Path::find("vm", "nics.ip").unwrap().kind.kind, "nic");
+        assert_eq!(Path::find("nic", "vm.host.name").unwrap().hops.len(), 2);
     }
 
     #[test]

@@ -65,6 +65,8 @@ class Accounts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Account, types.ListAccountsResponse]:
         """Lists them.
@@ -73,6 +75,8 @@ class Accounts(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -82,7 +86,7 @@ class Accounts(Calls):
             types.ListAccountsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListAccountsRequest(filter=filter, order_by=order_by, page_size=page_size), "accounts")
+        return self._pages(_call, types.ListAccountsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "accounts")
 
     def update(
         self,
@@ -132,25 +136,37 @@ class Accounts(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteAccountResponse:
-        """Deletes an account that owns nothing.
+    ) -> types.Operation:
+        """Deletes an account, with its API keys; with `cascade`, all that it owns, too.
 
         uuid: Which one (required, the UUID of an account)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/accounts/{uuid}",
             "",
-            types.DeleteAccountResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteAccountRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteAccountRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def enable(
         self,
@@ -256,6 +272,8 @@ class ApiKeys(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.ApiKey, types.ListApiKeysResponse]:
         """Lists them.
@@ -264,6 +282,8 @@ class ApiKeys(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -273,31 +293,94 @@ class ApiKeys(Calls):
             types.ListApiKeysResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListApiKeysRequest(filter=filter, order_by=order_by, page_size=page_size), "api_keys")
+        return self._pages(_call, types.ListApiKeysRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "api_keys")
 
     def delete(
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteApiKeyResponse:
+    ) -> types.Operation:
         """Deletes a key; gateways refuse it within five seconds.
 
         uuid: Which one (required, the UUID of an api-key)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/api-keys/{uuid}",
             "",
-            types.DeleteApiKeyResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteApiKeyRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteApiKeyRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
+class Changes(Calls):
+    """Something that was changed, or that somebody tried to change and was refused. Nobody writes it but
+    Gyre, in the same transaction as the change itself.
+    """
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Change:
+        """Reads one change.
+
+        uuid: The change (required, the UUID of a change)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/changes/{uuid}",
+            "",
+            types.Change,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetChangeRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Change, types.ListChangesResponse]:
+        """Lists changes, newest first. An account sees those of its own resources, administrators see all.
+
+        filter: Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED
+            AND time > "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "time"; nothing means the newest first
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/changes",
+            "",
+            types.ListChangesResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListChangesRequest(filter=filter, order_by=order_by, page_size=page_size), "changes")
 
 
 class Clusters(Calls):
@@ -353,6 +436,8 @@ class Clusters(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Cluster, types.ListClustersResponse]:
         """Lists them.
@@ -361,6 +446,8 @@ class Clusters(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -370,7 +457,7 @@ class Clusters(Calls):
             types.ListClustersResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListClustersRequest(filter=filter, order_by=order_by, page_size=page_size), "clusters")
+        return self._pages(_call, types.ListClustersRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "clusters")
 
     def update(
         self,
@@ -427,25 +514,37 @@ class Clusters(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteClusterResponse:
-        """Deletes an empty cluster.
+    ) -> types.Operation:
+        """Deletes a cluster; with `cascade`, its hosts, storage and networks, and the machines on them, too.
 
         uuid: Which one (required, the UUID of a cluster)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/clusters/{uuid}",
             "",
-            types.DeleteClusterResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteClusterRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteClusterRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class Debts(Calls):
@@ -459,6 +558,8 @@ class Debts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Debt, types.ListDebtsResponse]:
         """Lists debts, newest first.
@@ -466,6 +567,8 @@ class Debts(Calls):
         filter: Which ones: comparisons of fields, such as `service = "vm" AND awaits_host = true`
         order_by: Fields to sort by, such as "create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -475,7 +578,7 @@ class Debts(Calls):
             types.ListDebtsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListDebtsRequest(filter=filter, order_by=order_by, page_size=page_size), "debts")
+        return self._pages(_call, types.ListDebtsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "debts")
 
 
 class Hosts(Calls):
@@ -534,6 +637,8 @@ class Hosts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Host, types.ListHostsResponse]:
         """Lists them.
@@ -542,6 +647,8 @@ class Hosts(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -551,7 +658,7 @@ class Hosts(Calls):
             types.ListHostsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListHostsRequest(filter=filter, order_by=order_by, page_size=page_size), "hosts")
+        return self._pages(_call, types.ListHostsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "hosts")
 
     def update(
         self,
@@ -608,6 +715,9 @@ class Hosts(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -616,6 +726,12 @@ class Hosts(Calls):
         be added again.
 
         uuid: Which one (required, the UUID of a host)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -630,7 +746,7 @@ class Hosts(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteHostRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteHostRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def reconnect(
         self,
@@ -764,6 +880,8 @@ class Images(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Image, types.ListImagesResponse]:
         """Lists them.
@@ -772,6 +890,8 @@ class Images(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -781,7 +901,7 @@ class Images(Calls):
             types.ListImagesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListImagesRequest(filter=filter, order_by=order_by, page_size=page_size), "images")
+        return self._pages(_call, types.ListImagesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "images")
 
     def update(
         self,
@@ -833,6 +953,9 @@ class Images(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -840,6 +963,12 @@ class Images(Calls):
         """Deletes an image. Machines that started from it keep their disks.
 
         uuid: Which one (required, the UUID of an image)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -854,7 +983,7 @@ class Images(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteImageRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteImageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def upload(
         self,
@@ -938,6 +1067,8 @@ class ImageServers(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.ImageServer, types.ListImageServersResponse]:
         """Lists them.
@@ -946,6 +1077,8 @@ class ImageServers(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -955,7 +1088,7 @@ class ImageServers(Calls):
             types.ListImageServersResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListImageServersRequest(filter=filter, order_by=order_by, page_size=page_size), "image_servers")
+        return self._pages(_call, types.ListImageServersRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "image_servers")
 
     def update(
         self,
@@ -1004,6 +1137,9 @@ class ImageServers(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1011,6 +1147,12 @@ class ImageServers(Calls):
         """Removes an image server that holds no image.
 
         uuid: Which one (required, the UUID of an image-server)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1025,7 +1167,7 @@ class ImageServers(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteImageServerRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteImageServerRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class InstanceOfferings(Calls):
@@ -1081,6 +1223,8 @@ class InstanceOfferings(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.InstanceOffering, types.ListInstanceOfferingsResponse]:
         """Lists them.
@@ -1089,6 +1233,8 @@ class InstanceOfferings(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1098,7 +1244,7 @@ class InstanceOfferings(Calls):
             types.ListInstanceOfferingsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListInstanceOfferingsRequest(filter=filter, order_by=order_by, page_size=page_size), "instance_offerings")
+        return self._pages(_call, types.ListInstanceOfferingsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "instance_offerings")
 
     def update(
         self,
@@ -1147,25 +1293,37 @@ class InstanceOfferings(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteInstanceOfferingResponse:
+    ) -> types.Operation:
         """Deletes an offering; machines made from it keep their size.
 
         uuid: Which one (required, the UUID of an instance-offering)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/instance-offerings/{uuid}",
             "",
-            types.DeleteInstanceOfferingResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteInstanceOfferingRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteInstanceOfferingRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class IpRanges(Calls):
@@ -1221,6 +1379,8 @@ class IpRanges(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.IpRange, types.ListIpRangesResponse]:
         """Lists them.
@@ -1229,6 +1389,8 @@ class IpRanges(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1238,31 +1400,43 @@ class IpRanges(Calls):
             types.ListIpRangesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListIpRangesRequest(filter=filter, order_by=order_by, page_size=page_size), "ip_ranges")
+        return self._pages(_call, types.ListIpRangesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "ip_ranges")
 
     def delete(
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteIpRangeResponse:
+    ) -> types.Operation:
         """Deletes a range of which no address is in use.
 
         uuid: Which one (required, the UUID of an ip-range)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/ip-ranges/{uuid}",
             "",
-            types.DeleteIpRangeResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteIpRangeRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteIpRangeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class L2Networks(Calls):
@@ -1318,6 +1492,8 @@ class L2Networks(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.L2Network, types.ListL2NetworksResponse]:
         """Lists them.
@@ -1326,6 +1502,8 @@ class L2Networks(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1335,7 +1513,7 @@ class L2Networks(Calls):
             types.ListL2NetworksResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListL2NetworksRequest(filter=filter, order_by=order_by, page_size=page_size), "l2_networks")
+        return self._pages(_call, types.ListL2NetworksRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "l2_networks")
 
     def update(
         self,
@@ -1384,25 +1562,37 @@ class L2Networks(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteL2NetworkResponse:
-        """Deletes an L2 network that has no L3 network.
+    ) -> types.Operation:
+        """Deletes an L2 network; with `cascade`, the L3 networks over it, too.
 
         uuid: Which one (required, the UUID of a l2-network)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/l2-networks/{uuid}",
             "",
-            types.DeleteL2NetworkResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteL2NetworkRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteL2NetworkRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class L3Networks(Calls):
@@ -1458,6 +1648,8 @@ class L3Networks(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.L3Network, types.ListL3NetworksResponse]:
         """Lists them.
@@ -1466,6 +1658,8 @@ class L3Networks(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1475,7 +1669,7 @@ class L3Networks(Calls):
             types.ListL3NetworksResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListL3NetworksRequest(filter=filter, order_by=order_by, page_size=page_size), "l3_networks")
+        return self._pages(_call, types.ListL3NetworksRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "l3_networks")
 
     def update(
         self,
@@ -1530,25 +1724,37 @@ class L3Networks(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteL3NetworkResponse:
+    ) -> types.Operation:
         """Deletes an L3 network that no machine is plugged into, with its IP ranges.
 
         uuid: Which one (required, the UUID of a l3-network)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/l3-networks/{uuid}",
             "",
-            types.DeleteL3NetworkResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteL3NetworkRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteL3NetworkRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class Nics(Calls):
@@ -1582,6 +1788,8 @@ class Nics(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Nic, types.ListNicsResponse]:
         """Lists them.
@@ -1590,6 +1798,8 @@ class Nics(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1599,7 +1809,7 @@ class Nics(Calls):
             types.ListNicsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size), "nics")
+        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "nics")
 
     def update(
         self,
@@ -1677,6 +1887,8 @@ class Operations(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Operation, types.ListOperationsResponse]:
         """Lists operations, newest first.
@@ -1684,6 +1896,8 @@ class Operations(Calls):
         filter: Which ones: comparisons of fields, such as `state = "RUNNING" AND resource_kind = "vm"`
         order_by: Fields to sort by, such as "create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1693,7 +1907,7 @@ class Operations(Calls):
             types.ListOperationsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListOperationsRequest(filter=filter, order_by=order_by, page_size=page_size), "operations")
+        return self._pages(_call, types.ListOperationsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "operations")
 
     def watch(
         self,
@@ -1855,6 +2069,8 @@ class PrimaryStorages(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.PrimaryStorage, types.ListPrimaryStoragesResponse]:
         """Lists them.
@@ -1863,6 +2079,8 @@ class PrimaryStorages(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1872,7 +2090,7 @@ class PrimaryStorages(Calls):
             types.ListPrimaryStoragesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListPrimaryStoragesRequest(filter=filter, order_by=order_by, page_size=page_size), "primary_storages")
+        return self._pages(_call, types.ListPrimaryStoragesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "primary_storages")
 
     def update(
         self,
@@ -1925,6 +2143,9 @@ class PrimaryStorages(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1932,6 +2153,12 @@ class PrimaryStorages(Calls):
         """Removes primary storage that holds no disk.
 
         uuid: Which one (required, the UUID of a primary-storage)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1946,7 +2173,159 @@ class PrimaryStorages(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeletePrimaryStorageRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeletePrimaryStorageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
+class Settings(Calls):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Setting, types.ListSettingsResponse]:
+        """Lists the values that are set, as far as the caller sees them.
+
+        filter: Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`
+        order_by: Fields to sort by, such as "name, update_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings",
+            "",
+            types.ListSettingsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size), "settings")
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Reads one value that is set.
+
+        uuid: Which one (required, the UUID of a setting)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{uuid}",
+            "",
+            types.Setting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetSettingRequest(uuid=uuid).encode())
+
+    def set(
+        self,
+        name: str,
+        *,
+        value: str = "",
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Sets a value: for the whole cloud, or for the zone, cluster, account or resource that is named. It
+        holds at once.
+
+        name: The setting, such as "vm.stop-grace" (required)
+        value: The value, as people write it: "45s", "4GiB", "true"
+        resource_kind: The kind of what it is to hold for: "zone", "cluster", "account", or a kind of
+            resource. Empty: the whole cloud
+        resource_uuid: What it is to hold for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings/{name}:set",
+            "*",
+            types.Setting,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.SetSettingRequest(name=name, value=value, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def unset(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.UnsetSettingResponse:
+        """Takes a value away: what is next nearest holds then. None is fine.
+
+        name: The setting (required)
+        resource_kind: The kind of what it holds for. Empty: the whole cloud
+        resource_uuid: What it holds for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings/{name}:unset",
+            "*",
+            types.UnsetSettingResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.UnsetSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def get_effective(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        timeout: Optional[float] = None,
+    ) -> types.EffectiveSetting:
+        """Tells which value holds for something, and where it comes from.
+
+        name: The setting (required)
+        resource_kind: The kind of what is asked about: "vm", "cluster". Empty: the whole cloud
+        resource_uuid: What is asked about (a UUID)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{name}:effective",
+            "",
+            types.EffectiveSetting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetEffectiveSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def list_declared(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.ListDeclaredSettingsResponse:
+        """Lists all settings that there are, with their bounds and defaults.
+
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/declaredSettings",
+            "",
+            types.ListDeclaredSettingsResponse,
+            timeout=timeout,
+        )
+        return self._send(_call, types.ListDeclaredSettingsRequest().encode())
 
 
 class Tags(Calls):
@@ -2004,6 +2383,8 @@ class Tags(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Tag, types.ListTagsResponse]:
         """Lists the tags of all resources that the caller sees.
@@ -2011,6 +2392,8 @@ class Tags(Calls):
         filter: Which ones: comparisons of fields, such as `resource_kind = "vm" AND key = "env"`
         order_by: Fields to sort by, such as "text, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2020,7 +2403,7 @@ class Tags(Calls):
             types.ListTagsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListTagsRequest(filter=filter, order_by=order_by, page_size=page_size), "tags")
+        return self._pages(_call, types.ListTagsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "tags")
 
     def delete(
         self,
@@ -2103,6 +2486,8 @@ class Vms(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Vm, types.ListVmsResponse]:
         """Lists them.
@@ -2111,6 +2496,8 @@ class Vms(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2120,7 +2507,7 @@ class Vms(Calls):
             types.ListVmsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListVmsRequest(filter=filter, order_by=order_by, page_size=page_size), "vms")
+        return self._pages(_call, types.ListVmsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "vms")
 
     def update(
         self,
@@ -2169,6 +2556,10 @@ class Vms(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+        expunge: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -2176,6 +2567,13 @@ class Vms(Calls):
         """Puts a machine in the bin: stops it and keeps its disk until it is expunged.
 
         uuid: Which one (required, the UUID of a vm)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
+        expunge: Deletes it for good, whatever state it is in, instead of putting it in the bin
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2190,7 +2588,7 @@ class Vms(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteVmRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteVmRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade, expunge=expunge).encode())
 
     def start(
         self,
@@ -2233,7 +2631,8 @@ class Vms(Calls):
 
         uuid: Which one (required, the UUID of a vm)
         force: Pulls the plug at once
-        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30
+        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the
+            setting vm.stop-grace says
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2264,7 +2663,8 @@ class Vms(Calls):
 
         uuid: Which one (required, the UUID of a vm)
         force: Resets at once instead of asking the guest
-        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30
+        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the
+            setting vm.stop-grace says
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2439,6 +2839,8 @@ class Volumes(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Volume, types.ListVolumesResponse]:
         """Lists them.
@@ -2447,6 +2849,8 @@ class Volumes(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2456,7 +2860,7 @@ class Volumes(Calls):
             types.ListVolumesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListVolumesRequest(filter=filter, order_by=order_by, page_size=page_size), "volumes")
+        return self._pages(_call, types.ListVolumesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "volumes")
 
     def update(
         self,
@@ -2505,6 +2909,9 @@ class Volumes(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -2512,6 +2919,12 @@ class Volumes(Calls):
         """Deletes a data volume.
 
         uuid: Which one (required, the UUID of a volume)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2526,7 +2939,7 @@ class Volumes(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class Zones(Calls):
@@ -2582,6 +2995,8 @@ class Zones(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Zone, types.ListZonesResponse]:
         """Lists them.
@@ -2590,6 +3005,8 @@ class Zones(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2599,7 +3016,7 @@ class Zones(Calls):
             types.ListZonesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListZonesRequest(filter=filter, order_by=order_by, page_size=page_size), "zones")
+        return self._pages(_call, types.ListZonesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "zones")
 
     def update(
         self,
@@ -2648,25 +3065,37 @@ class Zones(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteZoneResponse:
-        """Deletes an empty zone.
+    ) -> types.Operation:
+        """Deletes a zone; with `cascade`, all that is in it, too.
 
         uuid: Which one (required, the UUID of a zone)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/zones/{uuid}",
             "",
-            types.DeleteZoneResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteZoneRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteZoneRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class CallbackCalls(Calls):
@@ -2767,6 +3196,53 @@ class MemberCalls(Calls):
         return self._send(_call, types.ListMembersRequest().encode())
 
 
+class QueryCalls(Calls):
+    """Questions about resources of any kind, with fields of what they refer to, groups and sums."""
+
+    def run(
+        self,
+        kind: str,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        fields: Optional[List[str]] = None,
+        group_by: Optional[List[str]] = None,
+        sum: Optional[List[str]] = None,
+        min: Optional[List[str]] = None,
+        max: Optional[List[str]] = None,
+        count: bool = False,
+        explain: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[Dict[str, Any], types.QueryResponse]:
+        """Reads rows of a kind, or groups of them with sums, or the plan of how that would be found out.
+
+        kind: The kind, or its plural: "vm", "vms" (required)
+        filter: Which rows, such as `host.cluster.zone.name = "east" AND state = RUNNING`
+        order_by: What to sort by, such as "host.name, create_time desc"; of groups also "count desc"
+            and "sum.memory_bytes"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        fields: The fields to answer, of the rows and of what they refer to, such as "name" and
+            "host.name"; all of the rows' own where there are none
+        group_by: Answers groups in place of rows: those that have these fields alike, each with its
+            `count`
+        sum: Numbers to sum up in each group, or over all rows where they are not grouped
+        min: Fields whose smallest value is wanted
+        max: Fields whose largest value is wanted
+        count: Counts all rows, or groups, too, and answers `total_size`
+        explain: Answers how it would be found out, and nothing else
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/query",
+            "*",
+            types.QueryResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.QueryRequest(kind=kind, filter=filter, order_by=order_by, page_size=page_size, fields=fields or [], group_by=group_by or [], sum=sum or [], min=min or [], max=max or [], count=count, explain=explain), "rows")
+
+
 class SessionCalls(Calls):
     """Signing in."""
 
@@ -2799,6 +3275,7 @@ class Services:
     def __init__(self, client: Any) -> None:
         self.accounts = Accounts(client)
         self.api_keys = ApiKeys(client)
+        self.changes = Changes(client)
         self.clusters = Clusters(client)
         self.debts = Debts(client)
         self.hosts = Hosts(client)
@@ -2811,6 +3288,7 @@ class Services:
         self.nics = Nics(client)
         self.operations = Operations(client)
         self.primary_storages = PrimaryStorages(client)
+        self.settings = Settings(client)
         self.tags = Tags(client)
         self.vms = Vms(client)
         self.volumes = Volumes(client)
@@ -2818,12 +3296,14 @@ class Services:
         self.callback = CallbackCalls(client)
         self.lane = LaneCalls(client)
         self.member = MemberCalls(client)
+        self.query = QueryCalls(client)
         self.session = SessionCalls(client)
 
 
 KINDS: Dict[str, str] = {
     "account": "accounts",
     "api-key": "api_keys",
+    "change": "changes",
     "cluster": "clusters",
     "host": "hosts",
     "image": "images",
@@ -2835,6 +3315,7 @@ KINDS: Dict[str, str] = {
     "nic": "nics",
     "operation": "operations",
     "primary-storage": "primary_storages",
+    "setting": "settings",
     "tag": "tags",
     "vm": "vms",
     "volume": "volumes",

@@ -19,6 +19,9 @@ __all__ = [
     "CallbackKey",
     "CallbackState",
     "CancelOperationRequest",
+    "Change",
+    "ChangeAction",
+    "ChangeOutcome",
     "Cluster",
     "CreateAccountRequest",
     "CreateApiKeyRequest",
@@ -38,32 +41,30 @@ __all__ = [
     "CreateVolumeRequest",
     "CreateZoneRequest",
     "Debt",
+    "DeclaredSetting",
     "DeleteAccountRequest",
-    "DeleteAccountResponse",
     "DeleteApiKeyRequest",
-    "DeleteApiKeyResponse",
     "DeleteClusterRequest",
-    "DeleteClusterResponse",
     "DeleteHostRequest",
     "DeleteImageRequest",
     "DeleteImageServerRequest",
     "DeleteInstanceOfferingRequest",
-    "DeleteInstanceOfferingResponse",
     "DeleteIpRangeRequest",
-    "DeleteIpRangeResponse",
     "DeleteL2NetworkRequest",
-    "DeleteL2NetworkResponse",
     "DeleteL3NetworkRequest",
-    "DeleteL3NetworkResponse",
     "DeletePrimaryStorageRequest",
     "DeleteTagRequest",
     "DeleteTagResponse",
     "DeleteVmRequest",
     "DeleteVolumeRequest",
     "DeleteZoneRequest",
-    "DeleteZoneResponse",
+    "Deletion",
+    "DeletionEffect",
+    "DeletionItem",
+    "DeletionNode",
     "DisableAccountRequest",
     "DisableHostRequest",
+    "EffectiveSetting",
     "EnableAccountRequest",
     "EnableHostRequest",
     "Error",
@@ -74,7 +75,9 @@ __all__ = [
     "GetAccountRequest",
     "GetApiKeyRequest",
     "GetCallbackKeyRequest",
+    "GetChangeRequest",
     "GetClusterRequest",
+    "GetEffectiveSettingRequest",
     "GetHostRequest",
     "GetImageRequest",
     "GetImageServerRequest",
@@ -85,6 +88,7 @@ __all__ = [
     "GetNicRequest",
     "GetOperationRequest",
     "GetPrimaryStorageRequest",
+    "GetSettingRequest",
     "GetTagRequest",
     "GetVmRequest",
     "GetVolumeRequest",
@@ -107,10 +111,14 @@ __all__ = [
     "ListAccountsResponse",
     "ListApiKeysRequest",
     "ListApiKeysResponse",
+    "ListChangesRequest",
+    "ListChangesResponse",
     "ListClustersRequest",
     "ListClustersResponse",
     "ListDebtsRequest",
     "ListDebtsResponse",
+    "ListDeclaredSettingsRequest",
+    "ListDeclaredSettingsResponse",
     "ListHostsRequest",
     "ListHostsResponse",
     "ListImageServersRequest",
@@ -135,6 +143,8 @@ __all__ = [
     "ListOperationsResponse",
     "ListPrimaryStoragesRequest",
     "ListPrimaryStoragesResponse",
+    "ListSettingsRequest",
+    "ListSettingsResponse",
     "ListTagsRequest",
     "ListTagsResponse",
     "ListVmsRequest",
@@ -154,6 +164,9 @@ __all__ = [
     "PrimaryStorage",
     "PrimaryStorageState",
     "PrimaryStorageType",
+    "QueryPlan",
+    "QueryRequest",
+    "QueryResponse",
     "ReadVmConsoleRequest",
     "ReadVmConsoleResponse",
     "RebootVmRequest",
@@ -161,10 +174,16 @@ __all__ = [
     "RecoverVmRequest",
     "RetryOperationRequest",
     "RotateCallbackKeyRequest",
+    "SetSettingRequest",
+    "Setting",
+    "SettingScope",
+    "SettingType",
     "StartVmRequest",
     "StopVmRequest",
     "Tag",
     "TagType",
+    "UnsetSettingRequest",
+    "UnsetSettingResponse",
     "UpdateAccountRequest",
     "UpdateClusterRequest",
     "UpdateHostRequest",
@@ -226,6 +245,61 @@ class CallbackState(OpenEnum):
     """The receiver took it."""
     GAVE_UP = "CALLBACK_STATE_GAVE_UP"
     """The receiver did not take it within 24 hours, or said that it never will (410)."""
+
+
+class ChangeAction(OpenEnum):
+    """What happened to a resource."""
+
+    UNSPECIFIED = "CHANGE_ACTION_UNSPECIFIED"
+    """Not said."""
+    CREATE = "CHANGE_ACTION_CREATE"
+    """It was made."""
+    UPDATE = "CHANGE_ACTION_UPDATE"
+    """It was changed."""
+    DELETE = "CHANGE_ACTION_DELETE"
+    """It was deleted."""
+    BEGIN = "CHANGE_ACTION_BEGIN"
+    """An operation on it was accepted."""
+    END = "CHANGE_ACTION_END"
+    """An operation on it ended, or came to rest as STUCK."""
+    CALL = "CHANGE_ACTION_CALL"
+    """A call that would have changed it was refused."""
+
+
+class ChangeOutcome(OpenEnum):
+    """What became of a change."""
+
+    UNSPECIFIED = "CHANGE_OUTCOME_UNSPECIFIED"
+    """Not said."""
+    DONE = "CHANGE_OUTCOME_DONE"
+    """It was made."""
+    REFUSED = "CHANGE_OUTCOME_REFUSED"
+    """It was refused, and nothing changed."""
+    ACCEPTED = "CHANGE_OUTCOME_ACCEPTED"
+    """The operation was accepted; how it ended stands in the change with the action END."""
+    SUCCEEDED = "CHANGE_OUTCOME_SUCCEEDED"
+    """The operation did what it should."""
+    FAILED = "CHANGE_OUTCOME_FAILED"
+    """The operation failed, and what it did was undone."""
+    CANCELLED = "CHANGE_OUTCOME_CANCELLED"
+    """The operation was cancelled, and what it did was undone."""
+    STUCK = "CHANGE_OUTCOME_STUCK"
+    """The operation owes something; it is looked after again."""
+
+
+class DeletionEffect(OpenEnum):
+    """What becomes of a resource when another is deleted."""
+
+    UNSPECIFIED = "DELETION_EFFECT_UNSPECIFIED"
+    """Not said."""
+    DELETE = "DELETION_EFFECT_DELETE"
+    """It is deleted, before what it refers to."""
+    PART = "DELETION_EFFECT_PART"
+    """It is a part of what it refers to, and goes in the same step."""
+    DETACH = "DELETION_EFFECT_DETACH"
+    """Its reference is cleared."""
+    FORBID = "DELETION_EFFECT_FORBID"
+    """It forbids the deletion."""
 
 
 class HostState(OpenEnum):
@@ -399,6 +473,46 @@ class PrimaryStorageType(OpenEnum):
     """Not said."""
     LOCAL = "PRIMARY_STORAGE_TYPE_LOCAL"
     """A folder on each host; a disk stays on the host where it was made."""
+
+
+class SettingScope(OpenEnum):
+    """Where a value of a setting holds. The nearest wins: a resource's before its account's, the account's
+    before its cluster's, the cluster's before its zone's, the zone's before the cloud's.
+    """
+
+    UNSPECIFIED = "SETTING_SCOPE_UNSPECIFIED"
+    """Not said."""
+    DEFAULT = "SETTING_SCOPE_DEFAULT"
+    """Nobody set it: the default."""
+    GLOBAL = "SETTING_SCOPE_GLOBAL"
+    """For the whole cloud."""
+    ZONE = "SETTING_SCOPE_ZONE"
+    """In one zone."""
+    CLUSTER = "SETTING_SCOPE_CLUSTER"
+    """In one cluster."""
+    ACCOUNT = "SETTING_SCOPE_ACCOUNT"
+    """For what one account owns."""
+    RESOURCE = "SETTING_SCOPE_RESOURCE"
+    """For one resource."""
+
+
+class SettingType(OpenEnum):
+    """What a setting holds."""
+
+    UNSPECIFIED = "SETTING_TYPE_UNSPECIFIED"
+    """Not said."""
+    BOOL = "SETTING_TYPE_BOOL"
+    """true or false."""
+    INT = "SETTING_TYPE_INT"
+    """A whole number."""
+    BYTES = "SETTING_TYPE_BYTES"
+    """A size: 4GiB, 512MiB, or plain bytes."""
+    DURATION = "SETTING_TYPE_DURATION"
+    """A length of time: 250ms, 30s, 5m, 12h, 90d."""
+    TEXT = "SETTING_TYPE_TEXT"
+    """A text."""
+    ENUM = "SETTING_TYPE_ENUM"
+    """One of some words."""
 
 
 class TagType(OpenEnum):
@@ -602,6 +716,93 @@ class CancelOperationRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class Change(Message):
+    """Something that was changed, or that somebody tried to change and was refused. Nobody writes it but
+    Gyre, in the same transaction as the change itself.
+    """
+
+    uuid: str = ""
+    """Identity, chosen by Gyre (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that owns the resource, and sees the change; of a call that was refused, the account
+    that made it. Empty for what no account owns: administrators see that (set by Gyre, the UUID of an
+    account)
+    """
+
+    time: Optional[datetime] = None
+    """When."""
+
+    position: int = 0
+    """The place in the log. Changes of one resource follow one another by it."""
+
+    kind: str = ""
+    """The kind of the resource, such as "vm"."""
+
+    resource_uuid: str = ""
+    """The resource (set by Gyre, a UUID)"""
+
+    action: ChangeAction = ChangeAction.UNSPECIFIED
+    """What happened."""
+
+    actor_uuid: str = ""
+    """The account that asked for it; all zeros for Gyre itself (set by Gyre, the UUID of an account)"""
+
+    api_key_uuid: str = ""
+    """The API key that was used (set by Gyre, the UUID of an api-key)"""
+
+    client_address: str = ""
+    """The address that the call came from, as the gateway saw it. What a step of an operation changes has
+    none: the change with the action BEGIN of the same operation has.
+    """
+
+    user_agent: str = ""
+    """What the client called itself."""
+
+    method: str = ""
+    """The call's action as policies name it, such as "vm:StartVm"."""
+
+    request_id: str = ""
+    """The id of the wish."""
+
+    operation_uuid: str = ""
+    """The operation that it is part of (set by Gyre, the UUID of an operation)"""
+
+    outcome: ChangeOutcome = ChangeOutcome.UNSPECIFIED
+    """What became of it."""
+
+    reason: str = ""
+    """Why a call was refused or an operation failed, for programs."""
+
+    before: Any = None
+    """The resource before; nothing for what is new. It never holds secrets."""
+
+    after: Any = None
+    """The resource after; nothing for what was deleted."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "time": ("time", "time"),
+        "position": ("position", "int64"),
+        "kind": ("kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "action": ("action", "ChangeAction"),
+        "actorUuid": ("actor_uuid", "text"),
+        "apiKeyUuid": ("api_key_uuid", "text"),
+        "clientAddress": ("client_address", "text"),
+        "userAgent": ("user_agent", "text"),
+        "method": ("method", "text"),
+        "requestId": ("request_id", "text"),
+        "operationUuid": ("operation_uuid", "text"),
+        "outcome": ("outcome", "ChangeOutcome"),
+        "reason": ("reason", "text"),
+        "before": ("before", "json"),
+        "after": ("after", "json"),
     }
 
 
@@ -1040,8 +1241,56 @@ class Debt(Message):
 
 
 @dataclass(repr=False)
+class DeclaredSetting(Message):
+    """A setting as it is declared."""
+
+    name: str = ""
+    """Its name, such as "vm.stop-grace"."""
+
+    type: SettingType = SettingType.UNSPECIFIED
+    """What it holds."""
+
+    default_value: str = ""
+    """The value where nobody set it."""
+
+    min: str = ""
+    """The smallest value."""
+
+    max: str = ""
+    """The largest value."""
+
+    values: List[str] = _field(default_factory=list)
+    """The words that it may be."""
+
+    scopes: List[SettingScope] = _field(default_factory=list)
+    """Where it may be set."""
+
+    resource_kinds: List[str] = _field(default_factory=list)
+    """The kinds of resources on which it may be set."""
+
+    set_by_accounts: bool = False
+    """Whether an account may set it for itself and its resources; otherwise administrators do."""
+
+    help: str = ""
+    """What it does."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "type": ("type", "SettingType"),
+        "defaultValue": ("default_value", "text"),
+        "min": ("min", "text"),
+        "max": ("max", "text"),
+        "values": ("values", "*text"),
+        "scopes": ("scopes", "*SettingScope"),
+        "resourceKinds": ("resource_kinds", "*text"),
+        "setByAccounts": ("set_by_accounts", "bool"),
+        "help": ("help", "text"),
+    }
+
+
+@dataclass(repr=False)
 class DeleteAccountRequest(Message):
-    """Deletes an account that owns nothing."""
+    """Deletes an account, with its API keys; with `cascade`, all that it owns, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of an account)"""
@@ -1051,17 +1300,26 @@ class DeleteAccountRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteAccountResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1076,22 +1334,31 @@ class DeleteApiKeyRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteApiKeyResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
-
-
-@dataclass(repr=False)
 class DeleteClusterRequest(Message):
-    """Deletes an empty cluster."""
+    """Deletes a cluster; with `cascade`, its hosts, storage and networks, and the machines on them, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a cluster)"""
@@ -1101,17 +1368,26 @@ class DeleteClusterRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteClusterResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1126,9 +1402,25 @@ class DeleteHostRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1144,9 +1436,25 @@ class DeleteImageRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1162,9 +1470,25 @@ class DeleteImageServerRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1180,17 +1504,26 @@ class DeleteInstanceOfferingRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteInstanceOfferingResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1205,22 +1538,31 @@ class DeleteIpRangeRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteIpRangeResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
-
-
-@dataclass(repr=False)
 class DeleteL2NetworkRequest(Message):
-    """Deletes an L2 network that has no L3 network."""
+    """Deletes an L2 network; with `cascade`, the L3 networks over it, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a l2-network)"""
@@ -1230,17 +1572,26 @@ class DeleteL2NetworkRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteL2NetworkResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1255,17 +1606,26 @@ class DeleteL3NetworkRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteL3NetworkResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1280,9 +1640,25 @@ class DeletePrimaryStorageRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1323,9 +1699,29 @@ class DeleteVmRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    expunge: bool = False
+    """Deletes it for good, whatever state it is in, instead of putting it in the bin."""
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+        "expunge": ("expunge", "bool"),
     }
 
 
@@ -1341,15 +1737,31 @@ class DeleteVolumeRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
 class DeleteZoneRequest(Message):
-    """Deletes an empty zone."""
+    """Deletes a zone; with `cascade`, all that is in it, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a zone)"""
@@ -1359,17 +1771,102 @@ class DeleteZoneRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteZoneResponse(Message):
-    """It is gone."""
+class Deletion(Message):
+    """What deleting a resource would do. It follows from the references' options (`refers_to`,
+    `on_delete`) alone.
+    """
 
-    _wire: ClassVar[Wire] = {}
+    allowed: bool = False
+    """Whether the call would be accepted as it was made."""
+
+    refusal: str = ""
+    """Why not, for people; empty where it is allowed."""
+
+    nodes: List[DeletionNode] = _field(default_factory=list)
+    """The tree in the order of an outline: what depends on a node follows it, one deeper. The first is the
+    resource itself.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "allowed": ("allowed", "bool"),
+        "refusal": ("refusal", "text"),
+        "nodes": ("nodes", "*DeletionNode"),
+    }
+
+
+@dataclass(repr=False)
+class DeletionItem(Message):
+    """One resource in such a tree."""
+
+    uuid: str = ""
+    """Its UUID."""
+
+    name: str = ""
+    """Its name."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+    }
+
+
+@dataclass(repr=False)
+class DeletionNode(Message):
+    """Resources of one kind that refer to those of the node above by one field."""
+
+    depth: int = 0
+    """How deep it stands; 0 for the resource that is to be deleted."""
+
+    kind: str = ""
+    """The kind."""
+
+    field: str = ""
+    """The field by which they refer to what stands above; empty for the resource itself."""
+
+    effect: DeletionEffect = DeletionEffect.UNSPECIFIED
+    """What becomes of them."""
+
+    count: int = 0
+    """How many there are."""
+
+    items: List[DeletionItem] = _field(default_factory=list)
+    """The first of them."""
+
+    hidden: bool = False
+    """Whether there are more that the caller may not see. They forbid the deletion."""
+
+    _wire: ClassVar[Wire] = {
+        "depth": ("depth", "int32"),
+        "kind": ("kind", "text"),
+        "field": ("field", "text"),
+        "effect": ("effect", "DeletionEffect"),
+        "count": ("count", "int64"),
+        "items": ("items", "*DeletionItem"),
+        "hidden": ("hidden", "bool"),
+    }
 
 
 @dataclass(repr=False)
@@ -1405,6 +1902,34 @@ class DisableHostRequest(Message):
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class EffectiveSetting(Message):
+    """A setting as it holds for something."""
+
+    name: str = ""
+    """Its name."""
+
+    value: str = ""
+    """The value."""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it comes from."""
+
+    resource_kind: str = ""
+    """The kind of what it comes from, such as "cluster"; empty for the whole cloud and the default."""
+
+    resource_uuid: str = ""
+    """What it comes from; empty for the whole cloud and the default."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
     }
 
 
@@ -1578,6 +2103,18 @@ class GetCallbackKeyRequest(Message):
 
 
 @dataclass(repr=False)
+class GetChangeRequest(Message):
+    """Reads a change."""
+
+    uuid: str = ""
+    """The change (required, the UUID of a change)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetClusterRequest(Message):
     """Reads one."""
 
@@ -1586,6 +2123,26 @@ class GetClusterRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetEffectiveSettingRequest(Message):
+    """Asks which value holds."""
+
+    name: str = ""
+    """The setting (required)"""
+
+    resource_kind: str = ""
+    """The kind of what is asked about: "vm", "cluster". Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What is asked about (a UUID)"""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
     }
 
 
@@ -1703,6 +2260,18 @@ class GetPrimaryStorageRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a primary-storage)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetSettingRequest(Message):
+    """Reads one value."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a setting)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -2316,11 +2885,19 @@ class ListAccountsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2334,9 +2911,13 @@ class ListAccountsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "accounts": ("accounts", "*Account"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2358,11 +2939,19 @@ class ListApiKeysRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2376,8 +2965,54 @@ class ListApiKeysResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "apiKeys": ("api_keys", "*ApiKey"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListChangesRequest(Message):
+    """Lists changes."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED AND time >
+    "2026-01-01T00:00:00Z"`.
+    """
+
+    order_by: str = ""
+    """Fields to sort by, such as "time"; nothing means the newest first."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListChangesResponse(Message):
+    """A page of changes."""
+
+    changes: List[Change] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "changes": ("changes", "*Change"),
         "nextPageToken": ("next_page_token", "text"),
     }
 
@@ -2400,11 +3035,19 @@ class ListClustersRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2418,9 +3061,13 @@ class ListClustersResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "clusters": ("clusters", "*Cluster"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2440,11 +3087,19 @@ class ListDebtsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2458,9 +3113,32 @@ class ListDebtsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "debts": ("debts", "*Debt"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListDeclaredSettingsRequest(Message):
+    """Lists what is declared."""
+
+    _wire: ClassVar[Wire] = {}
+
+
+@dataclass(repr=False)
+class ListDeclaredSettingsResponse(Message):
+    """All settings, by name."""
+
+    declared_settings: List[DeclaredSetting] = _field(default_factory=list)
+    """The settings."""
+
+    _wire: ClassVar[Wire] = {
+        "declaredSettings": ("declared_settings", "*DeclaredSetting"),
     }
 
 
@@ -2482,11 +3160,19 @@ class ListHostsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2500,9 +3186,13 @@ class ListHostsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "hosts": ("hosts", "*Host"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2524,11 +3214,19 @@ class ListImageServersRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2542,9 +3240,13 @@ class ListImageServersResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "imageServers": ("image_servers", "*ImageServer"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2566,11 +3268,19 @@ class ListImagesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2584,9 +3294,13 @@ class ListImagesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "images": ("images", "*Image"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2608,11 +3322,19 @@ class ListInstanceOfferingsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2626,9 +3348,13 @@ class ListInstanceOfferingsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "instanceOfferings": ("instance_offerings", "*InstanceOffering"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2650,11 +3376,19 @@ class ListIpRangesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2668,9 +3402,13 @@ class ListIpRangesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "ipRanges": ("ip_ranges", "*IpRange"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2692,11 +3430,19 @@ class ListL2NetworksRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2710,9 +3456,13 @@ class ListL2NetworksResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "l2Networks": ("l2_networks", "*L2Network"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2734,11 +3484,19 @@ class ListL3NetworksRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2752,9 +3510,13 @@ class ListL3NetworksResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "l3Networks": ("l3_networks", "*L3Network"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2843,11 +3605,19 @@ class ListNicsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2861,9 +3631,13 @@ class ListNicsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "nics": ("nics", "*Nic"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2883,11 +3657,19 @@ class ListOperationsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2901,9 +3683,13 @@ class ListOperationsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "operations": ("operations", "*Operation"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2925,11 +3711,19 @@ class ListPrimaryStoragesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2943,8 +3737,52 @@ class ListPrimaryStoragesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "primaryStorages": ("primary_storages", "*PrimaryStorage"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsRequest(Message):
+    """Lists values."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, update_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsResponse(Message):
+    """A page of values."""
+
+    settings: List[Setting] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "settings": ("settings", "*Setting"),
         "nextPageToken": ("next_page_token", "text"),
     }
 
@@ -2965,11 +3803,19 @@ class ListTagsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2983,9 +3829,13 @@ class ListTagsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "tags": ("tags", "*Tag"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -3007,11 +3857,19 @@ class ListVmsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3025,9 +3883,13 @@ class ListVmsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "vms": ("vms", "*Vm"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -3049,11 +3911,19 @@ class ListVolumesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3067,9 +3937,13 @@ class ListVolumesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "volumes": ("volumes", "*Volume"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -3091,11 +3965,19 @@ class ListZonesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3109,9 +3991,13 @@ class ListZonesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "zones": ("zones", "*Zone"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -3296,6 +4182,11 @@ class Operation(OperationMethods, Message):
     callback_error: str = ""
     """Why the last try failed."""
 
+    deletion: Optional[Deletion] = None
+    """What a deletion would do, where its call asked for nothing else (`validate_only`); such an operation
+    is not kept (set by Gyre)
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "accountUuid": ("account_uuid", "text"),
@@ -3320,6 +4211,7 @@ class Operation(OperationMethods, Message):
         "callbackAttempts": ("callback_attempts", "int32"),
         "callbackTime": ("callback_time", "time"),
         "callbackError": ("callback_error", "text"),
+        "deletion": ("deletion", "Deletion"),
     }
 
 
@@ -3472,6 +4364,109 @@ class PrimaryStorage(Message):
 
 
 @dataclass(repr=False)
+class QueryPlan(Message):
+    """How a question would be answered."""
+
+    sql: str = ""
+    """The statement, with a question mark for each value."""
+
+    database: List[str] = _field(default_factory=list)
+    """What the database says that it would do, line by line; for administrators only."""
+
+    _wire: ClassVar[Wire] = {
+        "sql": ("sql", "text"),
+        "database": ("database", "*text"),
+    }
+
+
+@dataclass(repr=False)
+class QueryRequest(Message):
+    """A question."""
+
+    kind: str = ""
+    """The kind, or its plural: "vm", "vms" (required)"""
+
+    filter: str = ""
+    """Which rows, such as `host.cluster.zone.name = "east" AND state = RUNNING`."""
+
+    order_by: str = ""
+    """What to sort by, such as "host.name, create_time desc"; of groups also "count desc" and
+    "sum.memory_bytes".
+    """
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    fields: List[str] = _field(default_factory=list)
+    """The fields to answer, of the rows and of what they refer to, such as "name" and "host.name"; all of
+    the rows' own where there are none.
+    """
+
+    group_by: List[str] = _field(default_factory=list)
+    """Answers groups in place of rows: those that have these fields alike, each with its `count`."""
+
+    sum: List[str] = _field(default_factory=list)
+    """Numbers to sum up in each group, or over all rows where they are not grouped."""
+
+    min: List[str] = _field(default_factory=list)
+    """Fields whose smallest value is wanted."""
+
+    max: List[str] = _field(default_factory=list)
+    """Fields whose largest value is wanted."""
+
+    count: bool = False
+    """Counts all rows, or groups, too, and answers `total_size`."""
+
+    explain: bool = False
+    """Answers how it would be found out, and nothing else."""
+
+    _wire: ClassVar[Wire] = {
+        "kind": ("kind", "text"),
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "fields": ("fields", "*text"),
+        "groupBy": ("group_by", "*text"),
+        "sum": ("sum", "*text"),
+        "min": ("min", "*text"),
+        "max": ("max", "*text"),
+        "count": ("count", "bool"),
+        "explain": ("explain", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class QueryResponse(Message):
+    """The answer."""
+
+    rows: List[Any] = _field(default_factory=list)
+    """The rows, as the resources' JSON; fields of what they refer to lie in objects, as in {"name": …,
+    "host": {"name": …}}. Groups have the fields that they are grouped by, `count`, and what was asked
+    for in `sum`, `min` and `max`.
+    """
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many rows or groups there are on all pages together, where the request says `count`."""
+
+    plan: Optional[QueryPlan] = None
+    """How it would be found out, where the request says `explain`."""
+
+    _wire: ClassVar[Wire] = {
+        "rows": ("rows", "*json"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+        "plan": ("plan", "QueryPlan"),
+    }
+
+
+@dataclass(repr=False)
 class ReadVmConsoleRequest(Message):
     """Reads a console."""
 
@@ -3519,7 +4514,9 @@ class RebootVmRequest(Message):
     """Resets at once instead of asking the guest."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3590,6 +4587,100 @@ class RotateCallbackKeyRequest(Message):
 
 
 @dataclass(repr=False)
+class SetSettingRequest(Message):
+    """Sets a value."""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (required)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true"."""
+
+    resource_kind: str = ""
+    """The kind of what it is to hold for: "zone", "cluster", "account", or a kind of resource. Empty: the
+    whole cloud.
+    """
+
+    resource_uuid: str = ""
+    """What it is to hold for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class Setting(Message):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    uuid: str = ""
+    """Identity: it follows from the name and what the value holds for (set by Gyre)"""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (set by Gyre)"""
+
+    description: str = ""
+    """What it does (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that it holds for, or that owns the resource which it holds for (set by Gyre, the UUID
+    of an account)
+    """
+
+    create_time: Optional[datetime] = None
+    """When it was first set (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true" (set by Gyre)"""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it holds (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for, such as "cluster"; empty for the whole cloud (set by Gyre)"""
+
+    resource_uuid: str = ""
+    """What it holds for; empty for the whole cloud (set by Gyre, a UUID)"""
+
+    shared: bool = False
+    """Whether everybody who is signed in sees it: what holds for more than one account's resources (set by
+    Gyre)
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "shared": ("shared", "bool"),
+    }
+
+
+@dataclass(repr=False)
 class StartVmRequest(Message):
     """Starts a stopped machine, on the host that holds its root volume."""
 
@@ -3623,7 +4714,9 @@ class StopVmRequest(Message):
     """Pulls the plug at once."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3697,6 +4790,39 @@ class Tag(Message):
         "type": ("type", "TagType"),
         "shared": ("shared", "bool"),
     }
+
+
+@dataclass(repr=False)
+class UnsetSettingRequest(Message):
+    """Takes a value away."""
+
+    name: str = ""
+    """The setting (required)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for. Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What it holds for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class UnsetSettingResponse(Message):
+    """It is taken away."""
+
+    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)

@@ -77,7 +77,9 @@ impl<'v> Joins<'v> {
         let column = match path.leaf {
             Leaf::Column(column) => column,
             Leaf::Row => return Err(wrong(0, format!("{text} is a {}: name a field of it", path.kind.kind))),
-            Leaf::Inside(..) => return Err(wrong(0, format!("{text} is a part of a value: take the whole"))),
+            Leaf::Inside(..) | Leaf::Tags => {
+                return Err(wrong(0, format!("{text} is a part of a value: take the whole")));
+            }
         };
         let mut here = self.base();
         let mut segments = Vec::with_capacity(path.hops.len() + 1);

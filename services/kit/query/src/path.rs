@@ -31,6 +31,8 @@ pub(crate) enum Leaf {
     Column(&'static Column),
     /// A field of the message, or of each message, that a column holds.
     Inside(&'static Column, &'static FieldInfo),
+    /// The tags of the row.
+    Tags,
     /// Nothing but the row itself.
     Row,
 }
@@ -68,6 +70,9 @@ impl Path {
                 };
                 return Ok(Self { hops, kind: here.kind, leaf });
             }
+            if segment == "tags" && segments.peek().is_none() && here.has_tags() {
+                return Ok(Self { hops, kind: here.kind, leaf: Leaf::Tags });
+            }
             let Some(edge) = edge else {
                 return Err(Astray { at, text: unknown(here.kind, segment) });
             };
@@ -86,6 +91,7 @@ impl Path {
         let list = match self.leaf {
             Leaf::Column(_) | Leaf::Row => false,
             Leaf::Inside(column, _) => column.field.repeated,
+            Leaf::Tags => true,
         };
         !list && !self.hops.iter().any(Edge::many)
     }

@@ -10,25 +10,8 @@ use std::collections::BTreeMap;
 use gyre_model::{Caller, Uuid, parse_uuid};
 use gyre_query::{Answer, Question, ask};
 use gyre_store::Store;
-use support::world::{Record, Val, World};
+use support::world::{KINDS, Record, Val, World};
 use support::{Chance, filters, world};
-
-/// Kinds that lists are made of.
-const KINDS: [&str; 13] = [
-    "vm",
-    "nic",
-    "volume",
-    "image",
-    "l3-network",
-    "host",
-    "cluster",
-    "zone",
-    "account",
-    "api-key",
-    "ip-range",
-    "primary-storage",
-    "instance-offering",
-];
 
 async fn answer(store: &Store, caller: Caller, question: &Question) -> gyre_model::Result<Answer> {
     let question = question.clone();

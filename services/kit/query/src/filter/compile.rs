@@ -136,7 +136,7 @@ impl<'v> Compiler<'v> {
             self.pay(restriction.at, SEARCH)?;
         }
         let (test, not) = self.test(leaf, restriction)?;
-        let asked = Asked { test, row: matches!(path.leaf, Leaf::Row) };
+        let asked = Asked { test, row: matches!(path.leaf, Leaf::Row), has: restriction.operator == Operator::Has };
         match (path.hops.split_first(), self.strategies.of(restriction)) {
             (Some((hop, _)), strategy @ (Strategy::List | Strategy::Drive)) if !not && !strict => {
                 let name = rows.name(if hop.forward { hop.reference.field } else { "uuid" });
@@ -167,7 +167,7 @@ impl<'v> Compiler<'v> {
         if not || path.hops.iter().any(|hop| hop.reference.repeated) {
             return Ok(Vec::new());
         }
-        let asked = Asked { test, row: matches!(path.leaf, Leaf::Row) };
+        let asked = Asked { test, row: matches!(path.leaf, Leaf::Row), has: restriction.operator == Operator::Has };
         (0..path.hops.len()).rev().map(|at| self.list(&path.hops[at..], leaf, &asked, limit)).collect()
     }
 
@@ -323,7 +323,10 @@ impl<'v> Compiler<'v> {
     /// Asks a value of a row.
     fn ask(&mut self, rows: &Rows<'_>, leaf: Leaf, asked: &Asked, not: bool, strict: bool) -> Result<Sql> {
         let (Leaf::Column(column) | Leaf::Inside(column, _)) = leaf else {
-            return Err(Error::internal("a path without an end"));
+            return match leaf {
+                Leaf::Tags => Ok(self.tags(rows, asked, not)),
+                _ => Err(Error::internal("a path without an end")),
+            };
         };
         let name = rows.column(column);
         let operand = Operand {
@@ -347,6 +350,32 @@ impl<'v> Compiler<'v> {
             _ => operand,
         };
         Ok(self.holds(&whole, &asked.test, not, strict))
+    }
+
+    /// Whether a row has a tag that passes a test. With a colon, a word without "=" asks for any tag with that key, too.
+    fn tags(&mut self, rows: &Rows<'_>, asked: &Asked, not: bool) -> Sql {
+        self.aliases += 1;
+        let tags = self.view.rows("tag", self.aliases);
+        let link = Sql::new(format!("{} = {}", tags.name("resource_uuid"), rows.name("uuid")));
+        let Some((_, column)) = tags.table.column("text") else { return Sql::new("1 = 0") };
+        let (sql, field) = (tags.column(column), column.field);
+        let operand = Operand { sql, ty: column.ty, nullable: false, field, whole_names: false };
+        let condition = match &asked.test {
+            Test::Present => {
+                let there = tags.exists("", link, None);
+                return if not { Sql::new("NOT ").append(there) } else { there };
+            }
+            Test::Compare(_, Value::Text(word)) if asked.has && !word.contains('=') => {
+                let key = letters(self.view.dialect(), &tags.name("\"key\""));
+                Sql::new("(")
+                    .append(self.holds(&operand, &asked.test, not, false))
+                    .sql(format!(" OR {key} = "))
+                    .bind(word.as_str())
+                    .sql(")")
+            }
+            test => self.holds(&operand, test, not, false),
+        };
+        tags.exists("", link, Some(condition))
     }
 
     /// Whether there is an element of a list that passes a test.
@@ -464,6 +493,8 @@ struct Asked {
     test: Test,
     /// Whether the path ends at a resource, not at a field of it.
     row: bool,
+    /// Whether it is asked with a colon.
+    has: bool,
 }
 
 /// A text that is compared and sorted by its letters' numbers, in both databases.
@@ -478,6 +509,7 @@ pub(crate) fn letters(dialect: Dialect, sql: &str) -> String {
 fn list(leaf: Leaf) -> bool {
     match leaf {
         Leaf::Column(column) | Leaf::Inside(column, _) => column.field.repeated,
+        Leaf::Tags => true,
         Leaf::Row => false,
     }
 }
@@ -490,6 +522,7 @@ fn element(leaf: Leaf) -> Option<(&'static FieldInfo, Type)> {
         Leaf::Column(column) => Some((column.field, column.ty)),
         Leaf::Inside(_, field) if field.repeated => None,
         Leaf::Inside(_, field) => scalar(field).map(|ty| (field, ty)),
+        Leaf::Tags => crate::table::by_kind("tag").column("text").map(|(_, column)| (column.field, column.ty)),
         Leaf::Row => None,
     }
 }
@@ -565,6 +598,24 @@ mod tests {
         );
         assert_eq!(text("volumes = null"), "NOT EXISTS (SELECT 1 FROM volume r1 WHERE r1.vm_uuid = r0.uuid)");
         assert_eq!(text("volumes:*"), "EXISTS (SELECT 1 FROM volume r1 WHERE r1.vm_uuid = r0.uuid)");
+    }
+
+    #[test]
+    fn tags_are_asked_by_text_or_by_key() {
+        assert_eq!(
+            text("tags:\"env=prod\""),
+            "EXISTS (SELECT 1 FROM tag r1 WHERE r1.resource_uuid = r0.uuid AND r1.text = ?)"
+        );
+        assert_eq!(
+            text("tags:env"),
+            "EXISTS (SELECT 1 FROM tag r1 WHERE r1.resource_uuid = r0.uuid AND (r1.text = ? OR r1.\"key\" = ?))"
+        );
+        assert_eq!(text("tags = null"), "NOT EXISTS (SELECT 1 FROM tag r1 WHERE r1.resource_uuid = r0.uuid)");
+        assert_eq!(
+            text("host.tags:*"),
+            "EXISTS (SELECT 1 FROM host r1 WHERE r1.uuid = r0.host_uuid AND \
+             EXISTS (SELECT 1 FROM tag r2 WHERE r2.resource_uuid = r1.uuid))"
+        );
     }
 
     #[test]

@@ -7,17 +7,14 @@ use gyre_store::Type;
 
 use super::Chance;
 use super::naive::{Ask, Compare, Filter, Key};
-use super::world::{NAMES, Val, World};
-
-/// Kinds that the world has no rows of, and that paths would be lost in.
-const POOR: [&str; 3] = ["operation", "debt", "tag"];
+use super::world::{KINDS, NAMES, Val, World};
 
 /// A walk of at most so many references.
 fn walk(chance: &mut Chance, kind: &'static str, most: usize, one: bool) -> (Vec<Edge<'static>>, &'static str) {
     let (mut hops, mut here) = (Vec::new(), kind);
     for _ in 0..chance.below(most + 1) {
         let edges: Vec<_> =
-            catalog().edges(here).filter(|edge| !(POOR.contains(&edge.to()) || one && edge.many())).collect();
+            catalog().edges(here).filter(|edge| KINDS.contains(&edge.to()) && !(one && edge.many())).collect();
         if edges.is_empty() {
             break;
         }

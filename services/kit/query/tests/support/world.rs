@@ -44,6 +44,25 @@ pub struct World {
     pub accounts: Vec<Uuid>,
 }
 
+/// The kinds that there are rows of. Paths to others (the log of what made these rows) are not gone.
+pub const KINDS: [&str; 15] = [
+    "vm",
+    "nic",
+    "volume",
+    "image",
+    "image-server",
+    "l2-network",
+    "l3-network",
+    "host",
+    "cluster",
+    "zone",
+    "account",
+    "api-key",
+    "ip-range",
+    "primary-storage",
+    "instance-offering",
+];
+
 /// Names that are like each other, with what is special in filters and patterns.
 pub const NAMES: [&str; 12] =
     ["a", "b", "ab", "ba", "A", "a*b", "a%b", "a_b", "é", "zz\u{10FFFF}", "web-1", "it's \"x\\y\""];

@@ -148,6 +148,7 @@ impl Walk {
     /// The call over any kind finds it, with what it refers to, and counts.
     async fn query(&self, subject: &Subject) -> Result<()> {
         let plural = subject.kind.plural;
+        self.front.get(&format!("/v1/{plural}:query")).await?.good()?;
         let mut fields = vec!["uuid".to_owned()];
         // one step along each reference
         let own = |reference: &&Reference| reference.kind == subject.kind.kind && !reference.repeated;
@@ -188,6 +189,11 @@ impl Walk {
         let row = self.front.get(&format!("/v1/{}/{uuid}", subject.kind.plural)).await?.good()?;
         let tags = row["tags"].as_array().context("no tags")?;
         ensure!(tags.iter().any(|text| text == "walk=yes"), "its tags are {tags:?}");
+        for (filter, there) in [("tags:\"walk=yes\"", true), ("tags:walk", true), ("tags:\"walk=no\"", false)] {
+            let found = self.rows(subject.kind, &format!("?pageSize=1000&filter={}", escaped(filter))).await?;
+            let found = found.iter().any(|row| row["uuid"] == uuid);
+            ensure!(found == there, "filter {filter} finds it: {found}");
+        }
         self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
         Ok(())
     }

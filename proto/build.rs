@@ -39,11 +39,11 @@ fn main() {
 
     let set = prost_types_set(&descriptors);
     tonic_prost_build::configure()
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
-        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .bytes(".")
         .btree_map(".")
         .codec_path("crate::codec::ProtoCodec")
@@ -53,11 +53,11 @@ fn main() {
     pbjson_build::Builder::new()
         .register_descriptors(&descriptors)
         .expect("register descriptors")
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
-        .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
         .btree_map(["."])
         .build(&[
             ".gyre.common",
@@ -104,7 +104,7 @@ fn tables(pool: &DescriptorPool) -> String {
     let mut codecs = String::new();
     let mut traits = String::new();
     let mut names = BTreeSet::new();
-    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<pbjson_types::Struct>()),\n");
+    codecs.push_str("    (\"google.protobuf.Struct\", crate::json::JsonCodec::of::<crate::Struct>()),\n");
     for message in pool.all_messages() {
         let Some(path) = rust_path(&message) else { continue };
         if !names.insert(message.full_name().to_owned()) {

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use crate::fake::User;
 
-const REMEDY: &str =
-    "write it anew: cargo manual";
+const REMEDY: &str = "write it anew: cargo manual";
 
 fn read(folder: &Path) -> BTreeMap<String, String> {
     let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);

@@ -140,6 +140,17 @@ fn tables(pool: &DescriptorPool) -> String {
             )
             .expect("string");
         }
+        if ["uuid", "request_id", "validate_only", "force", "cascade"].into_iter().all(has) {
+            let expunge = if has("expunge") { "self.expunge" } else { "false" };
+            writeln!(
+                traits,
+                "impl crate::DeleteCall for {path} {{ fn uuid(&self) -> &str {{ &self.uuid }} \
+                 fn request_id(&self) -> &str {{ &self.request_id }} fn validate_only(&self) -> bool {{ self.validate_only }} \
+                 fn force(&self) -> bool {{ self.force }} fn cascade(&self) -> bool {{ self.cascade }} \
+                 fn expunge(&self) -> bool {{ {expunge} }} }}"
+            )
+            .expect("string");
+        }
         if let Some(field) = message.fields().find(|field| field.cardinality() == Cardinality::Repeated)
             && has("next_page_token")
             && let Kind::Message(item) = field.kind()

@@ -19,6 +19,7 @@ mod upload;
 mod value;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gyre_model::catalog::MethodInfo;
@@ -46,6 +47,10 @@ use crate::trace::Traced;
 
 /// The last event that a browser took of a stream that broke.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How many times the most bytes of a body are read of one that is refused.
+const DISCARDED: usize = 4;
+/// How long a body that is refused is read on.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// The media type of answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -183,6 +188,7 @@ async fn read(mut body: Incoming, headers: &HeaderMap, front: &Front) -> Result<
         .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     if body.size_hint().lower() > most as u64 {
+        discard(body, most).await;
         return Err(too_large());
     }
     let mut whole = Bytes::new();
@@ -207,6 +213,7 @@ async fn read(mut body: Incoming, headers: &HeaderMap, front: &Front) -> Result<
         let Ok(data) = frame.into_data() else { continue };
         let before = parts.as_ref().map_or(whole.len(), BytesMut::len);
         if before + data.len() > most {
+            discard(body, most).await;
             return Err(too_large());
         }
         if before == 0 {
@@ -215,6 +222,19 @@ async fn read(mut body: Incoming, headers: &HeaderMap, front: &Front) -> Result<
             parts.get_or_insert_with(|| BytesMut::from(whole.as_ref())).extend_from_slice(&data);
         }
     }
+}
+
+/// Reads on in a body that is refused, within bounds: a client that is cut off while it still sends does not see why.
+async fn discard(mut body: Incoming, most: usize) {
+    let all = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && seen <= DISCARDED * most
+        {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
 /// Whether the body is said to be JSON: "application/json", "application/merge-patch+json", in UTF-8.

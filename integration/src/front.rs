@@ -113,6 +113,18 @@ impl Front {
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
+    /// GET, for who measures: the body as it came.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn fetch(&self, path: &str) -> Result<(StatusCode, Bytes)> {
+        let request = Request::get(format!("{}{path}", self.endpoint));
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        let response = self.http.request(request.body(Full::default())?).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
     /// A request with a JSON body, or none.
     ///
     /// # Errors

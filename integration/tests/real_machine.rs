@@ -183,7 +183,7 @@ async fn over_grpc_from_rust() -> Result<()> {
     end(vms.stop_vm(request).await?.into_inner()).await?;
     let found = vms.get_vm(GetVmRequest { uuid: uuid.clone() }).await?.into_inner();
     assert_eq!(found.state(), VmState::Stopped);
-    let request = DeleteVmRequest { uuid: uuid.clone(), request_id: String::new() };
+    let request = DeleteVmRequest { uuid: uuid.clone(), ..Default::default() };
     end(vms.delete_vm(request).await?.into_inner()).await?;
     let request = ExpungeVmRequest { uuid: uuid.clone(), request_id: String::new() };
     end(vms.expunge_vm(request).await?.into_inner()).await?;

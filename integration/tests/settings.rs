@@ -16,7 +16,10 @@ async fn node(folder: &tempfile::TempDir) -> Result<TestNode> {
 
 const GRACE: &str = "vm.stop-grace";
 
-async fn set(front: &Front, name: &str, value: &str, on: Option<(&str, &str)>) -> Result<Answer> {
+/// What a value is for: nothing is the whole cloud.
+type Target<'a> = Option<(&'a str, &'a str)>;
+
+async fn set(front: &Front, name: &str, value: &str, on: Target<'_>) -> Result<Answer> {
     let mut body = json!({"value": value});
     if let Some((kind, uuid)) = on {
         body["resourceKind"] = json!(kind);
@@ -25,13 +28,13 @@ async fn set(front: &Front, name: &str, value: &str, on: Option<(&str, &str)>) -
     front.post(&format!("/v1/settings/{name}:set"), body).await
 }
 
-async fn unset(front: &Front, name: &str, on: Option<(&str, &str)>) -> Result<Answer> {
+async fn unset(front: &Front, name: &str, on: Target<'_>) -> Result<Answer> {
     let body = on.map_or(json!({}), |(kind, uuid)| json!({"resourceKind": kind, "resourceUuid": uuid}));
     front.post(&format!("/v1/settings/{name}:unset"), body).await
 }
 
 /// The value that holds for something, and where it comes from.
-async fn holds(front: &Front, name: &str, on: Option<(&str, &str)>) -> Result<(String, String)> {
+async fn holds(front: &Front, name: &str, on: Target<'_>) -> Result<(String, String)> {
     let query = on.map_or(String::new(), |(kind, uuid)| format!("?resourceKind={kind}&resourceUuid={uuid}"));
     let found = front.get(&format!("/v1/settings/{name}:effective{query}")).await?.good()?;
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
@@ -55,7 +58,7 @@ async fn the_nearest_value_wins_and_every_change_is_logged() -> Result<()> {
     let on = Some(("vm", vm.as_str()));
 
     assert_eq!(holds(&ann, GRACE, on).await?, pair("30s", "DEFAULT"));
-    let steps: [(&str, Option<(&str, &str)>, &str); 5] = [
+    let steps: [(&str, Target<'_>, &str); 5] = [
         ("40s", None, "GLOBAL"),
         ("50s", Some(("zone", &site.zone)), "ZONE"),
         ("60s", Some(("cluster", &site.cluster)), "CLUSTER"),
@@ -214,7 +217,7 @@ fn every_setting_stands_in_the_manual_with_its_default() {
         assert!(!rule.help.is_empty() && !rule.scopes.is_empty(), "{}", rule.name);
         let read = gyre_query::settings::Value::read(rule, &rule.default_value);
         assert_eq!(read.map(|value| value.print()), Ok(rule.default_value.clone()), "{}", rule.name);
-        let on_resources = rule.scopes().any(|scope| scope == gyre_proto::common::v1::SettingScope::Resource);
+        let on_resources = rule.scopes.contains(&gyre_proto::common::v1::SettingScope::Resource.into());
         assert_eq!(on_resources, !rule.kinds.is_empty(), "{}", rule.name);
     }
 }

@@ -69,6 +69,22 @@ pub trait ListRequest {
     fn page(&self) -> PageRequest<'_>;
 }
 
+/// The request of a call that deletes a resource: all have the fields of [`common::v1::DeleteRequest`].
+pub trait DeleteCall: Named {
+    /// What to delete.
+    fn uuid(&self) -> &str;
+    /// The id of the wish.
+    fn request_id(&self) -> &str;
+    /// Whether to tell what would be deleted, and to delete nothing.
+    fn validate_only(&self) -> bool;
+    /// Whether to go on past hosts that are away.
+    fn force(&self) -> bool;
+    /// Whether to delete what depends on it, too.
+    fn cascade(&self) -> bool;
+    /// Whether to delete it for good, past the bin.
+    fn expunge(&self) -> bool;
+}
+
 /// A list call's response.
 pub trait Page {
     /// What it is a page of.

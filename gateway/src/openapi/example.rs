@@ -118,6 +118,10 @@ impl Maker {
             FieldType::Time => json!(said.unwrap_or_else(|| time(field.name))),
             FieldType::Duration => json!(said.unwrap_or("30s")),
             FieldType::Map => json!({"name": "value"}),
+            // what every resource has, to be answered; what most can have changed
+            FieldType::Message("google.protobuf.FieldMask") if field.name == "read_mask" => {
+                json!(said.unwrap_or("uuid"))
+            }
             FieldType::Message("google.protobuf.FieldMask") => json!(said.unwrap_or("description")),
             FieldType::Message("google.protobuf.Struct") => json!({"uuid": uuid_of(about)}),
             FieldType::Message("google.protobuf.ListValue") => json!(["value"]),
@@ -207,7 +211,9 @@ fn uuid(field: &FieldInfo, about: &str) -> String {
     }
     let stem = field.name.trim_end_matches('s').trim_end_matches("uuid").trim_end_matches('_');
     match stem {
-        "" | "resource" | "key" => uuid_of(about),
+        "" => uuid_of(about),
+        // a resource of any kind: the one that is said of a `resource_kind`
+        "resource" | "key" => uuid_of("vm"),
         stem => uuid_of(&stem.replace('_', "-")),
     }
 }

@@ -214,7 +214,8 @@ fn two_request_ids(header: &str, own: &str) -> Refusal {
 }
 
 fn violation(name: &str, description: &str) -> Violation {
-    Violation { field: name.chars().take(64).collect(), description: description.to_owned() }
+    let field = if name.is_empty() { "?".to_owned() } else { name.chars().take(64).collect() };
+    Violation { field, description: description.to_owned() }
 }
 
 fn invalid(target: &Target, description: &str) -> Refusal {

@@ -1,6 +1,8 @@
 //! What `gyre-bench` measures, one file a subject. Figures are of one run on whatever machine it is: compare ratios.
 
 pub mod create;
+pub mod figures;
+pub mod query;
 pub mod read;
 pub mod ring;
 pub mod stats;

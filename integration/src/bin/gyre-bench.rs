@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use gyre_agent::{Delay, Simulation};
 use gyre_integration::Front;
-use gyre_integration::bench::{create, read, ring, rss_mib, step, takeover, watch};
+use gyre_integration::bench::figures::Figures;
+use gyre_integration::bench::{create, query, read, ring, rss_mib, step, takeover, watch};
 use gyre_integration::front::Site;
 use gyre_integration::node::{Hosts, TestNode};
 use serde::Serialize;
@@ -94,6 +95,30 @@ enum Command {
         /// How long each step on a simulated host takes: long enough that all operations are under way at once.
         #[arg(long, default_value_t = 2)]
         delay_seconds: u64,
+    },
+    /// Asks questions among many machines: pages over references, searches, and reads by UUID, in a node inside the driver.
+    Query {
+        /// Machines in the database; as many volumes, and twice as many interfaces.
+        #[arg(long, default_value_t = 100_000)]
+        machines: u64,
+        /// A PostgreSQL database without tables (postgres://…), instead of SQLite.
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
+        /// Where the node and its SQLite file live, to be used again; a PostgreSQL database that is used again needs its folder.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Callers at a time.
+        #[arg(long, default_value_t = 1)]
+        callers: usize,
+        /// Calls of each scenario.
+        #[arg(long, default_value_t = 500)]
+        calls: u64,
+        /// Seconds after which a scenario ends with fewer.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Only the scenarios with this text in their names.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
     },
     /// The engine's own cost of a step.
     Step {
@@ -253,6 +278,16 @@ async fn main() -> Result<()> {
             // thousands of operations are under way: nobody waits for their ends
             let way = if events { watch::Way::Events } else { watch::Way::Grpc };
             print(cli.json, &watch::run(&bench.front, &bench.site, &bench.image, operations, pid, way).await?)
+        }
+        Command::Query { machines, database, folder, callers, calls, seconds, only } => {
+            let scratch = tempfile::tempdir()?;
+            let folder = folder.unwrap_or_else(|| scratch.path().to_owned());
+            let longest = Duration::from_secs(seconds);
+            let settings = query::Settings { machines, database, folder, callers, calls, longest, only };
+            if !cli.json {
+                println!("{}", Figures::head());
+            }
+            query::run(settings, |figures| figures.print(cli.json)).await
         }
         Command::Step { steps, operations } => print(cli.json, &step::run(steps, operations).await?),
         Command::Start { gyre, idle_seconds } => {

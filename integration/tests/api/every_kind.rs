@@ -11,17 +11,20 @@ use anyhow::{Context as _, Result, bail, ensure};
 use gyre_agent::Simulation;
 use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
-use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, catalog};
+use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, Reference, catalog};
 use serde_json::{Value, json};
 
 /// What a kind cannot do: the kind, what, and why.
 const GAPS: &[(&str, &str, &str)] = &[
     ("debt", "get", "a debt is read as the operation that owes it"),
+    ("operation", "tag", "an operation is no resource of anybody's; what it works on has tags"),
+    ("tag", "tag", "a tag is a mark itself"),
     ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
 ];
 
 /// What is tried, in order.
-const CHECKS: &[&str] = &["list", "row", "get", "filter", "order", "cli", "openapi", "reference", "python"];
+const CHECKS: &[&str] =
+    &["list", "row", "get", "filter", "order", "query", "group", "tag", "cli", "openapi", "reference", "python"];
 
 struct Walk {
     front: Front,
@@ -56,6 +59,9 @@ impl Walk {
             "get" => self.get(subject).await,
             "filter" => self.filter(subject).await,
             "order" => self.order(subject).await,
+            "query" => self.query(subject).await,
+            "group" => self.group(subject).await,
+            "tag" => self.tag(subject).await,
             "cli" => self.cli(subject).await,
             "openapi" => self.openapi(subject),
             "reference" => reference(subject),
@@ -85,12 +91,12 @@ impl Walk {
         for field in subject.stored() {
             let known = subject.row.as_ref().and_then(|row| literal(field, &row[field.json_name]));
             let compare = if field.repeated { ":" } else { "=" };
-            let text = match (&known, field.ty) {
-                // a list of messages, or a message, is there or not
-                (_, FieldType::Message(_) | FieldType::Map) => format!("{}:*", field.name),
-                (Some(value), _) => format!("{} {compare} {value}", field.name),
-                (None, _) => format!("{} {compare} {}", field.name, any(field)),
-            };
+            // what is inside of a message has no column of its own
+            if matches!(field.ty, FieldType::Message(_) | FieldType::Map) {
+                continue;
+            }
+            let value = known.clone().unwrap_or_else(|| any(field));
+            let text = format!("{} {compare} {value}", field.name);
             let found = self
                 .rows(subject.kind, &format!("?pageSize=1000&filter={}", escaped(&text)))
                 .await
@@ -114,6 +120,53 @@ impl Walk {
                 self.rows(subject.kind, &query).await.with_context(|| format!("order {order}"))?;
             }
         }
+        Ok(())
+    }
+
+    /// The call over any kind finds it, with what it refers to, and counts.
+    async fn query(&self, subject: &Subject) -> Result<()> {
+        let plural = subject.kind.plural;
+        let mut fields = vec!["uuid".to_owned()];
+        // one step along each reference
+        let own = |reference: &&Reference| reference.kind == subject.kind.kind && !reference.repeated;
+        let along = catalog().references().iter().filter(own);
+        fields.extend(along.map(|reference| format!("{}.uuid", reference.forward)));
+        let fields: Vec<_> = fields.iter().map(|field| format!("&fields={field}")).collect();
+        let query = format!("/v1/{plural}:query?count=true&pageSize=1000{}", fields.concat());
+        let answer = self.front.get(&query).await?.good()?;
+        if let Some(uuid) = subject.uuid() {
+            let rows = answer["rows"].as_array().context("no rows")?;
+            ensure!(rows.iter().any(|row| row["uuid"] == uuid), "{query} does not find {uuid}");
+            ensure!(
+                answer["totalSize"].as_str().is_some_and(|total| total != "0"),
+                "{query} counts {}",
+                answer["totalSize"]
+            );
+        }
+        Ok(())
+    }
+
+    /// It is counted in groups.
+    async fn group(&self, subject: &Subject) -> Result<()> {
+        let query = format!("/v1/{}:query?groupBy=uuid&pageSize=1000", subject.kind.plural);
+        let answer = self.front.get(&query).await?.good()?;
+        if let Some(uuid) = subject.uuid() {
+            let groups = answer["rows"].as_array().context("no groups")?;
+            let own = groups.iter().find(|group| group["uuid"] == uuid).context("it is in no group")?;
+            ensure!(!own["count"].is_null(), "{own} has no count");
+        }
+        Ok(())
+    }
+
+    /// A tag is put on it, found by a filter, and taken off.
+    async fn tag(&self, subject: &Subject) -> Result<()> {
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let tag = json!({"resourceKind": subject.kind.kind, "resourceUuid": uuid, "text": "walk=yes"});
+        let tag = self.front.make("/v1/tags", tag).await?;
+        let row = self.front.get(&format!("/v1/{}/{uuid}", subject.kind.plural)).await?.good()?;
+        let tags = row["tags"].as_array().context("no tags")?;
+        ensure!(tags.iter().any(|text| text == "walk=yes"), "its tags are {tags:?}");
+        self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
         Ok(())
     }
 
@@ -208,7 +261,9 @@ fn any(field: &FieldInfo) -> String {
         FieldType::Float => "0.5".to_owned(),
         FieldType::Time => "\"2026-01-31T12:00:00Z\"".to_owned(),
         FieldType::Enum(_) => field.values.get(1).map_or("UNSPECIFIED", |(.., short)| short).to_owned(),
-        FieldType::Text if field.rule.format() == Format::Uuid => "\"0193f3a0-1111-4222-8333-444455556666\"".to_owned(),
+        FieldType::Text if field.rule.format() == Format::Uuid || field.name.ends_with("uuid") => {
+            "\"0193f3a0-1111-4222-8333-444455556666\"".to_owned()
+        }
         _ => "\"x\"".to_owned(),
     }
 }
@@ -223,7 +278,8 @@ fn escaped(text: &str) -> String {
 async fn world(front: &Front, folder: &str) -> Result<()> {
     let site = front.site("walk", &["local"], folder).await?;
     let image = front.upload(&site, "disk", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
-    front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
+    let vm = front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
+    front.make("/v1/tags", json!({"resourceKind": "vm", "resourceUuid": vm, "text": "kept"})).await?;
     front.make("/v1/api-keys", json!({"name": "walk"})).await?;
     Ok(())
 }

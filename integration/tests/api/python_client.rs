@@ -57,7 +57,9 @@ async fn the_wheel_passes_its_tests_against_a_node() -> Result<()> {
     let install = ["-m", "pip", "install", "--quiet", "--no-index", "--disable-pip-version-check", "--find-links"];
     run(Command::new(own.join("bin/python")).args(install).arg(&wheels).arg("gyre-client")).await?;
 
-    let node = TestNode::start(&folder.path().join("node"), Hosts::Simulated(Simulation::default())).await?;
+    let data = folder.path().join("node");
+    std::fs::create_dir(&data)?;
+    let node = TestNode::start(&data, Hosts::Simulated(Simulation::default())).await?;
     let said = run(Command::new(own.join("bin/python"))
         .args(["-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests"])
         .current_dir(&project)

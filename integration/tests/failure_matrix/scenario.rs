@@ -152,6 +152,13 @@ impl World {
             let reference = Format::try_from(field.rule.format) == Ok(Format::Uuid);
             match field.ty {
                 // what a create makes has a UUID of its own
+                // deletions take along what depends on it, and delete for good where that is their name
+                FieldType::Bool if known.name.starts_with("delete-") && field.name == "cascade" => {
+                    values.push(json!(true));
+                }
+                FieldType::Bool if known.name.starts_with("delete-") && field.name == "expunge" => {
+                    values.push(json!(true));
+                }
                 FieldType::Text if reference && creates && path.len() == 1 && field.name == "uuid" => {}
                 FieldType::Text
                     if reference && creates && Self::kind_of(field, None).as_deref() == Some(&known.resource) =>

@@ -103,6 +103,7 @@ impl Site {
         let mut config = NodeConfig::embedded(&self.folder.path().join("gyre.db"), listen);
         config.process.database = Some(self.database.clone());
         config.admin_file = Some(self.folder.path().join("admin.json"));
+        config.services.identity.password_cost = gyre_identity::PasswordCost { memory_kib: 64, passes: 1 };
         config.services.vm.reconcile_period = self.settings.reconcile_period;
         config.services.storage.totals_period = Duration::from_secs(3600);
         config.services.host.report_period = self.settings.report_period;

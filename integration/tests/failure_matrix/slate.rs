@@ -114,6 +114,9 @@ fn general(table: &str, column: &str, value: Option<&str>) -> String {
     if column.ends_with("_time") {
         return "time".to_owned();
     }
+    if column == "hash" {
+        return "hash".to_owned();
+    }
     if value.parse::<i64>().is_ok() {
         return if table == "ip_address" && column == "address" { "address".to_owned() } else { value.to_owned() };
     }

@@ -9,6 +9,7 @@ CREATE INDEX image_by_name ON image (name, uuid);
 CREATE INDEX volume_by_name ON volume (name, uuid);
 CREATE INDEX primary_storage_by_name ON primary_storage (name, uuid);
 CREATE INDEX vm_by_name ON vm (name, uuid);
+CREATE INDEX nic_by_name ON nic (name, uuid);
 CREATE INDEX instance_offering_by_name ON instance_offering (name, uuid);
 CREATE INDEX cluster_by_name ON cluster (name, uuid);
 CREATE INDEX zone_by_name ON zone (name, uuid);
@@ -19,6 +20,7 @@ CREATE INDEX l3_network_by_account_name ON l3_network (account_uuid, name, uuid)
 CREATE INDEX image_by_account_name ON image (account_uuid, name, uuid);
 CREATE INDEX volume_by_account_name ON volume (account_uuid, name, uuid);
 CREATE INDEX vm_by_account_name ON vm (account_uuid, name, uuid);
+CREATE INDEX nic_by_account_name ON nic (account_uuid, name, uuid);
 CREATE INDEX ip_range_by_account ON ip_range (account_uuid, create_time, uuid);
 CREATE INDEX l3_network_by_account ON l3_network (account_uuid, create_time, uuid);
 CREATE INDEX vm_by_instance_offering ON vm (instance_offering_uuid);

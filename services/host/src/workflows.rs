@@ -15,6 +15,7 @@ use crate::Inner;
 /// Registers steps and workflows.
 pub(crate) fn register(inner: &Arc<Inner>) -> Result<()> {
     let steps = Steps::new()
+        .deleting()
         .step("record-host", inner, create_host::record, create_host::forget)
         .without_undo("connect-host", inner, create_host::connect)
         .without_undo("ready-host", inner, create_host::ready)
@@ -25,6 +26,8 @@ pub(crate) fn register(inner: &Arc<Inner>) -> Result<()> {
     inner.flow.register_with(
         steps,
         &[
+            include_str!("workflows/delete-zone.yaml"),
+            include_str!("workflows/delete-cluster.yaml"),
             include_str!("workflows/create-host.yaml"),
             include_str!("workflows/delete-host.yaml"),
             include_str!("workflows/reconnect-host.yaml"),

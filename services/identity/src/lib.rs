@@ -20,8 +20,9 @@ mod password;
 mod secret;
 mod store;
 mod token;
+mod workflows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub sign_in_queue: usize,
     /// The password of the first administrator, instead of a random one.
     pub admin_password: Option<String>,
+    /// The directory of files that change workflows.
+    pub workflows: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -71,6 +74,7 @@ impl Default for Config {
             password_parallelism: std::thread::available_parallelism().map_or(1, usize::from),
             sign_in_queue: 128,
             admin_password: None,
+            workflows: None,
         }
     }
 }
@@ -94,12 +98,14 @@ impl Service {
     /// # Errors
     /// A cost of passwords that argon2 refuses; a database that does not answer.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
-        // There are no workflows here, and so no operation to go on with: the engine only answers for those of others.
         let flow = Flow::new(NAME, mesh, store.clone());
         let passwords = Passwords::new(&config)?;
         let inner = Arc::new(Inner { flow, store, passwords, config });
         keys::tend(&inner.store, &inner.config).await?;
         keys::start(&inner);
+        let directory = inner.config.workflows.as_deref();
+        inner.flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, directory)?;
+        inner.flow.start();
         Ok(Self { inner })
     }
 

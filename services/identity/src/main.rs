@@ -42,7 +42,8 @@ async fn main() -> anyhow::Result<()> {
         }
         None => None,
     };
-    let config = Config { token_ttl: args.token_ttl, admin_password, ..Config::default() };
+    let workflows = args.process.workflows.clone();
+    let config = Config { token_ttl: args.token_ttl, admin_password, workflows, ..Config::default() };
     let first = args.admin_file.zip(args.public_endpoint);
     gyre_flow::process::run("gyre-identity", &args.process, |mesh, store| async move {
         let service = Service::start(mesh, store, config).await?;

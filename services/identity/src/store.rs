@@ -1,4 +1,4 @@
-//! What this service keeps beyond the rows of its resources: hashes of passwords and of API keys, and who owns what.
+//! What this service keeps beyond the rows of its resources: hashes of passwords and of API keys.
 //!
 //! | table | truth of |
 //! | --- | --- |
@@ -9,10 +9,8 @@
 //!
 //! Hot: signing in by name, an API key by its UUID, an account's standing; each is one row by a unique index.
 
-use std::collections::BTreeMap;
-
-use gyre_model::catalog::OnDelete;
-use gyre_model::{Caller, Error, Kind, Result, Uuid, catalog};
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_proto::Resource as _;
 use gyre_proto::identity::v1::{Account, AccountState, AccountType};
 use gyre_query::Change;
 use gyre_store::{Conn, Dialect, Sql, Value};
@@ -91,7 +89,7 @@ pub(crate) fn account_set_state(conn: &mut Conn, change: &Change, uuid: Uuid, st
         return Ok(account);
     }
     if state == AccountState::Disabled {
-        keep_an_admin(conn, &account, "disabled")?;
+        keep_an_admin(conn, &account, "disabled", true)?;
         // may have changed while others held the administrators
         account = gyre_query::get(conn, &Caller::system(), uuid)?;
     }
@@ -99,54 +97,56 @@ pub(crate) fn account_set_state(conn: &mut Conn, change: &Change, uuid: Uuid, st
     gyre_query::update(conn, change, &account)
 }
 
-/// Deletes an account that owns nothing, with its password.
-pub(crate) fn account_delete(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    let account: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
-    let owned = owned_count(conn, uuid)?;
-    if !owned.is_empty() {
-        let text: Vec<_> = owned.iter().map(|(kind, count)| format!("{count} of kind {kind}")).collect();
-        let error = Error::new(
-            Kind::FailedPrecondition,
-            "ACCOUNT_OWNS_RESOURCES",
-            format!("account {uuid} ({}) owns {}: delete them first", account.name, text.join(", ")),
-        );
-        return Err(owned.into_iter().fold(error, |error, (kind, count)| error.with(kind, count.to_string())));
-    }
-    keep_an_admin(conn, &account, "deleted")?;
-    if !gyre_query::delete::<Account>(conn, change, uuid)? {
-        return Err(Error::not_found("account", uuid));
+/// Whether an account is there and enabled.
+pub(crate) fn account_enabled(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
+    Ok(gyre_query::find::<Account>(conn, &Caller::system(), uuid)?
+        .is_some_and(|account| account.state() == AccountState::Enabled))
+}
+
+/// Disables an account that is about to be deleted. One that is disabled or gone is fine.
+///
+/// # Errors
+/// `LAST_ADMIN`.
+pub(crate) fn account_close(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let Some(account) = gyre_query::find::<Account>(conn, &Caller::system(), uuid)? else { return Ok(()) };
+    if account.state() == AccountState::Enabled {
+        keep_an_admin(conn, &account, "deleted", true)?;
+        // may have changed while others held the administrators
+        let mut account: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
+        account.set_state(AccountState::Disabled);
+        gyre_query::update(conn, change, &account)?;
     }
     Ok(())
 }
 
-/// How much an account owns, by kind: whatever the .proto files say that deleting an account must not take along.
-fn owned_count(conn: &mut Conn, account: Uuid) -> Result<BTreeMap<&'static str, i64>> {
-    let mut owned = BTreeMap::new();
-    for kind in catalog().kinds() {
-        let field = catalog().message(kind.message).and_then(|message| message.field("account_uuid"));
-        let restricts = field.is_some_and(|field| {
-            field.rule.refers_to == "account"
-                && matches!(field.rule.on_delete(), OnDelete::Restrict | OnDelete::Unspecified)
-        });
-        if restricts {
-            let sql = Sql::new(format!("SELECT COUNT(*) FROM {} WHERE account_uuid = ", kind.table)).bind(account);
-            let count = conn.query_one(sql)?.map_or(Ok(0), |row| row.int(0))?;
-            if count > 0 {
-                owned.insert(kind.kind, count);
-            }
-        }
+/// Enables an account again that was disabled to be deleted.
+pub(crate) fn account_reopen(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let found: Option<Account> = gyre_query::find(conn, &Caller::system(), uuid)?;
+    if let Some(mut account) = found.filter(|account| account.state() == AccountState::Disabled) {
+        account.set_state(AccountState::Enabled);
+        gyre_query::update(conn, change, &account)?;
     }
-    Ok(owned)
+    Ok(())
+}
+
+/// Refuses to delete the last administrator.
+pub(crate) fn account_deletable(conn: &mut Conn, account: &Account) -> Result<()> {
+    keep_an_admin(conn, account, "deleted", false)
+}
+
+/// Deletes an account that owns nothing any more, with its password and its API keys. One that is gone is fine.
+pub(crate) fn account_delete(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    gyre_flow::delete::remove(conn, change, Account::KIND, uuid).map(drop)
 }
 
 /// Refuses what would leave nobody to administer the cloud.
-fn keep_an_admin(conn: &mut Conn, account: &Account, what: &str) -> Result<()> {
+fn keep_an_admin(conn: &mut Conn, account: &Account, what: &str, hold: bool) -> Result<()> {
     if account.r#type() != AccountType::Admin || account.state() != AccountState::Enabled {
         return Ok(());
     }
     let mut sql = Sql::new("SELECT uuid FROM account WHERE type = ").bind(ADMIN).sql(" AND state = ").bind(ENABLED);
     sql.push(" ORDER BY uuid");
-    if conn.dialect() == Dialect::Postgres {
+    if hold && conn.dialect() == Dialect::Postgres {
         // Two that each take the other for the one that stays would leave none. SQLite has one writer.
         sql.push(" FOR UPDATE");
     }

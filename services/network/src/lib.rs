@@ -2,7 +2,8 @@
 //!
 //! # Theory
 //! - An L2 network is a bridge on the hosts of a cluster; an L3 network is a subnet on it; its IP ranges are the parts of that
-//!   subnet that Gyre gives out. All three are rows only: hosts hear of a network when a machine is plugged into it.
+//!   subnet that Gyre gives out. All three are rows only: hosts hear of a network when a machine is plugged into it. Their
+//!   deletions are operations all the same, since others may have to go before.
 //! - Ranges of one L2 network never overlap, since its machines share a wire. Whoever adds a range holds the L2 network's row
 //!   until its transaction ends, so two that come together are checked one after the other ([`rules`] decides, over a snapshot).
 //! - An address in use is a row of `ip_address`, by its interface. Taking one ([`store::address`]) first takes room in the range
@@ -15,7 +16,9 @@
 mod api;
 mod rules;
 mod store;
+mod workflows;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +35,12 @@ use tonic::service::Routes;
 /// The service's name in the mesh.
 pub const NAME: &str = "network";
 
-/// What an operator may set: nothing so far.
+/// What an operator may set.
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Config {}
+pub struct Config {
+    /// The directory of files that change workflows.
+    pub workflows: Option<PathBuf>,
+}
 
 /// The service in one process. Cheap to clone.
 #[derive(Clone)]
@@ -49,15 +54,16 @@ pub(crate) struct Inner {
 }
 
 impl Service {
-    /// Puts the service together.
+    /// Registers the workflows.
     ///
     /// # Errors
-    /// None so far.
+    /// A workflow that does not fit its steps.
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
-        let Config {} = config;
-        // There are no workflows here, and so no operation to go on with: the engine only answers for those of others.
         let flow = Flow::new(NAME, mesh, store.clone());
-        Ok(Self { inner: Arc::new(Inner { flow, store }) })
+        let inner = Arc::new(Inner { flow, store });
+        inner.flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, config.workflows.as_deref())?;
+        inner.flow.start();
+        Ok(Self { inner })
     }
 }
 

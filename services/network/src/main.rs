@@ -16,6 +16,6 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    gyre_flow::process::run("gyre-network", &args.process, |mesh, store| Service::start(mesh, store, Config::default()))
-        .await
+    let config = Config { workflows: args.process.workflows.clone() };
+    gyre_flow::process::run("gyre-network", &args.process, |mesh, store| Service::start(mesh, store, config)).await
 }

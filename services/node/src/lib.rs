@@ -153,8 +153,10 @@ impl Node {
 async fn start_services(process: &mut Process, store: &Store, config: Services, limit: Duration) -> Result<()> {
     let mesh = process.mesh().clone();
     let (mesh, store) = (&mesh, store);
-    let Services { identity, mut host, mut storage, network, mut vm } = config;
+    let Services { mut identity, mut host, mut storage, mut network, mut vm } = config;
     if let Some(directory) = &process.args().workflows {
+        identity.workflows.get_or_insert_with(|| directory.clone());
+        network.workflows.get_or_insert_with(|| directory.clone());
         host.workflows.get_or_insert_with(|| directory.clone());
         storage.workflows.get_or_insert_with(|| directory.clone());
         vm.workflows.get_or_insert_with(|| directory.clone());

@@ -67,12 +67,6 @@ pub(crate) fn count(conn: &mut Conn, sql: Sql) -> Result<i64> {
     conn.query_one(sql)?.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)
 }
 
-/// Refuses to delete what others lie in.
-pub(crate) fn not_empty(reason: &'static str, kind: &str, uuid: Uuid, things: &'static str, count: i64) -> Error {
-    let text = format!("{kind} {uuid} holds {count} {things}: delete them first");
-    Error::new(Kind::FailedPrecondition, reason, text).with(things, count.to_string())
-}
-
 /// Refuses a second thing of one kind at one place.
 pub(crate) fn path_in_use(kind: &str, other: &str, path: &str) -> Error {
     let text = format!("{kind} {other} uses {path} already: choose another path");

@@ -39,7 +39,7 @@ const DEFINITIONS: [&str; 15] = [
 /// Registers all of them.
 pub(crate) fn register(flow: &Flow, limits: Limits, directory: Option<&Path>) -> Result<()> {
     let limits = Arc::new(limits);
-    let steps = primary_storages::add(Steps::new(), &limits);
+    let steps = primary_storages::add(Steps::new().deleting(), &limits);
     let steps = image_servers::add(steps, &limits);
     let steps = images::add(steps, &limits);
     let steps = volumes::add(steps, &limits);

@@ -15,8 +15,10 @@ pub enum Event {
     Destroy,
     /// It is taken out of the bin.
     Recover,
-    /// It is about to be deleted for good.
+    /// It is about to be deleted for good, out of the bin.
     Expunge,
+    /// It is about to be deleted for good, from wherever it is.
+    Erase,
     /// What began has ended with the machine running.
     Running,
     /// What began has ended with the machine off.
@@ -32,13 +34,14 @@ pub enum Event {
 }
 
 /// Every event, in the order of the table's rows.
-pub const EVENTS: [Event; 12] = [
+pub const EVENTS: [Event; 13] = [
     Event::Start,
     Event::Stop,
     Event::Reboot,
     Event::Destroy,
     Event::Recover,
     Event::Expunge,
+    Event::Erase,
     Event::Running,
     Event::Off,
     Event::Binned,
@@ -140,6 +143,10 @@ pub fn next(state: VmState, event: Event) -> Option<VmState> {
             | S::Rebooting
             | S::Destroying
             | S::Unknown => None,
+        },
+        Event::Erase => match state {
+            S::Running | S::Stopped | S::Destroyed | S::Expunging | S::Unknown => Some(S::Expunging),
+            S::Unspecified | S::Creating | S::Starting | S::Stopping | S::Rebooting | S::Destroying => None,
         },
         Event::Running => match state {
             S::Creating | S::Starting | S::Rebooting | S::Running => Some(S::Running),

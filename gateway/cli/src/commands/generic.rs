@@ -9,7 +9,7 @@ use gyre_proto::common::v1::Operation;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::{dry_run, explain, list, query, request, upload, wait};
+use super::{deletion, dry_run, explain, list, query, request, upload, wait};
 use crate::args::{Globals, names};
 use crate::client::{Answers, Client};
 use crate::failure::{Exit, Failure, Result};
@@ -38,7 +38,10 @@ pub async fn run(client: &Client, globals: &Globals, noun: &str, verb: &Verb, ma
         let Some(field) = verb.validate_only() else { return dry_run::print(globals.format, verb, &request) };
         request.set_field_by_number(field.number, Value::Bool(true));
         let answer = client.call(verb.method, &request).await?;
-        return output::print_message(globals.format, &answer);
+        return match deletion::of(&answer)? {
+            Some(plan) if globals.format.for_people() => deletion::print(&plan),
+            _ => output::print_message(globals.format, &answer),
+        };
     }
     let ui = Ui::new(globals.quiet);
     // only the call itself asks for it, not those that follow what came of it

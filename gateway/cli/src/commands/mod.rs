@@ -4,6 +4,7 @@ mod apply;
 mod callback_key;
 mod completions;
 mod console;
+mod deletion;
 mod dry_run;
 mod explain;
 mod generic;

@@ -107,7 +107,8 @@ fn form(format: Format) -> Option<&'static str> {
 /// What deleting a resource does to what refers to it.
 pub fn on_delete(effect: OnDelete) -> &'static str {
     match effect {
-        OnDelete::Cascade => "deletes it too",
+        OnDelete::Cascade => "deletes it too, where the call says `cascade`",
+        OnDelete::Part => "deletes it with it",
         OnDelete::Detach => "clears the field",
         OnDelete::Unspecified | OnDelete::Restrict => "is refused",
         OnDelete::Keep => "changes nothing here",

@@ -1,14 +1,15 @@
-//! Clusters: rows only. Their ratios decide what their hosts have to give, so a change of those changes the hosts too.
+//! Clusters: rows only, but for their deletion. Their ratios decide what their hosts have to give, so a change of those changes the hosts too.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_model::error::Violation;
 use gyre_model::{Error, Result, Uuid};
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::host::v1::cluster_service_server::ClusterService;
 use gyre_proto::host::v1::{
-    Cluster, CreateClusterRequest, DeleteClusterRequest, DeleteClusterResponse, GetClusterRequest, Host,
-    ListClustersRequest, ListClustersResponse, UpdateClusterRequest, Zone,
+    Cluster, CreateClusterRequest, DeleteClusterRequest, GetClusterRequest, Host, ListClustersRequest,
+    ListClustersResponse, UpdateClusterRequest, Zone,
 };
 use gyre_query::{Change, settings};
 use gyre_store::{Conn, Sql};
@@ -17,7 +18,6 @@ use tonic::{Request, Response, Status};
 use super::{Api, new_uuid, uuid};
 use crate::capacity::{self, CPU_OVERCOMMIT, MEMORY_OVERCOMMIT};
 use crate::store::host::change_host;
-use crate::store::references;
 
 /// Puts the defaults in, and refuses what is out of bounds.
 fn ratios(cluster: &mut Cluster) -> Result<()> {
@@ -125,20 +125,10 @@ impl ClusterService for Api {
         Ok(Response::new(once(&self.0.store, caller, "UpdateCluster", &request.request_id, &request, update).await?))
     }
 
-    async fn delete_cluster(
-        &self,
-        request: Request<DeleteClusterRequest>,
-    ) -> Result<Response<DeleteClusterResponse>, Status> {
+    async fn delete_cluster(&self, request: Request<DeleteClusterRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid("uuid", &request.uuid)?;
-        let delete = move |conn: &mut _, change: &_| {
-            references::cluster_empty(conn, uuid)?;
-            if !gyre_query::delete::<Cluster>(conn, change, uuid)? {
-                return Err(Error::not_found("cluster", uuid));
-            }
-            Ok(DeleteClusterResponse {})
-        };
-        Ok(Response::new(once(&self.0.store, caller, "DeleteCluster", &request.request_id, &request, delete).await?))
+        let delete = Delete { caller, workflow: "delete-cluster", request: &request, binned: false };
+        Ok(Response::new(self.0.flow.delete(delete, |_, _: &Cluster| Ok(())).await?))
     }
 }

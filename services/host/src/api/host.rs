@@ -1,6 +1,6 @@
 //! Hosts. What needs the agent is an operation; what only says what operators want is a row.
 
-use gyre_flow::{Submit, busy, once};
+use gyre_flow::{Delete, Submit, busy, once};
 use gyre_mesh::serve::caller;
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::ListRequest;
@@ -17,7 +17,6 @@ use tonic::{Request, Response, Status};
 use super::{Api, new_uuid, uuid};
 use crate::capacity;
 use crate::store::host::{change_host, cluster_of};
-use crate::store::references;
 
 /// A host as it begins, of what its creator may say.
 fn new_host(wanted: &Host, uuid: Uuid, cluster: &Cluster) -> Host {
@@ -111,15 +110,8 @@ impl HostService for Api {
     async fn delete_host(&self, request: Request<DeleteHostRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let resource = uuid("uuid", &request.uuid)?;
-        let submit =
-            Submit { caller, workflow: "delete-host", resource, request_id: &request.request_id, input: &request };
-        let rows = move |conn: &mut Conn, _: &Change| {
-            gyre_query::get::<Host>(conn, &caller, resource)?;
-            // what waits may empty it yet; then the step looks when its turn comes
-            if busy(conn, resource)? { Ok(()) } else { references::host_empty(conn, resource) }
-        };
-        Ok(Response::new(self.0.flow.submit(submit, rows).await?))
+        let delete = Delete { caller, workflow: "delete-host", request: &request, binned: false };
+        Ok(Response::new(self.0.flow.delete(delete, |_, _: &Host| Ok(())).await?))
     }
 
     async fn reconnect_host(&self, request: Request<ReconnectHostRequest>) -> Result<Response<Operation>, Status> {

@@ -1,18 +1,16 @@
-//! Zones: rows only.
+//! Zones: rows only, but for their deletion.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
-use gyre_model::Error;
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::host::v1::zone_service_server::ZoneService;
 use gyre_proto::host::v1::{
-    CreateZoneRequest, DeleteZoneRequest, DeleteZoneResponse, GetZoneRequest, ListZonesRequest, ListZonesResponse,
-    UpdateZoneRequest, Zone,
+    CreateZoneRequest, DeleteZoneRequest, GetZoneRequest, ListZonesRequest, ListZonesResponse, UpdateZoneRequest, Zone,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Api, new_uuid, uuid};
-use crate::store::references;
 
 #[tonic::async_trait]
 impl ZoneService for Api {
@@ -52,17 +50,10 @@ impl ZoneService for Api {
         Ok(Response::new(once(&self.0.store, caller, "UpdateZone", &request.request_id, &request, update).await?))
     }
 
-    async fn delete_zone(&self, request: Request<DeleteZoneRequest>) -> Result<Response<DeleteZoneResponse>, Status> {
+    async fn delete_zone(&self, request: Request<DeleteZoneRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid("uuid", &request.uuid)?;
-        let delete = move |conn: &mut _, change: &_| {
-            references::zone_empty(conn, uuid)?;
-            if !gyre_query::delete::<Zone>(conn, change, uuid)? {
-                return Err(Error::not_found("zone", uuid));
-            }
-            Ok(DeleteZoneResponse {})
-        };
-        Ok(Response::new(once(&self.0.store, caller, "DeleteZone", &request.request_id, &request, delete).await?))
+        let delete = Delete { caller, workflow: "delete-zone", request: &request, binned: false };
+        Ok(Response::new(self.0.flow.delete(delete, |_, _: &Zone| Ok(())).await?))
     }
 }

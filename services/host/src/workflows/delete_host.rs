@@ -1,11 +1,12 @@
-//! Removing a host: nothing may come any more, then see again that nothing is there, then its agent is let
-//! go, so that it can be added again, and the row goes. An agent that does not answer holds nothing up. What other tables have of the
+//! Removing a host: nothing may come any more, then what is on it is deleted, then its agent is let go, so that it can be added
+//! again, and the row goes. An agent that does not answer holds nothing up. What other tables have of the
 //! host alone (room on local primary storage) goes with the row.
 
 use std::sync::Arc;
 
 use gyre_flow::{Context, Var};
 use gyre_model::{Caller, Error, Result};
+use gyre_proto::Resource as _;
 use gyre_proto::host::v1::{Host, HostState};
 
 use crate::Inner;
@@ -15,7 +16,7 @@ use crate::store::references;
 /// Whether the host was enabled before.
 pub(super) const WAS: Var<bool> = Var::new("was_enabled");
 
-/// Disables the host, so that nothing is placed on it between the look and the end.
+/// Disables the host, so that nothing is placed on it any more.
 pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     // durable with the change itself; a step that runs again finds the host disabled by itself
@@ -26,7 +27,6 @@ pub(super) async fn close(_: Arc<Inner>, context: Context) -> Result<()> {
     }
     context
         .commit("host-close", move |conn, change| {
-            references::host_empty(conn, uuid)?;
             let written = change_host(conn, change, uuid, |_, host| {
                 let enabled = host.state() == HostState::Enabled;
                 host.set_state(HostState::Disabled);
@@ -55,8 +55,8 @@ pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     inner.sessions.release(uuid).await;
     context.on_commit(move |conn, change| {
-        references::host_empty(conn, uuid)?;
-        gyre_query::delete::<Host>(conn, change, uuid).map(drop)
+        references::host_has_no_claims(conn, uuid)?;
+        gyre_flow::delete::remove(conn, change, Host::KIND, uuid).map(drop)
     });
     Ok(())
 }

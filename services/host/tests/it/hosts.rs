@@ -189,8 +189,8 @@ async fn a_host_with_something_on_it_is_not_removed() {
     let want = ReservePlacementRequest { claim_uuid: uuid(), cpu_count: 1, memory_bytes: GIB, ..Default::default() };
     world.reserve(want).await.unwrap();
     let error = delete(&world, &host.uuid).await.unwrap_err();
-    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "HOST_NOT_EMPTY"));
-    for name in ["vms", "volumes", "image_servers", "placements"] {
+    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
+    for name in ["vms", "volumes", "image_servers"] {
         assert_eq!(error.metadata()[name], "1", "{name}");
     }
     let after = world.get(&host.uuid).await.unwrap();

@@ -3,6 +3,7 @@
 use gyre_mesh::serve::caller;
 use gyre_model::{Caller, Error, Kind, Uuid};
 use gyre_proto::FieldMask;
+use gyre_proto::common::v1::OperationState;
 use gyre_proto::host::v1::zone_service_client::ZoneServiceClient;
 use gyre_proto::host::v1::{
     Cluster, CreateClusterRequest, CreateZoneRequest, DeleteClusterRequest, DeleteZoneRequest, GetZoneRequest,
@@ -30,12 +31,13 @@ async fn zones_are_made_changed_listed_and_deleted() {
     assert_eq!(reason(refused), "STALE_GENERATION");
     let list = ListZonesRequest { filter: "name = \"north\"".into(), ..Default::default() };
     assert_eq!(world.zones().list_zones(list).await.unwrap().into_inner().zones, [changed]);
-    let delete = DeleteZoneRequest { uuid: zone.uuid.clone(), request_id: "once".into() };
-    world.zones().delete_zone(delete.clone()).await.unwrap();
+    let delete = DeleteZoneRequest { uuid: zone.uuid.clone(), request_id: "once".into(), ..Default::default() };
+    let deletion = world.zones().delete_zone(delete.clone()).await.unwrap().into_inner();
+    assert_eq!(world.end(deletion).await.state(), OperationState::Succeeded);
     world.zones().delete_zone(delete).await.expect("the same wish again");
     let gone = world.zones().get_zone(GetZoneRequest { uuid: zone.uuid.clone() }).await.map_err(Error::from);
     assert_eq!(reason(gone), "NOT_FOUND");
-    let again = DeleteZoneRequest { uuid: zone.uuid, request_id: "twice".into() };
+    let again = DeleteZoneRequest { uuid: zone.uuid, request_id: "twice".into(), ..Default::default() };
     assert_eq!(reason(world.zones().delete_zone(again).await.map_err(Error::from)), "NOT_FOUND");
 }
 
@@ -119,12 +121,13 @@ async fn what_is_not_empty_is_not_deleted() {
     world.host("h", "a:1").await;
     let request = DeleteZoneRequest { uuid: world.zone.clone(), ..Default::default() };
     let error = Error::from(world.zones().delete_zone(request).await.unwrap_err());
-    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "ZONE_NOT_EMPTY"));
+    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
     assert_eq!((error.metadata()["clusters"].as_str(), error.metadata()["hosts"].as_str()), ("1", "1"));
     let request = DeleteClusterRequest { uuid: world.cluster.clone(), ..Default::default() };
     let error = Error::from(world.clusters().delete_cluster(request).await.unwrap_err());
-    assert_eq!((error.reason(), error.metadata()["hosts"].as_str()), ("CLUSTER_NOT_EMPTY", "1"));
+    assert_eq!((error.reason(), error.metadata()["hosts"].as_str()), ("NEEDS_CASCADE", "1"));
     let empty = world.create_cluster(Cluster::default()).await.unwrap();
     let request = DeleteClusterRequest { uuid: empty.uuid, ..Default::default() };
-    world.clusters().delete_cluster(request).await.unwrap();
+    let deletion = world.clusters().delete_cluster(request).await.unwrap().into_inner();
+    assert_eq!(world.end(deletion).await.state(), OperationState::Succeeded);
 }

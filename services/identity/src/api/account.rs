@@ -1,18 +1,18 @@
-//! Accounts: rows only, but for the password, which is no column and goes its own way.
+//! Accounts: rows only, but for their deletion, and for the password, which is no column and goes its own way.
 //!
 //! A request id stands for the request without its password: what is remembered of a request must not help anybody to guess one.
 //! So the same id with another password is the same wish, and changes nothing.
 
 use std::mem::take;
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_model::{Error, Result};
+use gyre_proto::common::v1::Operation;
 use gyre_proto::identity::v1::account_service_server::AccountService;
 use gyre_proto::identity::v1::{
-    Account, AccountState, AccountType, CreateAccountRequest, DeleteAccountRequest, DeleteAccountResponse,
-    DisableAccountRequest, EnableAccountRequest, GetAccountRequest, ListAccountsRequest, ListAccountsResponse,
-    UpdateAccountRequest,
+    Account, AccountState, AccountType, CreateAccountRequest, DeleteAccountRequest, DisableAccountRequest,
+    EnableAccountRequest, GetAccountRequest, ListAccountsRequest, ListAccountsResponse, UpdateAccountRequest,
 };
 use gyre_proto::{FieldMask, ListRequest};
 use tonic::{Request, Response, Status};
@@ -124,16 +124,11 @@ impl AccountService for Api {
     async fn delete_account(
         &self,
         request: Request<DeleteAccountRequest>,
-    ) -> std::result::Result<Response<DeleteAccountResponse>, Status> {
+    ) -> std::result::Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteAccount", &id, &request, move |conn, change| {
-            store::account_delete(conn, change, uuid)?;
-            Ok(DeleteAccountResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-account", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, store::account_deletable).await?))
     }
 
     async fn enable_account(

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_model::{Error, time};
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::identity::v1::api_key_service_server::ApiKeyService;
 use gyre_proto::identity::v1::{
-    ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest, DeleteApiKeyResponse, GetApiKeyRequest, ListApiKeysRequest,
-    ListApiKeysResponse,
+    ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, ListApiKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -71,19 +71,10 @@ impl ApiKeyService for Api {
         Ok(Response::new(read.await?))
     }
 
-    async fn delete_api_key(
-        &self,
-        request: Request<DeleteApiKeyRequest>,
-    ) -> Result<Response<DeleteApiKeyResponse>, Status> {
+    async fn delete_api_key(&self, request: Request<DeleteApiKeyRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteApiKey", &id, &request, move |conn, change| {
-            let _: ApiKey = gyre_query::get(conn, &caller, uuid)?;
-            gyre_query::delete::<ApiKey>(conn, change, uuid)?;
-            Ok(DeleteApiKeyResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-api-key", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, |_, _: &ApiKey| Ok(())).await?))
     }
 }

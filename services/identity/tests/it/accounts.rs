@@ -21,7 +21,7 @@ fn disable(uuid: &str) -> DisableAccountRequest {
 }
 
 fn delete(uuid: &str) -> DeleteAccountRequest {
-    DeleteAccountRequest { uuid: uuid.into(), request_id: String::new() }
+    DeleteAccountRequest { uuid: uuid.into(), ..Default::default() }
 }
 
 #[tokio::test]
@@ -168,12 +168,12 @@ async fn an_account_that_owns_something_is_not_deleted() {
     env.store.write("vm", move |conn| gyre_query::insert(conn, &change, &vm)).await.unwrap();
     let refused = env.accounts(env.admin).delete_account(delete(&account.uuid)).await;
     let error = Error::from(refused.unwrap_err());
-    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "ACCOUNT_OWNS_RESOURCES"));
+    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
     let counts: Vec<_> = error.metadata().iter().map(|(kind, count)| (kind.as_str(), count.as_str())).collect();
-    assert_eq!(counts, [("api-key", "2"), ("vm", "1")]);
+    assert_eq!(counts, [("vms", "1")]);
 
     let (_, bob) = env.user("bob").await;
-    env.accounts(env.admin).delete_account(delete(&bob.uuid)).await.unwrap();
+    env.done(env.accounts(env.admin).delete_account(delete(&bob.uuid)).await).await;
     assert_eq!(reason(env.accounts(env.admin).delete_account(delete(&bob.uuid)).await), "NOT_FOUND");
     assert_eq!(env.sign_in("bob", PASSWORD).await.unwrap_err().reason(), "LOGIN_FAILED");
     assert_eq!(env.number("SELECT COUNT(*) FROM account_password").await, 2);

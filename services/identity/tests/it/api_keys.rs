@@ -43,8 +43,8 @@ async fn a_key_says_who_until_it_is_deleted() {
     let get = GetApiKeyRequest { uuid: key.uuid.clone() };
     let read = env.keys(alice).get_api_key(get.clone()).await.unwrap().into_inner();
     assert_eq!((read.name.as_str(), read.secret.as_str()), ("ci", ""));
-    let delete = DeleteApiKeyRequest { uuid: key.uuid.clone(), request_id: String::new() };
-    env.keys(alice).delete_api_key(delete.clone()).await.unwrap();
+    let delete = DeleteApiKeyRequest { uuid: key.uuid.clone(), ..Default::default() };
+    env.done(env.keys(alice).delete_api_key(delete.clone()).await).await;
     assert!(env.refused(&key.secret).await);
     assert_eq!(reason(env.keys(alice).get_api_key(get).await), "NOT_FOUND");
     assert_eq!(reason(env.keys(alice).delete_api_key(delete).await), "NOT_FOUND");
@@ -62,7 +62,7 @@ async fn keys_of_others_are_not_there() {
     assert_eq!(key.account_uuid, alice.account_uuid.to_string());
     let get = GetApiKeyRequest { uuid: key.uuid.clone() };
     assert_eq!(reason(env.keys(bob).get_api_key(get).await), "NOT_FOUND");
-    let delete = DeleteApiKeyRequest { uuid: key.uuid.clone(), request_id: String::new() };
+    let delete = DeleteApiKeyRequest { uuid: key.uuid.clone(), ..Default::default() };
     assert_eq!(reason(env.keys(bob).delete_api_key(delete).await), "NOT_FOUND");
     let listed = env.keys(bob).list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner();
     assert!(listed.api_keys.is_empty());

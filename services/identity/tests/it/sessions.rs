@@ -138,8 +138,8 @@ async fn an_accounts_standing_is_told_as_it_is() {
     let disable = DisableAccountRequest { uuid: alice.uuid.clone(), request_id: String::new() };
     env.accounts(env.admin).disable_account(disable).await.unwrap();
     assert_eq!(env.check(&alice.uuid).await, (false, false));
-    let delete = DeleteAccountRequest { uuid: alice.uuid.clone(), request_id: String::new() };
-    env.accounts(env.admin).delete_account(delete).await.unwrap();
+    let delete = DeleteAccountRequest { uuid: alice.uuid.clone(), ..Default::default() };
+    env.done(env.accounts(env.admin).delete_account(delete).await).await;
     assert_eq!(env.check(&alice.uuid).await, (false, false));
 }
 

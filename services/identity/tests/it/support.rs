@@ -9,6 +9,8 @@ use gyre_flow::process::Service as _;
 use gyre_identity::{Config, PasswordCost, Service};
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error};
+use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
+use gyre_proto::common::v1::{Operation, OperationState, WaitOperationRequest};
 use gyre_proto::identity::v1::account_service_client::AccountServiceClient;
 use gyre_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use gyre_proto::identity::v1::authentication_service_client::AuthenticationServiceClient;
@@ -100,6 +102,21 @@ impl Env {
     pub async fn sign_in(&self, account: &str, password: &str) -> Result<CreateSessionResponse, Error> {
         let request = CreateSessionRequest { account: account.into(), password: password.into() };
         Ok(self.sessions().create_session(request).await?.into_inner())
+    }
+
+    /// Waits until an operation has ended well.
+    pub async fn done(&self, operation: Result<tonic::Response<Operation>, tonic::Status>) -> Operation {
+        let operation = self.end(operation).await;
+        assert_eq!(operation.state(), OperationState::Succeeded, "{:?}", operation.error);
+        operation
+    }
+
+    /// Waits until an operation has ended.
+    pub async fn end(&self, operation: Result<tonic::Response<Operation>, tonic::Status>) -> Operation {
+        let uuid = operation.unwrap().into_inner().uuid;
+        let channel = self.mesh.channel("identity").on_behalf_of(Caller::system());
+        let request = WaitOperationRequest { uuid, timeout: None };
+        OperationServiceClient::new(channel).wait_operation(request).await.unwrap().into_inner()
     }
 
     pub async fn key(&self, caller: Caller, key: ApiKey, request_id: &str) -> Result<ApiKey, Error> {

@@ -23,6 +23,7 @@ use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::common::v1::callback_service_server::CallbackServiceServer;
 use gyre_proto::common::v1::change_service_server::ChangeServiceServer;
 use gyre_proto::common::v1::debt_service_server::DebtServiceServer;
+use gyre_proto::common::v1::deletion_service_server::DeletionServiceServer;
 use gyre_proto::common::v1::lane_service_server::LaneServiceServer;
 use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
 use gyre_proto::common::v1::operation_service_server::{OperationService, OperationServiceServer};
@@ -41,6 +42,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::callback::CallbackApi;
+use crate::delete::detach::DeletionApi;
 use crate::live::Live;
 use crate::record::{self, ended};
 use crate::{Flow, debt as debts, engine};
@@ -101,6 +103,7 @@ impl Flow {
             .add_service(QueryServiceServer::new(query::QueryApi { flow: self.clone() }))
             .add_service(ChangeServiceServer::new(change::ChangeApi { flow: self.clone() }))
             .add_service(WatchServiceServer::new(WatchApi::new(self.tasks().clone(), self.store().clone())))
+            .add_service(DeletionServiceServer::new(DeletionApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
             .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))
             .add_service(SettingServiceServer::new(setting::SettingApi { flow: self.clone() }))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gyre_mesh::MeshChannel;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Acting, Caller, Error, Result, Uuid, time};
 use gyre_proto::Message;
@@ -202,6 +203,11 @@ impl Context {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.shared.flow.store.read(name, read).await
+    }
+
+    /// A channel to another service.
+    pub(crate) fn channel(&self, service: &'static str) -> MeshChannel {
+        self.shared.flow.mesh.channel(service)
     }
 
     /// A request to another service on the caller's behalf, bounded by this time.

@@ -55,6 +55,7 @@ mod compose;
 mod context;
 mod debt;
 mod definition;
+pub mod delete;
 mod engine;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -85,6 +86,7 @@ mod var;
 
 pub use api::OperationApi;
 pub use context::Context;
+pub use delete::{Delete, Wanted};
 pub use overview::{StepOverview, WorkflowOverview};
 pub use record::busy;
 pub use recovery::choose;

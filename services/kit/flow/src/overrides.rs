@@ -15,7 +15,7 @@ use crate::definition::{
 use crate::shape;
 
 /// The services that have workflows. Each process looks at all folders, also those of services that it does not run.
-const WITH_WORKFLOWS: [&str; 3] = ["host", "storage", "vm"];
+const WITH_WORKFLOWS: [&str; 5] = ["host", "identity", "network", "storage", "vm"];
 
 /// A file that changes a workflow.
 #[derive(Debug, Clone, Deserialize)]

@@ -204,10 +204,10 @@ pub(crate) fn take_all(conn: &mut Conn, seen: &[(Uuid, i64)], instance: Uuid) ->
 }
 
 /// Most rows that one statement names.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 /// A chunk made full with repeats of its last, so that statements have few texts.
-fn filled<T>(chunk: &[T]) -> impl Iterator<Item = &T> {
+pub(crate) fn filled<T>(chunk: &[T]) -> impl Iterator<Item = &T> {
     let full = if chunk.len() <= 1 { 1 } else { CHUNK };
     chunk.iter().chain(std::iter::repeat_n(chunk.last(), full - chunk.len()).flatten())
 }

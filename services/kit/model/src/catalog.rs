@@ -10,7 +10,7 @@ use gyre_proto::Message;
 use gyre_proto::options::v1::{FieldRule, MethodRule, ResourceRule, ServiceRule};
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MethodDescriptor};
 
-pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope, SettingRule, SystemTag, TagSetter};
+pub use gyre_proto::options::v1::{Access, Format, OnDelete, Scope, SettingRule, SettingType, SystemTag, TagSetter};
 pub use reference::{Edge, Reference};
 
 /// Everything that the descriptor set says.

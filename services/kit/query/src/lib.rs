@@ -31,6 +31,7 @@ pub mod settings;
 pub mod stream;
 pub mod table;
 pub mod tags;
+pub mod untyped;
 mod view;
 pub mod write;
 

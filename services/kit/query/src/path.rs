@@ -52,7 +52,10 @@ impl Path {
         let mut at = 0;
         while let Some(segment) = segments.next() {
             let after = at + segment.chars().count() + 1;
-            if let Some((_, column)) = here.column(segment).filter(|(_, column)| !column.field.rule.secret) {
+            // where a list of messages has rows of its own beside it, the rows are meant
+            let edge = catalog().edge(here.kind.kind, segment);
+            let own = |column: &Column| !column.field.rule.secret && (edge.is_none() || !column.field.repeated);
+            if let Some((_, column)) = here.column(segment).filter(|(_, column)| own(column)) {
                 let leaf = match (segments.next(), segments.next()) {
                     (None, _) => Leaf::Column(column),
                     (Some(inner), None) => {
@@ -65,7 +68,7 @@ impl Path {
                 };
                 return Ok(Self { hops, kind: here.kind, leaf });
             }
-            let Some(edge) = catalog().edge(here.kind.kind, segment) else {
+            let Some(edge) = edge else {
                 return Err(Astray { at, text: unknown(here.kind, segment) });
             };
             if hops.len() == DEEPEST {
@@ -157,6 +160,8 @@ mod tests {
         assert!(matches!(Path::find("vm", "volumes").unwrap().leaf, Leaf::Row));
         assert!(matches!(Path::find("operation", "error.reason").unwrap().leaf, Leaf::Inside(..)));
         assert!(!Path::find("operation", "steps.name").unwrap().one());
+        assert_eq!(Path::find("vm", "nics.ip").unwrap().kind.kind, "nic");
+        assert_eq!(Path::find("nic", "vm.host.name").unwrap().hops.len(), 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::log::{self, Action, Entry};
 use crate::observe::{self, Coming};
 use crate::table::{by_kind, table};
 use crate::tags::{self, Owner};
-use crate::{read, settings};
+use crate::{read, untyped};
 
 /// On whose behalf something changes, and why.
 #[derive(Debug, Clone, Copy)]
@@ -184,15 +184,5 @@ const COUNTERS: [(&str, &str); 5] = [
 /// # Errors
 /// The database's.
 pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<bool> {
-    let table = table::<R>();
-    let Some(before) = read::find::<R>(conn, &Caller::system(), uuid)? else { return Ok(false) };
-    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
-    if !before.tags().is_empty() {
-        tags::remove_all(conn, change, uuid)?;
-    }
-    if settings::is_target(R::KIND) {
-        settings::forget(conn, change, uuid)?;
-    }
-    log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), None)?;
-    Ok(true)
+    untyped::delete(conn, change, R::KIND, uuid)
 }

@@ -14,8 +14,9 @@ use support::world::{Record, Val, World};
 use support::{Chance, filters, world};
 
 /// Kinds that lists are made of.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "vm",
+    "nic",
     "volume",
     "image",
     "l3-network",

@@ -1,12 +1,12 @@
-//! IP ranges: rows only.
+//! IP ranges: rows only, but for their deletion.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::network::v1::ip_range_service_server::IpRangeService;
 use gyre_proto::network::v1::{
-    CreateIpRangeRequest, DeleteIpRangeRequest, DeleteIpRangeResponse, GetIpRangeRequest, IpRange, ListIpRangesRequest,
-    ListIpRangesResponse,
+    CreateIpRangeRequest, DeleteIpRangeRequest, GetIpRangeRequest, IpRange, ListIpRangesRequest, ListIpRangesResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -46,18 +46,10 @@ impl IpRangeService for Api {
         Ok(Response::new(read.await?))
     }
 
-    async fn delete_ip_range(
-        &self,
-        request: Request<DeleteIpRangeRequest>,
-    ) -> Result<Response<DeleteIpRangeResponse>, Status> {
+    async fn delete_ip_range(&self, request: Request<DeleteIpRangeRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteIpRange", &id, &request, move |conn, change| {
-            range::range_delete(conn, change, &caller, uuid)?;
-            Ok(DeleteIpRangeResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-ip-range", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, range::range_unused).await?))
     }
 }

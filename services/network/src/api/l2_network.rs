@@ -1,13 +1,14 @@
-//! L2 networks: rows only.
+//! L2 networks: rows only, but for their deletion.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::host::v1::Cluster;
 use gyre_proto::network::v1::l2_network_service_server::L2NetworkService;
 use gyre_proto::network::v1::{
-    CreateL2NetworkRequest, DeleteL2NetworkRequest, DeleteL2NetworkResponse, GetL2NetworkRequest, L2Network,
-    ListL2NetworksRequest, ListL2NetworksResponse, UpdateL2NetworkRequest,
+    CreateL2NetworkRequest, DeleteL2NetworkRequest, GetL2NetworkRequest, L2Network, ListL2NetworksRequest,
+    ListL2NetworksResponse, UpdateL2NetworkRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -65,18 +66,10 @@ impl L2NetworkService for Api {
         Ok(Response::new(changed.await?))
     }
 
-    async fn delete_l2_network(
-        &self,
-        request: Request<DeleteL2NetworkRequest>,
-    ) -> Result<Response<DeleteL2NetworkResponse>, Status> {
+    async fn delete_l2_network(&self, request: Request<DeleteL2NetworkRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteL2Network", &id, &request, move |conn, change| {
-            network::l2_delete(conn, change, &caller, uuid)?;
-            Ok(DeleteL2NetworkResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-l2-network", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, |_, _: &L2Network| Ok(())).await?))
     }
 }

@@ -1,12 +1,13 @@
-//! L3 networks: rows only.
+//! L3 networks: rows only, but for their deletion.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::network::v1::l3_network_service_server::L3NetworkService;
 use gyre_proto::network::v1::{
-    CreateL3NetworkRequest, DeleteL3NetworkRequest, DeleteL3NetworkResponse, GetL3NetworkRequest, L2Network, L3Network,
-    ListL3NetworksRequest, ListL3NetworksResponse, UpdateL3NetworkRequest,
+    CreateL3NetworkRequest, DeleteL3NetworkRequest, GetL3NetworkRequest, L2Network, L3Network, ListL3NetworksRequest,
+    ListL3NetworksResponse, UpdateL3NetworkRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -65,18 +66,10 @@ impl L3NetworkService for Api {
         Ok(Response::new(changed.await?))
     }
 
-    async fn delete_l3_network(
-        &self,
-        request: Request<DeleteL3NetworkRequest>,
-    ) -> Result<Response<DeleteL3NetworkResponse>, Status> {
+    async fn delete_l3_network(&self, request: Request<DeleteL3NetworkRequest>) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteL3Network", &id, &request, move |conn, change| {
-            network::l3_delete(conn, change, &caller, uuid)?;
-            Ok(DeleteL3NetworkResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-l3-network", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, network::l3_unused).await?))
     }
 }

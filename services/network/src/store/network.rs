@@ -1,7 +1,8 @@
-//! L2 and L3 networks: one bridge name in a cluster, and what must be gone before a network goes.
+//! L2 and L3 networks: one bridge name in a cluster, and addresses that must be given back before a network goes.
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
-use gyre_proto::network::v1::{IpRange, L2Network, L3Network};
+use gyre_proto::Resource as _;
+use gyre_proto::network::v1::{L2Network, L3Network};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
@@ -37,24 +38,10 @@ fn bridge_in_use(conn: &mut Conn, network: &L2Network) -> Result<Error> {
     .violation("l2_network.bridge", format!("must be unique within the cluster, {bridge} is taken")))
 }
 
-/// Deletes an L2 network that no L3 network runs over.
-pub(crate) fn l2_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
-    hold(conn, "l2_network", uuid)?;
-    let network: L2Network = gyre_query::get(conn, caller, uuid)?;
-    let above = count(conn, "l3_network", "l2_network_uuid", uuid)?;
-    if above > 0 {
-        let text = format!("L2 network {uuid} ({}) has {above} L3 networks: delete them first", network.name);
-        return Err(in_the_way("L2_NETWORK_NOT_EMPTY", text, above));
-    }
-    gyre_query::delete::<L2Network>(conn, change, uuid)?;
-    Ok(())
-}
-
-/// Deletes an L3 network that no machine is plugged into, with its ranges. A machine that is being made is plugged in before it has
-/// an address, and one that is being expunged after it has given it back.
-pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
-    hold(conn, "l3_network", uuid)?;
-    let network: L3Network = gyre_query::get(conn, caller, uuid)?;
+/// Refuses to delete an L3 network that machines are plugged into. A machine that is being made is plugged in before it has an
+/// address, and one that is being expunged after it has given it back.
+pub(crate) fn l3_unused(conn: &mut Conn, network: &L3Network) -> Result<()> {
+    let uuid = parse_uuid(&network.uuid).unwrap_or_default();
     let used = count(conn, "ip_address", "l3_network_uuid", uuid)?;
     if used > 0 {
         let text = format!(
@@ -71,10 +58,15 @@ pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid:
         );
         return Err(in_the_way("L3_NETWORK_IN_USE", text, plugged));
     }
-    let ranges = gyre_query::select::<IpRange>(conn, Sql::new("l3_network_uuid = ").bind(uuid))?;
-    for range in ranges.iter().filter_map(|range| parse_uuid(&range.uuid)) {
-        gyre_query::delete::<IpRange>(conn, change, range)?;
+    Ok(())
+}
+
+/// Deletes an L3 network that no machine is plugged into, with its ranges. One that is gone is fine.
+pub(crate) fn l3_delete(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    hold(conn, "l3_network", uuid)?;
+    if let Some(network) = gyre_query::find(conn, &Caller::system(), uuid)? {
+        l3_unused(conn, &network)?;
+        gyre_flow::delete::remove(conn, change, L3Network::KIND, uuid)?;
     }
-    gyre_query::delete::<L3Network>(conn, change, uuid)?;
     Ok(())
 }

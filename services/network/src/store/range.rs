@@ -1,6 +1,7 @@
 //! Ranges: added beside the others of their L2 network, and deleted when none of their addresses is in use.
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
+use gyre_proto::Resource as _;
 use gyre_proto::network::v1::{IpRange, L3Network};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
@@ -41,10 +42,9 @@ pub(crate) fn no_l3_network(uuid: &str) -> Error {
         .violation("l3_network_uuid", format!("must name an L3 network that is there, got {uuid}"))
 }
 
-/// Deletes a range of which no address is in use.
-pub(crate) fn range_delete(conn: &mut Conn, change: &Change, caller: &Caller, uuid: Uuid) -> Result<()> {
-    hold(conn, "ip_range", uuid)?;
-    let range: IpRange = gyre_query::get(conn, caller, uuid)?;
+/// Refuses to delete a range of which addresses are in use.
+pub(crate) fn range_unused(conn: &mut Conn, range: &IpRange) -> Result<()> {
+    let uuid = parse_uuid(&range.uuid).unwrap_or_default();
     let used = count(conn, "ip_address", "ip_range_uuid", uuid)?;
     if used > 0 {
         let text = format!(
@@ -53,6 +53,15 @@ pub(crate) fn range_delete(conn: &mut Conn, change: &Change, caller: &Caller, uu
         );
         return Err(in_the_way("IP_RANGE_IN_USE", text, used));
     }
-    gyre_query::delete::<IpRange>(conn, change, uuid)?;
+    Ok(())
+}
+
+/// Deletes a range of which no address is in use. One that is gone is fine.
+pub(crate) fn range_delete(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    hold(conn, "ip_range", uuid)?;
+    if let Some(range) = gyre_query::find(conn, &Caller::system(), uuid)? {
+        range_unused(conn, &range)?;
+        gyre_flow::delete::remove(conn, change, IpRange::KIND, uuid)?;
+    }
     Ok(())
 }

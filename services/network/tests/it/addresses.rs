@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use gyre_model::{Caller, Error, Kind, Uuid};
+use gyre_proto::common::v1::OperationState;
 use gyre_proto::network::v1::{AllocateAddressRequest, DeleteIpRangeRequest, ReleaseAddressRequest};
 use gyre_store::{Sql, Value};
 
@@ -177,10 +178,13 @@ async fn take_and_give_back(env: &Env, l3: &str, range: &str) {
     // and somebody tries to take the range away all the while: in vain while anybody has an address
     let mut deleted = false;
     while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
-        let delete = DeleteIpRangeRequest { uuid: range.to_owned(), request_id: String::new() };
-        match env.ranges(env.admin).delete_ip_range(delete).await.map_err(Error::from) {
-            Ok(_) => deleted = true,
-            Err(error) => assert_eq!(error.reason(), if deleted { "NOT_FOUND" } else { "IP_RANGE_IN_USE" }),
+        let delete = DeleteIpRangeRequest { uuid: range.to_owned(), ..Default::default() };
+        match env.ranges(env.admin).delete_ip_range(delete).await {
+            Ok(operation) => deleted |= env.end(Ok(operation)).await.state() == OperationState::Succeeded,
+            Err(status) => {
+                let error = Error::from(status);
+                assert_eq!(error.reason(), if deleted { "NOT_FOUND" } else { "IP_RANGE_IN_USE" });
+            }
         }
     }
     for task in tasks {

@@ -82,25 +82,25 @@ async fn an_l3_network_is_seen_by_its_owner_and_by_all_once_it_is_shared() {
 async fn what_is_in_use_is_not_deleted() {
     let env = Env::new().await;
     let (l3, range) = env.network("10.0.0.10", "10.0.0.20").await;
-    let delete_l2 = DeleteL2NetworkRequest { uuid: l3.l2_network_uuid.clone(), request_id: String::new() };
+    let delete_l2 = DeleteL2NetworkRequest { uuid: l3.l2_network_uuid.clone(), ..Default::default() };
     let error = Error::from(env.l2(env.admin).delete_l2_network(delete_l2.clone()).await.unwrap_err());
-    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "L2_NETWORK_NOT_EMPTY"));
-    assert_eq!(error.metadata()["count"], "1");
+    assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
+    assert_eq!(error.metadata()["l3_networks"], "1");
 
     let nic = uuid();
     env.take(&l3.uuid, &nic, "").await.unwrap();
-    let delete_l3 = DeleteL3NetworkRequest { uuid: l3.uuid.clone(), request_id: String::new() };
+    let delete_l3 = DeleteL3NetworkRequest { uuid: l3.uuid.clone(), ..Default::default() };
     let error = Error::from(env.l3(env.admin).delete_l3_network(delete_l3.clone()).await.unwrap_err());
     assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "L3_NETWORK_IN_USE"));
     assert_eq!(error.metadata()["count"], "1");
     assert_eq!(env.range(&range.uuid).await.used_count, 1);
 
     env.give_back(&l3.uuid, &nic).await;
-    env.l3(env.admin).delete_l3_network(delete_l3.clone()).await.unwrap();
+    env.done(env.l3(env.admin).delete_l3_network(delete_l3.clone()).await).await;
     assert_eq!(env.number("SELECT COUNT(*) FROM ip_range").await, 0, "its ranges go with it");
     let log = "SELECT COUNT(*) FROM change_log WHERE kind = 'ip-range' AND action = 'DELETE'";
     assert_eq!(env.number(log).await, 1);
     assert_eq!(reason(env.l3(env.admin).delete_l3_network(delete_l3).await), "NOT_FOUND");
-    env.l2(env.admin).delete_l2_network(delete_l2.clone()).await.unwrap();
+    env.done(env.l2(env.admin).delete_l2_network(delete_l2.clone()).await).await;
     assert_eq!(reason(env.l2(env.admin).delete_l2_network(delete_l2).await), "NOT_FOUND");
 }

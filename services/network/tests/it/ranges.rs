@@ -114,11 +114,11 @@ async fn a_range_in_use_is_not_deleted() {
     let (l3, range) = env.network("10.0.0.10", "10.0.0.20").await;
     let nic = uuid();
     env.take(&l3.uuid, &nic, "").await.unwrap();
-    let delete = DeleteIpRangeRequest { uuid: range.uuid.clone(), request_id: String::new() };
+    let delete = DeleteIpRangeRequest { uuid: range.uuid.clone(), ..Default::default() };
     let error = Error::from(env.ranges(env.admin).delete_ip_range(delete.clone()).await.unwrap_err());
     assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "IP_RANGE_IN_USE"));
     assert_eq!(error.metadata()["count"], "1");
     env.give_back(&l3.uuid, &nic).await;
-    env.ranges(env.admin).delete_ip_range(delete.clone()).await.unwrap();
+    env.done(env.ranges(env.admin).delete_ip_range(delete.clone()).await).await;
     assert_eq!(reason(env.ranges(env.admin).delete_ip_range(delete).await), "NOT_FOUND");
 }

@@ -7,6 +7,8 @@ use gyre_flow::process::Service as _;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::{Caller, Error, Uuid};
 use gyre_network::{Config, Service};
+use gyre_proto::common::v1::operation_service_client::OperationServiceClient;
+use gyre_proto::common::v1::{Operation, OperationState, WaitOperationRequest};
 use gyre_proto::host::v1::{Cluster, Zone};
 use gyre_proto::identity::v1::{Account, AccountState, AccountType};
 use gyre_proto::network::v1::address_service_client::AddressServiceClient;
@@ -125,6 +127,21 @@ impl Env {
     pub async fn range(&self, uuid: &str) -> IpRange {
         let request = GetIpRangeRequest { uuid: uuid.into() };
         self.ranges(self.admin).get_ip_range(request).await.unwrap().into_inner()
+    }
+
+    /// Waits until an operation has ended well.
+    pub async fn done(&self, operation: Result<tonic::Response<Operation>, tonic::Status>) -> Operation {
+        let operation = self.end(operation).await;
+        assert_eq!(operation.state(), OperationState::Succeeded, "{:?}", operation.error);
+        operation
+    }
+
+    /// Waits until an operation has ended.
+    pub async fn end(&self, operation: Result<tonic::Response<Operation>, tonic::Status>) -> Operation {
+        let uuid = operation.unwrap().into_inner().uuid;
+        let channel = self.mesh.channel("network").on_behalf_of(Caller::system());
+        let request = WaitOperationRequest { uuid, timeout: None };
+        OperationServiceClient::new(channel).wait_operation(request).await.unwrap().into_inner()
     }
 
     /// A shared network with one range.

@@ -1,6 +1,6 @@
 //! Image servers: the calls.
 
-use gyre_flow::busy;
+use gyre_flow::Delete;
 use gyre_mesh::serve::caller;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::image_server_service_server::ImageServerService;
@@ -11,7 +11,7 @@ use gyre_proto::storage::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, Patch};
-use crate::store::{image_servers, new_uuid, uuid_of};
+use crate::store::{image_servers, new_uuid};
 
 #[tonic::async_trait]
 impl ImageServerService for Api {
@@ -62,12 +62,7 @@ impl ImageServerService for Api {
     ) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid_of("uuid", &request.uuid)?;
-        let wish = (request.request_id.as_str(), &request);
-        self.submit((caller, "delete-image-server"), uuid, wish, move |conn, _| {
-            gyre_query::get::<ImageServer>(conn, &caller, uuid)?;
-            if busy(conn, uuid)? { Ok(()) } else { image_servers::check_empty(conn, uuid) }
-        })
-        .await
+        let delete = Delete { caller, workflow: "delete-image-server", request: &request, binned: false };
+        Ok(Response::new(self.flow.delete(delete, |_, _: &ImageServer| Ok(())).await?))
     }
 }

@@ -1,6 +1,6 @@
 //! Images: the calls.
 
-use gyre_flow::busy;
+use gyre_flow::{Delete, busy};
 use gyre_mesh::serve::caller;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::image_service_server::ImageService;
@@ -54,12 +54,15 @@ impl ImageService for Api {
         let request = request.into_inner();
         let uuid = uuid_of("uuid", &request.uuid)?;
         self.uploads.check_none(uuid)?;
-        let wish = (request.request_id.as_str(), &request);
-        self.submit((caller, "delete-image"), uuid, wish, move |conn, _| {
-            images::own(conn, &caller, uuid)?;
-            if busy(conn, uuid)? { Ok(()) } else { images::check_unused(conn, uuid) }
-        })
-        .await
+        let delete = Delete { caller, workflow: "delete-image", request: &request, binned: false };
+        Ok(Response::new(
+            self.flow
+                .delete(delete, move |conn, _: &Image| {
+                    images::own(conn, &caller, uuid)?;
+                    if busy(conn, uuid)? { Ok(()) } else { images::check_unused(conn, uuid) }
+                })
+                .await?,
+        ))
     }
 
     async fn upload_image(

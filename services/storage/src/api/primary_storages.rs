@@ -1,6 +1,6 @@
 //! Primary storage: the calls.
 
-use gyre_flow::busy;
+use gyre_flow::Delete;
 use gyre_mesh::serve::caller;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::primary_storage_service_server::PrimaryStorageService;
@@ -11,7 +11,7 @@ use gyre_proto::storage::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, Patch};
-use crate::store::{new_uuid, primary_storages, uuid_of};
+use crate::store::{new_uuid, primary_storages};
 
 #[tonic::async_trait]
 impl PrimaryStorageService for Api {
@@ -69,12 +69,7 @@ impl PrimaryStorageService for Api {
     ) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid_of("uuid", &request.uuid)?;
-        let wish = (request.request_id.as_str(), &request);
-        self.submit((caller, "delete-primary-storage"), uuid, wish, move |conn, _| {
-            gyre_query::get::<PrimaryStorage>(conn, &caller, uuid)?;
-            if busy(conn, uuid)? { Ok(()) } else { primary_storages::check_empty(conn, uuid) }
-        })
-        .await
+        let delete = Delete { caller, workflow: "delete-primary-storage", request: &request, binned: false };
+        Ok(Response::new(self.flow.delete(delete, |_, _: &PrimaryStorage| Ok(())).await?))
     }
 }

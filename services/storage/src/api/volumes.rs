@@ -1,6 +1,6 @@
 //! Volumes: the calls.
 
-use gyre_flow::busy;
+use gyre_flow::{Delete, busy};
 use gyre_mesh::serve::caller;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::volume_service_server::VolumeService;
@@ -54,12 +54,17 @@ impl VolumeService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let uuid = uuid_of("uuid", &request.uuid)?;
-        let wish = (request.request_id.as_str(), &request);
-        self.submit((caller, "delete-volume"), uuid, wish, move |conn, _| {
-            gyre_query::get::<Volume>(conn, &caller, uuid)?;
-            if busy(conn, uuid)? { Ok(()) } else { volumes::check_deletable(conn, &caller, uuid) }
-        })
-        .await
+        let delete = Delete { caller, workflow: "delete-volume", request: &request, binned: false };
+        Ok(Response::new(
+            self.flow
+                .delete(
+                    delete,
+                    move |conn, _: &Volume| {
+                        if busy(conn, uuid)? { Ok(()) } else { volumes::check_deletable(conn, &caller, uuid) }
+                    },
+                )
+                .await?,
+        ))
     }
 
     async fn create_root_volume(

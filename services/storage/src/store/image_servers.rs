@@ -8,7 +8,7 @@ use gyre_proto::storage::v1::ImageServer;
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
-use super::{SYSTEM, count, lock, modify, not_empty, path_in_use, plain_path, uuid_of};
+use super::{SYSTEM, modify, path_in_use, plain_path, uuid_of};
 
 /// A new image server as it is written: what only Gyre sets is set.
 pub(crate) fn fresh(asked: ImageServer, uuid: Uuid) -> ImageServer {
@@ -59,19 +59,7 @@ pub(crate) fn choose(conn: &mut Conn, named: Option<Uuid>) -> Result<ImageServer
     }
 }
 
-/// Refuses to delete an image server with images.
-pub(crate) fn check_empty(conn: &mut Conn, uuid: Uuid) -> Result<()> {
-    match count(conn, Sql::new("SELECT COUNT(*) FROM image WHERE image_server_uuid = ").bind(uuid))? {
-        0 => Ok(()),
-        images => Err(not_empty("IMAGE_SERVER_NOT_EMPTY", "image server", uuid, "images", images)),
-    }
-}
-
 /// Deletes an image server that holds nothing.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    if lock::<ImageServer>(conn, uuid)? {
-        check_empty(conn, uuid)?;
-        gyre_query::delete::<ImageServer>(conn, change, uuid)?;
-    }
-    Ok(())
+    gyre_flow::delete::remove(conn, change, ImageServer::KIND, uuid).map(drop)
 }

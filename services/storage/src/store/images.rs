@@ -2,9 +2,10 @@
 
 use gyre_model::error::Violation;
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_proto::Resource as _;
 use gyre_proto::agent::v1::{ImageFacts, ImageSource};
 use gyre_proto::host::v1::Host;
-use gyre_proto::storage::v1::{Image, ImageFormat, ImageServer, ImageState, Volume};
+use gyre_proto::storage::v1::{Image, ImageFormat, ImageServer, ImageState};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
@@ -153,18 +154,12 @@ pub(crate) fn mark_deleting(conn: &mut Conn, change: &Change, uuid: Uuid) -> Res
     check_unused(conn, uuid)
 }
 
-/// Deletes an image's row; volumes that were made from it forget it.
+/// Deletes the row of an image that nothing refers to any more.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
     if !lock::<Image>(conn, uuid)? {
         return Ok(());
     }
-    conn.execute(Sql::new("UPDATE volume SET generation = generation WHERE image_uuid = ").bind(uuid))?;
-    for mut volume in gyre_query::select::<Volume>(conn, Sql::new("image_uuid = ").bind(uuid))? {
-        volume.image_uuid.clear();
-        gyre_query::update(conn, change, &volume)?;
-    }
-    gyre_query::delete::<Image>(conn, change, uuid)?;
-    Ok(())
+    gyre_flow::delete::remove(conn, change, Image::KIND, uuid).map(drop)
 }
 
 /// Where an image is kept.

@@ -8,7 +8,7 @@ use gyre_proto::storage::v1::{PrimaryStorage, PrimaryStorageState};
 use gyre_query::Change;
 use gyre_store::{Conn, Sql};
 
-use super::{SYSTEM, count, lock, modify, not_empty, path_in_use, plain_path, uuid_of};
+use super::{SYSTEM, modify, path_in_use, plain_path, uuid_of};
 use crate::drivers;
 
 /// Bytes of disks that are promised for 100 bytes of room where nobody said so.
@@ -70,6 +70,15 @@ pub(crate) fn enable(conn: &mut Conn, change: &Change, uuid: Uuid, hosts: &[(Uui
     Ok(())
 }
 
+/// Puts a primary storage into a state. One that is gone is fine.
+pub(crate) fn set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: PrimaryStorageState) -> Result<()> {
+    let before: Option<PrimaryStorage> = gyre_query::find(conn, &SYSTEM, uuid)?;
+    if before.is_some_and(|before| before.state() != state) {
+        modify::<PrimaryStorage>(conn, change, uuid, |storage| storage.set_state(state))?;
+    }
+    Ok(())
+}
+
 /// The primary storages that a new disk on a host of the cluster may lie in: the one that is named, or all that take new disks.
 ///
 /// # Errors
@@ -100,24 +109,12 @@ pub(crate) fn candidates(conn: &mut Conn, cluster: Uuid, named: Option<Uuid>) ->
     Ok(storages)
 }
 
-/// Refuses to delete a primary storage with volumes.
-pub(crate) fn check_empty(conn: &mut Conn, uuid: Uuid) -> Result<()> {
-    match count(conn, Sql::new("SELECT COUNT(*) FROM volume WHERE primary_storage_uuid = ").bind(uuid))? {
-        0 => Ok(()),
-        volumes => Err(not_empty("PRIMARY_STORAGE_NOT_EMPTY", "primary storage", uuid, "volumes", volumes)),
-    }
-}
-
 /// Deletes a primary storage that holds nothing, and the room on its hosts.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
     conn.execute(
         Sql::new("DELETE FROM primary_storage_host WHERE used_bytes = 0 AND primary_storage_uuid = ").bind(uuid),
     )?;
-    if lock::<PrimaryStorage>(conn, uuid)? {
-        check_empty(conn, uuid)?;
-        gyre_query::delete::<PrimaryStorage>(conn, change, uuid)?;
-    }
-    Ok(())
+    gyre_flow::delete::remove(conn, change, PrimaryStorage::KIND, uuid).map(drop)
 }
 
 /// Makes the totals equal to the sums over the hosts: a host that was removed took its room along. Answers how many were not.

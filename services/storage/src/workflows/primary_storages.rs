@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use gyre_flow::{Context, Steps};
+use gyre_flow::{Context, Steps, Var};
 use gyre_model::{Error, Result, Uuid};
 use gyre_proto::agent::v1::StorageFacts;
-use gyre_proto::storage::v1::PrimaryStorage;
+use gyre_proto::storage::v1::{PrimaryStorage, PrimaryStorageState};
 
 use super::nothing;
 use crate::drivers;
@@ -18,10 +18,15 @@ const ABREAST: usize = 64;
 /// Hosts whose failures are told by name.
 const NAMED: usize = 20;
 
+/// The state that a storage was in before it was closed.
+const WAS: Var<i32> = Var::new("was");
+
 pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
     steps
         .step("record-primary-storage", limits, nothing, unrecord)
         .without_undo("prepare-hosts", limits, prepare_hosts)
+        .step("close-primary-storage", limits, close, reopen)
+        .gives(&WAS)
         .without_undo("remove-primary-storage", limits, remove)
 }
 
@@ -79,6 +84,29 @@ async fn prepare(
 ) -> (Uuid, Result<StorageFacts>) {
     let outcome = context.run_task_as(&host.to_string(), host, driver.prepare(&storage), limits.task).await;
     (host, outcome.and_then(hosts::storage_facts))
+}
+
+/// Lets no new disk come, so that the storage is empty at some time.
+async fn close(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    // durable with the change itself; a step that runs again finds the storage disabled by itself
+    if context.get(&WAS)?.is_none() {
+        let found: Option<PrimaryStorage> =
+            context.read("primary-storage-find", move |conn| gyre_query::find(conn, &SYSTEM, uuid)).await?;
+        context.set(&WAS, &found.map_or(0, |storage| storage.state))?;
+    }
+    let disabled = PrimaryStorageState::Disabled;
+    context
+        .commit("close-primary-storage", move |conn, change| primary_storages::set_state(conn, change, uuid, disabled))
+        .await
+}
+
+async fn reopen(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    if let Some(was) = context.get(&WAS)?.and_then(|was| PrimaryStorageState::try_from(was).ok()) {
+        context.on_commit(move |conn, change| primary_storages::set_state(conn, change, uuid, was));
+    }
+    Ok(())
 }
 
 async fn remove(_: Arc<Limits>, context: Context) -> Result<()> {

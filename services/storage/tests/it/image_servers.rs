@@ -12,7 +12,7 @@ async fn delete(
     world: &World,
     uuid: Uuid,
 ) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
-    let request = DeleteImageServerRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteImageServerRequest { uuid: uuid.to_string(), ..Default::default() };
     world.servers().delete_image_server(world.admin.request(request)).await
 }
 
@@ -36,8 +36,8 @@ async fn its_folder_is_prepared_and_measured() {
     let changed = world.servers().update_image_server(world.admin.request(request)).await.expect("a change");
     assert_eq!(changed.into_inner().name, "new");
 
-    assert_eq!(reason(delete(&world, uuid).await.unwrap_err()), "IMAGE_SERVER_NOT_EMPTY");
-    let request = DeleteImageRequest { uuid: image.to_string(), request_id: String::new() };
+    assert_eq!(reason(delete(&world, uuid).await.unwrap_err()), "NEEDS_CASCADE");
+    let request = DeleteImageRequest { uuid: image.to_string(), ..Default::default() };
     world.done(world.images().delete_image(world.user.request(request)).await).await;
     world.done(delete(&world, uuid).await).await;
     assert_eq!(world.count(ROWS).await, 0);

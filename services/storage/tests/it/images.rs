@@ -14,7 +14,7 @@ const ROWS: &str = "SELECT COUNT(*) FROM image";
 const URL: &str = "https://example.org/a.qcow2";
 
 async fn delete(world: &World, caller: Caller, uuid: Uuid) -> Result<Response<Operation>, Status> {
-    let request = DeleteImageRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteImageRequest { uuid: uuid.to_string(), ..Default::default() };
     world.images().delete_image(caller.request(request)).await
 }
 

@@ -20,7 +20,7 @@ async fn delete(
     world: &World,
     uuid: Uuid,
 ) -> Result<tonic::Response<gyre_proto::common::v1::Operation>, tonic::Status> {
-    let request = DeletePrimaryStorageRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeletePrimaryStorageRequest { uuid: uuid.to_string(), ..Default::default() };
     world.storages().delete_primary_storage(world.admin.request(request)).await
 }
 
@@ -115,9 +115,9 @@ async fn it_is_deleted_when_it_is_empty() {
     let uuid = world.done(world.create_storage(world.storage("/a")).await).await;
     let volume = world.done(world.create_volume(host, GIB).await).await;
     let refused = gyre_model::Error::from(delete(&world, uuid).await.unwrap_err());
-    assert_eq!((refused.kind(), refused.reason()), (Kind::FailedPrecondition, "PRIMARY_STORAGE_NOT_EMPTY"));
+    assert_eq!((refused.kind(), refused.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
     assert_eq!(refused.metadata()["volumes"], "1");
-    let request = DeleteVolumeRequest { uuid: volume.to_string(), request_id: String::new() };
+    let request = DeleteVolumeRequest { uuid: volume.to_string(), ..Default::default() };
     world.done(world.volumes().delete_volume(world.user.request(request)).await).await;
     world.done(delete(&world, uuid).await).await;
     assert_eq!((world.count(ROWS).await, world.count(HOST_ROWS).await), (0, 0));

@@ -92,7 +92,7 @@ async fn an_upload_that_breaks_off_breaks_off_on_the_host_too() {
     world.host.upload_begun().await;
     let second = send(&world, world.user, vec![piece(Some(uuid), *b"x")]).await;
     assert_eq!(reason(second.unwrap_err()), "IMAGE_UPLOAD_RUNNING");
-    let request = DeleteImageRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteImageRequest { uuid: uuid.to_string(), ..Default::default() };
     let deletion = world.images().delete_image(world.user.request(request)).await;
     assert_eq!(reason(deletion.unwrap_err()), "IMAGE_UPLOAD_RUNNING");
 
@@ -111,7 +111,7 @@ async fn a_host_that_went_away_leaves_the_image_waiting() {
     let failed = world.failed(send(&world, world.user, vec![piece(Some(uuid), *b"x")]).await).await;
     assert_eq!(failed.reason(), "HOST_NOT_CONNECTED");
     assert_eq!(state(&world, uuid).await, Some(ImageState::Uploading));
-    let request = DeleteImageRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteImageRequest { uuid: uuid.to_string(), ..Default::default() };
     world.set_status(host, true).await;
     world.done(world.images().delete_image(world.user.request(request)).await).await;
     assert_eq!((state(&world, uuid).await, world.host.uploaded(uuid)), (None, None));

@@ -18,7 +18,7 @@ const ROWS: &str = "SELECT COUNT(*) FROM volume";
 const USED: &str = "SELECT COALESCE(SUM(used_bytes), 0) FROM primary_storage";
 
 async fn delete(world: &World, uuid: Uuid) -> Result<Response<Operation>, Status> {
-    let request = DeleteVolumeRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteVolumeRequest { uuid: uuid.to_string(), ..Default::default() };
     world.volumes().delete_volume(world.user.request(request)).await
 }
 
@@ -46,7 +46,7 @@ async fn a_data_volume_is_made_and_deleted() {
     let changed = world.volumes().update_volume(world.user.request(request)).await.expect("a change").into_inner();
     assert_eq!((changed.name.as_str(), changed.state()), ("new", VolumeState::Ready));
 
-    let request = DeleteVolumeRequest { uuid: uuid.to_string(), request_id: String::new() };
+    let request = DeleteVolumeRequest { uuid: uuid.to_string(), ..Default::default() };
     let foreign = world.volumes().delete_volume(world.other.request(request)).await;
     assert_eq!(reason(foreign.unwrap_err()), "NOT_FOUND");
     world.done(delete(&world, uuid).await).await;

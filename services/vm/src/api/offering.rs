@@ -1,14 +1,13 @@
-//! Offerings: rows only.
+//! Offerings: rows only, but for their deletion.
 
-use gyre_flow::once;
+use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
-use gyre_model::Error;
 use gyre_proto::ListRequest;
+use gyre_proto::common::v1::Operation;
 use gyre_proto::vm::v1::instance_offering_service_server::InstanceOfferingService;
 use gyre_proto::vm::v1::{
-    CreateInstanceOfferingRequest, DeleteInstanceOfferingRequest, DeleteInstanceOfferingResponse,
-    GetInstanceOfferingRequest, InstanceOffering, ListInstanceOfferingsRequest, ListInstanceOfferingsResponse,
-    UpdateInstanceOfferingRequest,
+    CreateInstanceOfferingRequest, DeleteInstanceOfferingRequest, GetInstanceOfferingRequest, InstanceOffering,
+    ListInstanceOfferingsRequest, ListInstanceOfferingsResponse, UpdateInstanceOfferingRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -73,17 +72,10 @@ impl InstanceOfferingService for Api {
     async fn delete_instance_offering(
         &self,
         request: Request<DeleteInstanceOfferingRequest>,
-    ) -> Result<Response<DeleteInstanceOfferingResponse>, Status> {
+    ) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let uuid = uuid(KIND, &request.uuid)?;
-        let id = request.request_id.clone();
-        let deleted = once(&self.inner.store, caller, "DeleteInstanceOffering", &id, &request, move |conn, change| {
-            if !gyre_query::delete::<InstanceOffering>(conn, change, uuid)? {
-                return Err(Error::not_found(KIND, uuid));
-            }
-            Ok(DeleteInstanceOfferingResponse {})
-        });
-        Ok(Response::new(deleted.await?))
+        let delete = Delete { caller, workflow: "delete-instance-offering", request: &request, binned: false };
+        Ok(Response::new(self.inner.flow.delete(delete, |_, _: &InstanceOffering| Ok(())).await?))
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use gyre_flow::{Submit, once};
+use gyre_flow::{Delete, Submit, once};
 use gyre_mesh::serve::caller;
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1 as agent;
@@ -230,8 +230,18 @@ impl VmService for Api {
     async fn delete_vm(&self, request: Request<DeleteVmRequest>) -> std::result::Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let work = self.work(caller, "destroy-vm", Event::Destroy, &request.uuid, &request.request_id, &request);
-        Ok(Response::new(work.await?))
+        let (workflow, event) =
+            if request.expunge { ("delete-vm", Event::Erase) } else { ("destroy-vm", Event::Destroy) };
+        let delete = Delete { caller, workflow, request: &request, binned: !request.expunge };
+        let uuid = uuid(KIND, &request.uuid)?;
+        let check = move |conn: &mut Conn, vm: &Vm| {
+            // what waits before this may change the state: then the first step looks when its turn comes
+            if crate::state::next(vm.state(), event).is_none() && !gyre_flow::busy(conn, uuid)? {
+                return Err(store::wrong_state(vm, event));
+            }
+            Ok(())
+        };
+        Ok(Response::new(self.inner.flow.delete(delete, check).await?))
     }
 
     async fn start_vm(&self, request: Request<StartVmRequest>) -> std::result::Result<Response<Operation>, Status> {

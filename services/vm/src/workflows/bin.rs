@@ -47,6 +47,15 @@ pub(super) async fn begin_expunge(_: Arc<Inner>, context: Context) -> Result<()>
     begin(&context, Event::Expunge).await
 }
 
+pub(super) async fn begin_erase(_: Arc<Inner>, context: Context) -> Result<()> {
+    begin(&context, Event::Erase).await
+}
+
+/// Gives back what a machine that was not off held.
+pub(super) async fn give_room_back(inner: Arc<Inner>, context: Context) -> Result<()> {
+    release_room(&inner, &context).await
+}
+
 pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
     match vm_if_any(&context).await? {
         Some(vm) if !vm.host_uuid.is_empty() => {

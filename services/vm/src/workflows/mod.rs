@@ -24,6 +24,8 @@ pub(crate) const DEFINITIONS: &[&str] = &[
     include_str!("destroy-vm.yaml"),
     include_str!("recover-vm.yaml"),
     include_str!("expunge-vm.yaml"),
+    include_str!("delete-vm.yaml"),
+    include_str!("delete-instance-offering.yaml"),
     include_str!("settle-vm.yaml"),
     include_str!("stop-again-vm.yaml"),
     include_str!("sweep-vm.yaml"),
@@ -34,6 +36,7 @@ pub(crate) use power::{START_LIMIT, STOP_GRACE};
 /// The steps.
 pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
     Steps::new()
+        .deleting()
         .step("record", inner, create::record, create::forget)
         .step("addresses", inner, create::addresses, create::release_addresses)
         .gives(&ADDRESSES)
@@ -67,7 +70,10 @@ pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
         .without_undo("recover", inner, bin::recover)
         .step("begin-expunge", inner, bin::begin_expunge, power::restore)
         .gives(&BEFORE)
+        .step("begin-erase", inner, bin::begin_erase, power::restore)
+        .gives(&BEFORE)
         .without_undo("remove", inner, bin::remove)
+        .without_undo("give-room-back", inner, bin::give_room_back)
         .without_undo("destroy-volume", inner, bin::destroy_volume)
         .without_undo("release-addresses", inner, create::release_addresses)
         .without_undo("forget", inner, bin::forget)

@@ -124,4 +124,3 @@ class Calls:
 
     def _stream(self, call: Call[M], request: Dict[str, Any]) -> Stream[M]:
         return self._client._open(call, request)
-

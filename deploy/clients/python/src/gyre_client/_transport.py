@@ -106,16 +106,14 @@ class Transport:
         connection, used = self._take(timeout)
         try:
             try:
-                connection.request(verb, self.prefix + path, body, headers)
-                response = connection.getresponse()
+                response = exchange(connection, verb, self.prefix + path, body, headers)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 # the gateway closes connections that were idle for long; one that was just opened is another matter
                 connection.close()
                 if not used or hasattr(body, "read"):
                     raise
                 connection = self.connect(timeout)
-                connection.request(verb, self.prefix + path, body, headers)
-                response = connection.getresponse()
+                response = exchange(connection, verb, self.prefix + path, body, headers)
             raw = response.read()
         except socket.timeout as error:
             connection.close()
@@ -148,6 +146,23 @@ class Transport:
             connection.close()
             raise refusal(response, raw)
         return connection, response
+
+
+def exchange(
+    connection: http.client.HTTPConnection, verb: str, path: str, body: Body, headers: Dict[str, str]
+) -> http.client.HTTPResponse:
+    """Sends a request and reads the head of its answer. A gateway that refuses a body stops reading it, and says why."""
+    try:
+        connection.request(verb, path, body, headers)
+    except (BrokenPipeError, ConnectionResetError):
+        if body is None or connection.sock is None:
+            raise
+        response = http.client.HTTPResponse(connection.sock, method=verb)
+        response.begin()
+        # what was not sent is in the way of another request
+        connection.close()
+        return response
+    return connection.getresponse()
 
 
 def refusal(response: http.client.HTTPResponse, raw: bytes) -> ApiError:

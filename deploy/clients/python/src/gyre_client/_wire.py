@@ -180,4 +180,3 @@ def encode_some(message: Type[Message], values: Dict[str, Any]) -> Dict[str, Any
         json_name, form = forms[name]
         encoded[json_name] = None if value is None else encode(form, value)
     return encoded
-

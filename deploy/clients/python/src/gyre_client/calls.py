@@ -65,6 +65,8 @@ class Accounts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Account, types.ListAccountsResponse]:
         """Lists them.
@@ -73,6 +75,8 @@ class Accounts(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -82,7 +86,7 @@ class Accounts(Calls):
             types.ListAccountsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListAccountsRequest(filter=filter, order_by=order_by, page_size=page_size), "accounts")
+        return self._pages(_call, types.ListAccountsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "accounts")
 
     def update(
         self,
@@ -90,6 +94,7 @@ class Accounts(Calls):
         *,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         password: Unset[str] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -99,6 +104,9 @@ class Accounts(Calls):
         uuid: which Account to change
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         password: The password to sign in with, 8 to 256 characters. Only sent, never answered; an
             update changes it
         request_id: names this wish: the same id again is the same wish
@@ -117,6 +125,7 @@ class Accounts(Calls):
             types.Account,
             description=description,
             generation=generation,
+            tags=tags,
             password=password,
         )
         _request = types.UpdateAccountRequest().encode()
@@ -127,25 +136,37 @@ class Accounts(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteAccountResponse:
-        """Deletes an account that owns nothing.
+    ) -> types.Operation:
+        """Deletes an account, with its API keys; with `cascade`, all that it owns, too.
 
         uuid: Which one (required, the UUID of an account)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/accounts/{uuid}",
             "",
-            types.DeleteAccountResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteAccountRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteAccountRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def enable(
         self,
@@ -251,6 +272,8 @@ class ApiKeys(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.ApiKey, types.ListApiKeysResponse]:
         """Lists them.
@@ -259,6 +282,8 @@ class ApiKeys(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -268,31 +293,94 @@ class ApiKeys(Calls):
             types.ListApiKeysResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListApiKeysRequest(filter=filter, order_by=order_by, page_size=page_size), "api_keys")
+        return self._pages(_call, types.ListApiKeysRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "api_keys")
 
     def delete(
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteApiKeyResponse:
+    ) -> types.Operation:
         """Deletes a key; gateways refuse it within five seconds.
 
         uuid: Which one (required, the UUID of an api-key)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/api-keys/{uuid}",
             "",
-            types.DeleteApiKeyResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteApiKeyRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteApiKeyRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
+class Changes(Calls):
+    """Something that was changed, or that somebody tried to change and was refused. Nobody writes it but
+    Gyre, in the same transaction as the change itself.
+    """
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Change:
+        """Reads one change.
+
+        uuid: The change (required, the UUID of a change)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/changes/{uuid}",
+            "",
+            types.Change,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetChangeRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Change, types.ListChangesResponse]:
+        """Lists changes, newest first. An account sees those of its own resources, administrators see all.
+
+        filter: Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED
+            AND time > "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "time"; nothing means the newest first
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/changes",
+            "",
+            types.ListChangesResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListChangesRequest(filter=filter, order_by=order_by, page_size=page_size), "changes")
 
 
 class Clusters(Calls):
@@ -348,6 +436,8 @@ class Clusters(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Cluster, types.ListClustersResponse]:
         """Lists them.
@@ -356,6 +446,8 @@ class Clusters(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -365,7 +457,7 @@ class Clusters(Calls):
             types.ListClustersResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListClustersRequest(filter=filter, order_by=order_by, page_size=page_size), "clusters")
+        return self._pages(_call, types.ListClustersRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "clusters")
 
     def update(
         self,
@@ -374,6 +466,7 @@ class Clusters(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         cpu_overcommit: Unset[int] = UNSET,
         memory_overcommit: Unset[int] = UNSET,
         request_id: Optional[str] = None,
@@ -385,6 +478,9 @@ class Clusters(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         cpu_overcommit: How many virtual processors are handed out for each thread of a host, 1 to 64; 0
             means 4
         memory_overcommit: How much memory is handed out for 100 bytes of a host's, 50 to 400; 0 means
@@ -406,6 +502,7 @@ class Clusters(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             cpu_overcommit=cpu_overcommit,
             memory_overcommit=memory_overcommit,
         )
@@ -417,25 +514,37 @@ class Clusters(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteClusterResponse:
-        """Deletes an empty cluster.
+    ) -> types.Operation:
+        """Deletes a cluster; with `cascade`, its hosts, storage and networks, and the machines on them, too.
 
         uuid: Which one (required, the UUID of a cluster)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/clusters/{uuid}",
             "",
-            types.DeleteClusterResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteClusterRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteClusterRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class Debts(Calls):
@@ -449,6 +558,8 @@ class Debts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Debt, types.ListDebtsResponse]:
         """Lists debts, newest first.
@@ -456,6 +567,8 @@ class Debts(Calls):
         filter: Which ones: comparisons of fields, such as `service = "vm" AND awaits_host = true`
         order_by: Fields to sort by, such as "create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -465,7 +578,7 @@ class Debts(Calls):
             types.ListDebtsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListDebtsRequest(filter=filter, order_by=order_by, page_size=page_size), "debts")
+        return self._pages(_call, types.ListDebtsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "debts")
 
 
 class Hosts(Calls):
@@ -524,6 +637,8 @@ class Hosts(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Host, types.ListHostsResponse]:
         """Lists them.
@@ -532,6 +647,8 @@ class Hosts(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -541,7 +658,7 @@ class Hosts(Calls):
             types.ListHostsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListHostsRequest(filter=filter, order_by=order_by, page_size=page_size), "hosts")
+        return self._pages(_call, types.ListHostsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "hosts")
 
     def update(
         self,
@@ -552,6 +669,7 @@ class Hosts(Calls):
         generation: Unset[int] = UNSET,
         address: Unset[str] = UNSET,
         reserved_memory_bytes: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Host:
@@ -565,6 +683,9 @@ class Hosts(Calls):
             node. An agent belongs to one host; only a simulator stands for as many as have its address
             (required)
         reserved_memory_bytes: Memory kept from machines, in bytes
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -584,6 +705,7 @@ class Hosts(Calls):
             generation=generation,
             address=address,
             reserved_memory_bytes=reserved_memory_bytes,
+            tags=tags,
         )
         _request = types.UpdateHostRequest().encode()
         _request["host"] = {**_changes, "uuid": uuid}
@@ -593,6 +715,9 @@ class Hosts(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -601,6 +726,12 @@ class Hosts(Calls):
         be added again.
 
         uuid: Which one (required, the UUID of a host)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -615,7 +746,7 @@ class Hosts(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteHostRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteHostRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def reconnect(
         self,
@@ -749,6 +880,8 @@ class Images(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Image, types.ListImagesResponse]:
         """Lists them.
@@ -757,6 +890,8 @@ class Images(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -766,7 +901,7 @@ class Images(Calls):
             types.ListImagesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListImagesRequest(filter=filter, order_by=order_by, page_size=page_size), "images")
+        return self._pages(_call, types.ListImagesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "images")
 
     def update(
         self,
@@ -775,6 +910,7 @@ class Images(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         shared: Unset[bool] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -785,6 +921,9 @@ class Images(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         shared: Whether every account may start machines from it
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
@@ -803,6 +942,7 @@ class Images(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             shared=shared,
         )
         _request = types.UpdateImageRequest().encode()
@@ -813,6 +953,9 @@ class Images(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -820,6 +963,12 @@ class Images(Calls):
         """Deletes an image. Machines that started from it keep their disks.
 
         uuid: Which one (required, the UUID of an image)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -834,7 +983,7 @@ class Images(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteImageRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteImageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
     def upload(
         self,
@@ -918,6 +1067,8 @@ class ImageServers(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.ImageServer, types.ListImageServersResponse]:
         """Lists them.
@@ -926,6 +1077,8 @@ class ImageServers(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -935,7 +1088,7 @@ class ImageServers(Calls):
             types.ListImageServersResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListImageServersRequest(filter=filter, order_by=order_by, page_size=page_size), "image_servers")
+        return self._pages(_call, types.ListImageServersRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "image_servers")
 
     def update(
         self,
@@ -944,6 +1097,7 @@ class ImageServers(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.ImageServer:
@@ -953,6 +1107,9 @@ class ImageServers(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -970,6 +1127,7 @@ class ImageServers(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateImageServerRequest().encode()
         _request["imageServer"] = {**_changes, "uuid": uuid}
@@ -979,6 +1137,9 @@ class ImageServers(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -986,6 +1147,12 @@ class ImageServers(Calls):
         """Removes an image server that holds no image.
 
         uuid: Which one (required, the UUID of an image-server)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1000,7 +1167,7 @@ class ImageServers(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteImageServerRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteImageServerRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class InstanceOfferings(Calls):
@@ -1056,6 +1223,8 @@ class InstanceOfferings(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.InstanceOffering, types.ListInstanceOfferingsResponse]:
         """Lists them.
@@ -1064,6 +1233,8 @@ class InstanceOfferings(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1073,7 +1244,7 @@ class InstanceOfferings(Calls):
             types.ListInstanceOfferingsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListInstanceOfferingsRequest(filter=filter, order_by=order_by, page_size=page_size), "instance_offerings")
+        return self._pages(_call, types.ListInstanceOfferingsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "instance_offerings")
 
     def update(
         self,
@@ -1082,6 +1253,7 @@ class InstanceOfferings(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.InstanceOffering:
@@ -1091,6 +1263,9 @@ class InstanceOfferings(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1108,6 +1283,7 @@ class InstanceOfferings(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateInstanceOfferingRequest().encode()
         _request["instanceOffering"] = {**_changes, "uuid": uuid}
@@ -1117,25 +1293,37 @@ class InstanceOfferings(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteInstanceOfferingResponse:
+    ) -> types.Operation:
         """Deletes an offering; machines made from it keep their size.
 
         uuid: Which one (required, the UUID of an instance-offering)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/instance-offerings/{uuid}",
             "",
-            types.DeleteInstanceOfferingResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteInstanceOfferingRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteInstanceOfferingRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class IpRanges(Calls):
@@ -1191,6 +1379,8 @@ class IpRanges(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.IpRange, types.ListIpRangesResponse]:
         """Lists them.
@@ -1199,6 +1389,8 @@ class IpRanges(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1208,31 +1400,43 @@ class IpRanges(Calls):
             types.ListIpRangesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListIpRangesRequest(filter=filter, order_by=order_by, page_size=page_size), "ip_ranges")
+        return self._pages(_call, types.ListIpRangesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "ip_ranges")
 
     def delete(
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteIpRangeResponse:
+    ) -> types.Operation:
         """Deletes a range of which no address is in use.
 
         uuid: Which one (required, the UUID of an ip-range)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/ip-ranges/{uuid}",
             "",
-            types.DeleteIpRangeResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteIpRangeRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteIpRangeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class L2Networks(Calls):
@@ -1288,6 +1492,8 @@ class L2Networks(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.L2Network, types.ListL2NetworksResponse]:
         """Lists them.
@@ -1296,6 +1502,8 @@ class L2Networks(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1305,7 +1513,7 @@ class L2Networks(Calls):
             types.ListL2NetworksResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListL2NetworksRequest(filter=filter, order_by=order_by, page_size=page_size), "l2_networks")
+        return self._pages(_call, types.ListL2NetworksRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "l2_networks")
 
     def update(
         self,
@@ -1314,6 +1522,7 @@ class L2Networks(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.L2Network:
@@ -1323,6 +1532,9 @@ class L2Networks(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1340,6 +1552,7 @@ class L2Networks(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateL2NetworkRequest().encode()
         _request["l2Network"] = {**_changes, "uuid": uuid}
@@ -1349,25 +1562,37 @@ class L2Networks(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteL2NetworkResponse:
-        """Deletes an L2 network that has no L3 network.
+    ) -> types.Operation:
+        """Deletes an L2 network; with `cascade`, the L3 networks over it, too.
 
         uuid: Which one (required, the UUID of a l2-network)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/l2-networks/{uuid}",
             "",
-            types.DeleteL2NetworkResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteL2NetworkRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteL2NetworkRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class L3Networks(Calls):
@@ -1423,6 +1648,8 @@ class L3Networks(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.L3Network, types.ListL3NetworksResponse]:
         """Lists them.
@@ -1431,6 +1658,8 @@ class L3Networks(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1440,7 +1669,7 @@ class L3Networks(Calls):
             types.ListL3NetworksResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListL3NetworksRequest(filter=filter, order_by=order_by, page_size=page_size), "l3_networks")
+        return self._pages(_call, types.ListL3NetworksRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "l3_networks")
 
     def update(
         self,
@@ -1449,6 +1678,7 @@ class L3Networks(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         dns: Unset[List[str]] = UNSET,
         shared: Unset[bool] = UNSET,
         request_id: Optional[str] = None,
@@ -1460,6 +1690,9 @@ class L3Networks(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         dns: The name servers of its machines
         shared: Whether every account may plug machines into it
         request_id: names this wish: the same id again is the same wish
@@ -1479,6 +1712,7 @@ class L3Networks(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             dns=dns,
             shared=shared,
         )
@@ -1490,25 +1724,136 @@ class L3Networks(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteL3NetworkResponse:
+    ) -> types.Operation:
         """Deletes an L3 network that no machine is plugged into, with its IP ranges.
 
         uuid: Which one (required, the UUID of a l3-network)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/l3-networks/{uuid}",
             "",
-            types.DeleteL3NetworkResponse,
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeleteL3NetworkRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
+class Nics(Calls):
+    """A network interface of a machine. It comes with its machine and goes with it; only its name,
+    description and tags are changed by calls.
+    """
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Nic:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a nic)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/nics/{uuid}",
+            "",
+            types.Nic,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetNicRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Nic, types.ListNicsResponse]:
+        """Lists them.
+
+        filter: Which ones: comparisons of fields, such as `name = "web-1" AND create_time >
+            "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "name, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/nics",
+            "",
+            types.ListNicsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListNicsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "nics")
+
+    def update(
+        self,
+        uuid: str,
+        *,
+        name: Unset[str] = UNSET,
+        description: Unset[str] = UNSET,
+        generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Nic:
+        """Changes the fields that the mask names.
+
+        uuid: which Nic to change
+        name: A name for people; it need not be unique. At first its place in the machine: "nic-0",
+            "nic-1" (required)
+        description: What it is for
+        generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "PATCH",
+            "/v1/nics/{nic.uuid}",
+            "nic",
+            types.Nic,
             request_id=request_id,
             named=True,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteL3NetworkRequest(uuid=uuid).encode())
+        _changes = given(
+            types.Nic,
+            name=name,
+            description=description,
+            generation=generation,
+            tags=tags,
+        )
+        _request = types.UpdateNicRequest().encode()
+        _request["nic"] = {**_changes, "uuid": uuid}
+        return self._send(_call, _request)
 
 
 class Operations(Calls):
@@ -1542,6 +1887,8 @@ class Operations(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Operation, types.ListOperationsResponse]:
         """Lists operations, newest first.
@@ -1549,6 +1896,8 @@ class Operations(Calls):
         filter: Which ones: comparisons of fields, such as `state = "RUNNING" AND resource_kind = "vm"`
         order_by: Fields to sort by, such as "create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1558,7 +1907,7 @@ class Operations(Calls):
             types.ListOperationsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListOperationsRequest(filter=filter, order_by=order_by, page_size=page_size), "operations")
+        return self._pages(_call, types.ListOperationsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "operations")
 
     def watch(
         self,
@@ -1720,6 +2069,8 @@ class PrimaryStorages(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.PrimaryStorage, types.ListPrimaryStoragesResponse]:
         """Lists them.
@@ -1728,6 +2079,8 @@ class PrimaryStorages(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1737,7 +2090,7 @@ class PrimaryStorages(Calls):
             types.ListPrimaryStoragesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListPrimaryStoragesRequest(filter=filter, order_by=order_by, page_size=page_size), "primary_storages")
+        return self._pages(_call, types.ListPrimaryStoragesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "primary_storages")
 
     def update(
         self,
@@ -1746,6 +2099,7 @@ class PrimaryStorages(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         overcommit: Unset[int] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1756,6 +2110,9 @@ class PrimaryStorages(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         overcommit: How many bytes of disks are promised for 100 bytes of room, 50 to 1000; 0 means 200
             (disks are thin)
         request_id: names this wish: the same id again is the same wish
@@ -1775,6 +2132,7 @@ class PrimaryStorages(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
             overcommit=overcommit,
         )
         _request = types.UpdatePrimaryStorageRequest().encode()
@@ -1785,6 +2143,9 @@ class PrimaryStorages(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1792,6 +2153,12 @@ class PrimaryStorages(Calls):
         """Removes primary storage that holds no disk.
 
         uuid: Which one (required, the UUID of a primary-storage)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1806,7 +2173,261 @@ class PrimaryStorages(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeletePrimaryStorageRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeletePrimaryStorageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
+class Settings(Calls):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Setting, types.ListSettingsResponse]:
+        """Lists the values that are set, as far as the caller sees them.
+
+        filter: Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`
+        order_by: Fields to sort by, such as "name, update_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings",
+            "",
+            types.ListSettingsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size), "settings")
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Reads one value that is set.
+
+        uuid: Which one (required, the UUID of a setting)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{uuid}",
+            "",
+            types.Setting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetSettingRequest(uuid=uuid).encode())
+
+    def set(
+        self,
+        name: str,
+        *,
+        value: str = "",
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Setting:
+        """Sets a value: for the whole cloud, or for the zone, cluster, account or resource that is named. It
+        holds at once.
+
+        name: The setting, such as "vm.stop-grace" (required)
+        value: The value, as people write it: "45s", "4GiB", "true"
+        resource_kind: The kind of what it is to hold for: "zone", "cluster", "account", or a kind of
+            resource. Empty: the whole cloud
+        resource_uuid: What it is to hold for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings/{name}:set",
+            "*",
+            types.Setting,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.SetSettingRequest(name=name, value=value, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def unset(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.UnsetSettingResponse:
+        """Takes a value away: what is next nearest holds then. None is fine.
+
+        name: The setting (required)
+        resource_kind: The kind of what it holds for. Empty: the whole cloud
+        resource_uuid: What it holds for (a UUID)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/settings/{name}:unset",
+            "*",
+            types.UnsetSettingResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.UnsetSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def get_effective(
+        self,
+        name: str,
+        *,
+        resource_kind: str = "",
+        resource_uuid: str = "",
+        timeout: Optional[float] = None,
+    ) -> types.EffectiveSetting:
+        """Tells which value holds for something, and where it comes from.
+
+        name: The setting (required)
+        resource_kind: The kind of what is asked about: "vm", "cluster". Empty: the whole cloud
+        resource_uuid: What is asked about (a UUID)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/settings/{name}:effective",
+            "",
+            types.EffectiveSetting,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetEffectiveSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
+
+    def list_declared(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.ListDeclaredSettingsResponse:
+        """Lists all settings that there are, with their bounds and defaults.
+
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/declaredSettings",
+            "",
+            types.ListDeclaredSettingsResponse,
+            timeout=timeout,
+        )
+        return self._send(_call, types.ListDeclaredSettingsRequest().encode())
+
+
+class Tags(Calls):
+    """A tag: a mark on a resource, "key=value" or a plain word. Who may change the resource may tag it,
+    and who sees it sees its tags.
+    """
+
+    def create(
+        self,
+        tag: types.Tag,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Tag:
+        """Puts a tag on a resource.
+
+        tag: What to put on which (required)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/tags",
+            "tag",
+            types.Tag,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.CreateTagRequest(tag=tag).encode())
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Tag:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a tag)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/tags/{uuid}",
+            "",
+            types.Tag,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetTagRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Tag, types.ListTagsResponse]:
+        """Lists the tags of all resources that the caller sees.
+
+        filter: Which ones: comparisons of fields, such as `resource_kind = "vm" AND key = "env"`
+        order_by: Fields to sort by, such as "text, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/tags",
+            "",
+            types.ListTagsResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListTagsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "tags")
+
+    def delete(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.DeleteTagResponse:
+        """Takes a tag off its resource.
+
+        uuid: Which one (required, the UUID of a tag)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "DELETE",
+            "/v1/tags/{uuid}",
+            "",
+            types.DeleteTagResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeleteTagRequest(uuid=uuid).encode())
 
 
 class Vms(Calls):
@@ -1865,6 +2486,8 @@ class Vms(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Vm, types.ListVmsResponse]:
         """Lists them.
@@ -1873,6 +2496,8 @@ class Vms(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -1882,7 +2507,7 @@ class Vms(Calls):
             types.ListVmsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListVmsRequest(filter=filter, order_by=order_by, page_size=page_size), "vms")
+        return self._pages(_call, types.ListVmsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "vms")
 
     def update(
         self,
@@ -1891,6 +2516,7 @@ class Vms(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Vm:
@@ -1900,6 +2526,9 @@ class Vms(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -1917,6 +2546,7 @@ class Vms(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateVmRequest().encode()
         _request["vm"] = {**_changes, "uuid": uuid}
@@ -1926,6 +2556,10 @@ class Vms(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+        expunge: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -1933,6 +2567,13 @@ class Vms(Calls):
         """Puts a machine in the bin: stops it and keeps its disk until it is expunged.
 
         uuid: Which one (required, the UUID of a vm)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
+        expunge: Deletes it for good, whatever state it is in, instead of putting it in the bin
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -1947,7 +2588,7 @@ class Vms(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteVmRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteVmRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade, expunge=expunge).encode())
 
     def start(
         self,
@@ -1990,7 +2631,8 @@ class Vms(Calls):
 
         uuid: Which one (required, the UUID of a vm)
         force: Pulls the plug at once
-        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30
+        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the
+            setting vm.stop-grace says
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2021,7 +2663,8 @@ class Vms(Calls):
 
         uuid: Which one (required, the UUID of a vm)
         force: Resets at once instead of asking the guest
-        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30
+        grace_seconds: How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the
+            setting vm.stop-grace says
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2196,6 +2839,8 @@ class Volumes(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Volume, types.ListVolumesResponse]:
         """Lists them.
@@ -2204,6 +2849,8 @@ class Volumes(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2213,7 +2860,7 @@ class Volumes(Calls):
             types.ListVolumesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListVolumesRequest(filter=filter, order_by=order_by, page_size=page_size), "volumes")
+        return self._pages(_call, types.ListVolumesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "volumes")
 
     def update(
         self,
@@ -2222,6 +2869,7 @@ class Volumes(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Volume:
@@ -2231,6 +2879,9 @@ class Volumes(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -2248,6 +2899,7 @@ class Volumes(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateVolumeRequest().encode()
         _request["volume"] = {**_changes, "uuid": uuid}
@@ -2257,6 +2909,9 @@ class Volumes(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
@@ -2264,6 +2919,12 @@ class Volumes(Calls):
         """Deletes a data volume.
 
         uuid: Which one (required, the UUID of a volume)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2278,7 +2939,7 @@ class Volumes(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class Zones(Calls):
@@ -2334,6 +2995,8 @@ class Zones(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Zone, types.ListZonesResponse]:
         """Lists them.
@@ -2342,6 +3005,8 @@ class Zones(Calls):
             "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "name, create_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2351,7 +3016,7 @@ class Zones(Calls):
             types.ListZonesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListZonesRequest(filter=filter, order_by=order_by, page_size=page_size), "zones")
+        return self._pages(_call, types.ListZonesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "zones")
 
     def update(
         self,
@@ -2360,6 +3025,7 @@ class Zones(Calls):
         name: Unset[str] = UNSET,
         description: Unset[str] = UNSET,
         generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Zone:
@@ -2369,6 +3035,9 @@ class Zones(Calls):
         name: A name for people; it need not be unique (required)
         description: What it is for
         generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """
@@ -2386,6 +3055,7 @@ class Zones(Calls):
             name=name,
             description=description,
             generation=generation,
+            tags=tags,
         )
         _request = types.UpdateZoneRequest().encode()
         _request["zone"] = {**_changes, "uuid": uuid}
@@ -2395,25 +3065,37 @@ class Zones(Calls):
         self,
         uuid: str,
         *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
         request_id: Optional[str] = None,
+        callback: Optional[str] = None,
         timeout: Optional[float] = None,
-    ) -> types.DeleteZoneResponse:
-        """Deletes an empty zone.
+    ) -> types.Operation:
+        """Deletes a zone; with `cascade`, all that is in it, too.
 
         uuid: Which one (required, the UUID of a zone)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
         request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
             "DELETE",
             "/v1/zones/{uuid}",
             "",
-            types.DeleteZoneResponse,
+            types.Operation,
             request_id=request_id,
             named=True,
+            callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteZoneRequest(uuid=uuid).encode())
+        return self._send(_call, types.DeleteZoneRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
 class CallbackCalls(Calls):
@@ -2514,6 +3196,53 @@ class MemberCalls(Calls):
         return self._send(_call, types.ListMembersRequest().encode())
 
 
+class QueryCalls(Calls):
+    """Questions about resources of any kind, with fields of what they refer to, groups and sums."""
+
+    def run(
+        self,
+        kind: str,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        fields: Optional[List[str]] = None,
+        group_by: Optional[List[str]] = None,
+        sum: Optional[List[str]] = None,
+        min: Optional[List[str]] = None,
+        max: Optional[List[str]] = None,
+        count: bool = False,
+        explain: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[Dict[str, Any], types.QueryResponse]:
+        """Reads rows of a kind, or groups of them with sums, or the plan of how that would be found out.
+
+        kind: The kind, or its plural: "vm", "vms" (required)
+        filter: Which rows, such as `host.cluster.zone.name = "east" AND state = RUNNING`
+        order_by: What to sort by, such as "host.name, create_time desc"; of groups also "count desc"
+            and "sum.memory_bytes"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        fields: The fields to answer, of the rows and of what they refer to, such as "name" and
+            "host.name"; all of the rows' own where there are none
+        group_by: Answers groups in place of rows: those that have these fields alike, each with its
+            `count`
+        sum: Numbers to sum up in each group, or over all rows where they are not grouped
+        min: Fields whose smallest value is wanted
+        max: Fields whose largest value is wanted
+        count: Counts all rows, or groups, too, and answers `total_size`
+        explain: Answers how it would be found out, and nothing else
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/query",
+            "*",
+            types.QueryResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.QueryRequest(kind=kind, filter=filter, order_by=order_by, page_size=page_size, fields=fields or [], group_by=group_by or [], sum=sum or [], min=min or [], max=max or [], count=count, explain=explain), "rows")
+
+
 class SessionCalls(Calls):
     """Signing in."""
 
@@ -2546,6 +3275,7 @@ class Services:
     def __init__(self, client: Any) -> None:
         self.accounts = Accounts(client)
         self.api_keys = ApiKeys(client)
+        self.changes = Changes(client)
         self.clusters = Clusters(client)
         self.debts = Debts(client)
         self.hosts = Hosts(client)
@@ -2555,20 +3285,25 @@ class Services:
         self.ip_ranges = IpRanges(client)
         self.l2_networks = L2Networks(client)
         self.l3_networks = L3Networks(client)
+        self.nics = Nics(client)
         self.operations = Operations(client)
         self.primary_storages = PrimaryStorages(client)
+        self.settings = Settings(client)
+        self.tags = Tags(client)
         self.vms = Vms(client)
         self.volumes = Volumes(client)
         self.zones = Zones(client)
         self.callback = CallbackCalls(client)
         self.lane = LaneCalls(client)
         self.member = MemberCalls(client)
+        self.query = QueryCalls(client)
         self.session = SessionCalls(client)
 
 
 KINDS: Dict[str, str] = {
     "account": "accounts",
     "api-key": "api_keys",
+    "change": "changes",
     "cluster": "clusters",
     "host": "hosts",
     "image": "images",
@@ -2577,8 +3312,11 @@ KINDS: Dict[str, str] = {
     "ip-range": "ip_ranges",
     "l2-network": "l2_networks",
     "l3-network": "l3_networks",
+    "nic": "nics",
     "operation": "operations",
     "primary-storage": "primary_storages",
+    "setting": "settings",
+    "tag": "tags",
     "vm": "vms",
     "volume": "volumes",
     "zone": "zones",

@@ -19,6 +19,9 @@ __all__ = [
     "CallbackKey",
     "CallbackState",
     "CancelOperationRequest",
+    "Change",
+    "ChangeAction",
+    "ChangeOutcome",
     "Cluster",
     "CreateAccountRequest",
     "CreateApiKeyRequest",
@@ -33,34 +36,35 @@ __all__ = [
     "CreatePrimaryStorageRequest",
     "CreateSessionRequest",
     "CreateSessionResponse",
+    "CreateTagRequest",
     "CreateVmRequest",
     "CreateVolumeRequest",
     "CreateZoneRequest",
     "Debt",
+    "DeclaredSetting",
     "DeleteAccountRequest",
-    "DeleteAccountResponse",
     "DeleteApiKeyRequest",
-    "DeleteApiKeyResponse",
     "DeleteClusterRequest",
-    "DeleteClusterResponse",
     "DeleteHostRequest",
     "DeleteImageRequest",
     "DeleteImageServerRequest",
     "DeleteInstanceOfferingRequest",
-    "DeleteInstanceOfferingResponse",
     "DeleteIpRangeRequest",
-    "DeleteIpRangeResponse",
     "DeleteL2NetworkRequest",
-    "DeleteL2NetworkResponse",
     "DeleteL3NetworkRequest",
-    "DeleteL3NetworkResponse",
     "DeletePrimaryStorageRequest",
+    "DeleteTagRequest",
+    "DeleteTagResponse",
     "DeleteVmRequest",
     "DeleteVolumeRequest",
     "DeleteZoneRequest",
-    "DeleteZoneResponse",
+    "Deletion",
+    "DeletionEffect",
+    "DeletionItem",
+    "DeletionNode",
     "DisableAccountRequest",
     "DisableHostRequest",
+    "EffectiveSetting",
     "EnableAccountRequest",
     "EnableHostRequest",
     "Error",
@@ -71,7 +75,9 @@ __all__ = [
     "GetAccountRequest",
     "GetApiKeyRequest",
     "GetCallbackKeyRequest",
+    "GetChangeRequest",
     "GetClusterRequest",
+    "GetEffectiveSettingRequest",
     "GetHostRequest",
     "GetImageRequest",
     "GetImageServerRequest",
@@ -79,8 +85,11 @@ __all__ = [
     "GetIpRangeRequest",
     "GetL2NetworkRequest",
     "GetL3NetworkRequest",
+    "GetNicRequest",
     "GetOperationRequest",
     "GetPrimaryStorageRequest",
+    "GetSettingRequest",
+    "GetTagRequest",
     "GetVmRequest",
     "GetVolumeRequest",
     "GetZoneRequest",
@@ -102,10 +111,14 @@ __all__ = [
     "ListAccountsResponse",
     "ListApiKeysRequest",
     "ListApiKeysResponse",
+    "ListChangesRequest",
+    "ListChangesResponse",
     "ListClustersRequest",
     "ListClustersResponse",
     "ListDebtsRequest",
     "ListDebtsResponse",
+    "ListDeclaredSettingsRequest",
+    "ListDeclaredSettingsResponse",
     "ListHostsRequest",
     "ListHostsResponse",
     "ListImageServersRequest",
@@ -124,10 +137,16 @@ __all__ = [
     "ListLanesResponse",
     "ListMembersRequest",
     "ListMembersResponse",
+    "ListNicsRequest",
+    "ListNicsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
     "ListPrimaryStoragesRequest",
     "ListPrimaryStoragesResponse",
+    "ListSettingsRequest",
+    "ListSettingsResponse",
+    "ListTagsRequest",
+    "ListTagsResponse",
     "ListVmsRequest",
     "ListVmsResponse",
     "ListVolumesRequest",
@@ -135,6 +154,7 @@ __all__ = [
     "ListZonesRequest",
     "ListZonesResponse",
     "Member",
+    "Nic",
     "Operation",
     "OperationEvent",
     "OperationEventKind",
@@ -144,6 +164,9 @@ __all__ = [
     "PrimaryStorage",
     "PrimaryStorageState",
     "PrimaryStorageType",
+    "QueryPlan",
+    "QueryRequest",
+    "QueryResponse",
     "ReadVmConsoleRequest",
     "ReadVmConsoleResponse",
     "RebootVmRequest",
@@ -151,8 +174,16 @@ __all__ = [
     "RecoverVmRequest",
     "RetryOperationRequest",
     "RotateCallbackKeyRequest",
+    "SetSettingRequest",
+    "Setting",
+    "SettingScope",
+    "SettingType",
     "StartVmRequest",
     "StopVmRequest",
+    "Tag",
+    "TagType",
+    "UnsetSettingRequest",
+    "UnsetSettingResponse",
     "UpdateAccountRequest",
     "UpdateClusterRequest",
     "UpdateHostRequest",
@@ -161,6 +192,7 @@ __all__ = [
     "UpdateInstanceOfferingRequest",
     "UpdateL2NetworkRequest",
     "UpdateL3NetworkRequest",
+    "UpdateNicRequest",
     "UpdatePrimaryStorageRequest",
     "UpdateVmRequest",
     "UpdateVolumeRequest",
@@ -213,6 +245,61 @@ class CallbackState(OpenEnum):
     """The receiver took it."""
     GAVE_UP = "CALLBACK_STATE_GAVE_UP"
     """The receiver did not take it within 24 hours, or said that it never will (410)."""
+
+
+class ChangeAction(OpenEnum):
+    """What happened to a resource."""
+
+    UNSPECIFIED = "CHANGE_ACTION_UNSPECIFIED"
+    """Not said."""
+    CREATE = "CHANGE_ACTION_CREATE"
+    """It was made."""
+    UPDATE = "CHANGE_ACTION_UPDATE"
+    """It was changed."""
+    DELETE = "CHANGE_ACTION_DELETE"
+    """It was deleted."""
+    BEGIN = "CHANGE_ACTION_BEGIN"
+    """An operation on it was accepted."""
+    END = "CHANGE_ACTION_END"
+    """An operation on it ended, or came to rest as STUCK."""
+    CALL = "CHANGE_ACTION_CALL"
+    """A call that would have changed it was refused."""
+
+
+class ChangeOutcome(OpenEnum):
+    """What became of a change."""
+
+    UNSPECIFIED = "CHANGE_OUTCOME_UNSPECIFIED"
+    """Not said."""
+    DONE = "CHANGE_OUTCOME_DONE"
+    """It was made."""
+    REFUSED = "CHANGE_OUTCOME_REFUSED"
+    """It was refused, and nothing changed."""
+    ACCEPTED = "CHANGE_OUTCOME_ACCEPTED"
+    """The operation was accepted; how it ended stands in the change with the action END."""
+    SUCCEEDED = "CHANGE_OUTCOME_SUCCEEDED"
+    """The operation did what it should."""
+    FAILED = "CHANGE_OUTCOME_FAILED"
+    """The operation failed, and what it did was undone."""
+    CANCELLED = "CHANGE_OUTCOME_CANCELLED"
+    """The operation was cancelled, and what it did was undone."""
+    STUCK = "CHANGE_OUTCOME_STUCK"
+    """The operation owes something; it is looked after again."""
+
+
+class DeletionEffect(OpenEnum):
+    """What becomes of a resource when another is deleted."""
+
+    UNSPECIFIED = "DELETION_EFFECT_UNSPECIFIED"
+    """Not said."""
+    DELETE = "DELETION_EFFECT_DELETE"
+    """It is deleted, before what it refers to."""
+    PART = "DELETION_EFFECT_PART"
+    """It is a part of what it refers to, and goes in the same step."""
+    DETACH = "DELETION_EFFECT_DETACH"
+    """Its reference is cleared."""
+    FORBID = "DELETION_EFFECT_FORBID"
+    """It forbids the deletion."""
 
 
 class HostState(OpenEnum):
@@ -388,6 +475,57 @@ class PrimaryStorageType(OpenEnum):
     """A folder on each host; a disk stays on the host where it was made."""
 
 
+class SettingScope(OpenEnum):
+    """Where a value of a setting holds. The nearest wins: a resource's before its account's, the account's
+    before its cluster's, the cluster's before its zone's, the zone's before the cloud's.
+    """
+
+    UNSPECIFIED = "SETTING_SCOPE_UNSPECIFIED"
+    """Not said."""
+    DEFAULT = "SETTING_SCOPE_DEFAULT"
+    """Nobody set it: the default."""
+    GLOBAL = "SETTING_SCOPE_GLOBAL"
+    """For the whole cloud."""
+    ZONE = "SETTING_SCOPE_ZONE"
+    """In one zone."""
+    CLUSTER = "SETTING_SCOPE_CLUSTER"
+    """In one cluster."""
+    ACCOUNT = "SETTING_SCOPE_ACCOUNT"
+    """For what one account owns."""
+    RESOURCE = "SETTING_SCOPE_RESOURCE"
+    """For one resource."""
+
+
+class SettingType(OpenEnum):
+    """What a setting holds."""
+
+    UNSPECIFIED = "SETTING_TYPE_UNSPECIFIED"
+    """Not said."""
+    BOOL = "SETTING_TYPE_BOOL"
+    """true or false."""
+    INT = "SETTING_TYPE_INT"
+    """A whole number."""
+    BYTES = "SETTING_TYPE_BYTES"
+    """A size: 4GiB, 512MiB, or plain bytes."""
+    DURATION = "SETTING_TYPE_DURATION"
+    """A length of time: 250ms, 30s, 5m, 12h, 90d."""
+    TEXT = "SETTING_TYPE_TEXT"
+    """A text."""
+    ENUM = "SETTING_TYPE_ENUM"
+    """One of some words."""
+
+
+class TagType(OpenEnum):
+    """Who gives a tag a meaning."""
+
+    UNSPECIFIED = "TAG_TYPE_UNSPECIFIED"
+    """Not said."""
+    USER = "TAG_TYPE_USER"
+    """People and their programs: Gyre stores and finds it."""
+    SYSTEM = "TAG_TYPE_SYSTEM"
+    """Gyre: it changes what Gyre does with the resource."""
+
+
 class VmState(OpenEnum):
     """What a machine is doing."""
 
@@ -464,6 +602,11 @@ class Account(Message):
     state: AccountState = AccountState.UNSPECIFIED
     """Whether it may sign in (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: AccountType = AccountType.UNSPECIFIED
     """What it may do (fixed at creation)"""
 
@@ -478,6 +621,7 @@ class Account(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "AccountState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "AccountType"),
         "password": ("password", "text", SECRET),
     }
@@ -508,6 +652,11 @@ class ApiKey(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     expire_time: Optional[datetime] = None
     """When it stops working; nothing means never (fixed at creation)"""
 
@@ -522,6 +671,7 @@ class ApiKey(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "expireTime": ("expire_time", "time"),
         "secret": ("secret", "text", SECRET),
     }
@@ -570,6 +720,93 @@ class CancelOperationRequest(Message):
 
 
 @dataclass(repr=False)
+class Change(Message):
+    """Something that was changed, or that somebody tried to change and was refused. Nobody writes it but
+    Gyre, in the same transaction as the change itself.
+    """
+
+    uuid: str = ""
+    """Identity, chosen by Gyre (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that owns the resource, and sees the change; of a call that was refused, the account
+    that made it. Empty for what no account owns: administrators see that (set by Gyre, the UUID of an
+    account)
+    """
+
+    time: Optional[datetime] = None
+    """When."""
+
+    position: int = 0
+    """The place in the log. Changes of one resource follow one another by it."""
+
+    kind: str = ""
+    """The kind of the resource, such as "vm"."""
+
+    resource_uuid: str = ""
+    """The resource (set by Gyre, a UUID)"""
+
+    action: ChangeAction = ChangeAction.UNSPECIFIED
+    """What happened."""
+
+    actor_uuid: str = ""
+    """The account that asked for it; all zeros for Gyre itself (set by Gyre, the UUID of an account)"""
+
+    api_key_uuid: str = ""
+    """The API key that was used (set by Gyre, the UUID of an api-key)"""
+
+    client_address: str = ""
+    """The address that the call came from, as the gateway saw it. What a step of an operation changes has
+    none: the change with the action BEGIN of the same operation has.
+    """
+
+    user_agent: str = ""
+    """What the client called itself."""
+
+    method: str = ""
+    """The call's action as policies name it, such as "vm:StartVm"."""
+
+    request_id: str = ""
+    """The id of the wish."""
+
+    operation_uuid: str = ""
+    """The operation that it is part of (set by Gyre, the UUID of an operation)"""
+
+    outcome: ChangeOutcome = ChangeOutcome.UNSPECIFIED
+    """What became of it."""
+
+    reason: str = ""
+    """Why a call was refused or an operation failed, for programs."""
+
+    before: Any = None
+    """The resource before; nothing for what is new. It never holds secrets."""
+
+    after: Any = None
+    """The resource after; nothing for what was deleted."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "time": ("time", "time"),
+        "position": ("position", "int64"),
+        "kind": ("kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "action": ("action", "ChangeAction"),
+        "actorUuid": ("actor_uuid", "text"),
+        "apiKeyUuid": ("api_key_uuid", "text"),
+        "clientAddress": ("client_address", "text"),
+        "userAgent": ("user_agent", "text"),
+        "method": ("method", "text"),
+        "requestId": ("request_id", "text"),
+        "operationUuid": ("operation_uuid", "text"),
+        "outcome": ("outcome", "ChangeOutcome"),
+        "reason": ("reason", "text"),
+        "before": ("before", "json"),
+        "after": ("after", "json"),
+    }
+
+
+@dataclass(repr=False)
 class Cluster(Message):
     """Hosts alike enough that a machine may run on any of them."""
 
@@ -591,6 +828,11 @@ class Cluster(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     zone_uuid: str = ""
     """The zone it stands in (required, fixed at creation, the UUID of a zone)"""
 
@@ -607,6 +849,7 @@ class Cluster(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "zoneUuid": ("zone_uuid", "text"),
         "cpuOvercommit": ("cpu_overcommit", "int32"),
         "memoryOvercommit": ("memory_overcommit", "int32"),
@@ -848,6 +1091,24 @@ class CreateSessionResponse(Message):
 
 
 @dataclass(repr=False)
+class CreateTagRequest(Message):
+    """Puts a tag on a resource."""
+
+    tag: Optional[Tag] = None
+    """What to put on which (required)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "tag": ("tag", "Tag"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class CreateVmRequest(Message):
     """Makes a machine and starts it."""
 
@@ -980,8 +1241,56 @@ class Debt(Message):
 
 
 @dataclass(repr=False)
+class DeclaredSetting(Message):
+    """A setting as it is declared."""
+
+    name: str = ""
+    """Its name, such as "vm.stop-grace"."""
+
+    type: SettingType = SettingType.UNSPECIFIED
+    """What it holds."""
+
+    default_value: str = ""
+    """The value where nobody set it."""
+
+    min: str = ""
+    """The smallest value."""
+
+    max: str = ""
+    """The largest value."""
+
+    values: List[str] = _field(default_factory=list)
+    """The words that it may be."""
+
+    scopes: List[SettingScope] = _field(default_factory=list)
+    """Where it may be set."""
+
+    resource_kinds: List[str] = _field(default_factory=list)
+    """The kinds of resources on which it may be set."""
+
+    set_by_accounts: bool = False
+    """Whether an account may set it for itself and its resources; otherwise administrators do."""
+
+    help: str = ""
+    """What it does."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "type": ("type", "SettingType"),
+        "defaultValue": ("default_value", "text"),
+        "min": ("min", "text"),
+        "max": ("max", "text"),
+        "values": ("values", "*text"),
+        "scopes": ("scopes", "*SettingScope"),
+        "resourceKinds": ("resource_kinds", "*text"),
+        "setByAccounts": ("set_by_accounts", "bool"),
+        "help": ("help", "text"),
+    }
+
+
+@dataclass(repr=False)
 class DeleteAccountRequest(Message):
-    """Deletes an account that owns nothing."""
+    """Deletes an account, with its API keys; with `cascade`, all that it owns, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of an account)"""
@@ -991,17 +1300,26 @@ class DeleteAccountRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteAccountResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1016,22 +1334,31 @@ class DeleteApiKeyRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteApiKeyResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
-
-
-@dataclass(repr=False)
 class DeleteClusterRequest(Message):
-    """Deletes an empty cluster."""
+    """Deletes a cluster; with `cascade`, its hosts, storage and networks, and the machines on them, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a cluster)"""
@@ -1041,17 +1368,26 @@ class DeleteClusterRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteClusterResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1066,9 +1402,25 @@ class DeleteHostRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1084,9 +1436,25 @@ class DeleteImageRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1102,9 +1470,25 @@ class DeleteImageServerRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
@@ -1120,17 +1504,26 @@ class DeleteInstanceOfferingRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteInstanceOfferingResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1145,22 +1538,31 @@ class DeleteIpRangeRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteIpRangeResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
-
-
-@dataclass(repr=False)
 class DeleteL2NetworkRequest(Message):
-    """Deletes an L2 network that has no L3 network."""
+    """Deletes an L2 network; with `cascade`, the L3 networks over it, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a l2-network)"""
@@ -1170,17 +1572,26 @@ class DeleteL2NetworkRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteL2NetworkResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1195,17 +1606,26 @@ class DeleteL3NetworkRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
-
-
-@dataclass(repr=False)
-class DeleteL3NetworkResponse(Message):
-    """It is gone."""
-
-    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1220,10 +1640,51 @@ class DeletePrimaryStorageRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class DeleteTagRequest(Message):
+    """Takes a tag off its resource."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a tag)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
     }
+
+
+@dataclass(repr=False)
+class DeleteTagResponse(Message):
+    """It is gone."""
+
+    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -1238,9 +1699,29 @@ class DeleteVmRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    expunge: bool = False
+    """Deletes it for good, whatever state it is in, instead of putting it in the bin."""
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+        "expunge": ("expunge", "bool"),
     }
 
 
@@ -1256,15 +1737,31 @@ class DeleteVolumeRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
 class DeleteZoneRequest(Message):
-    """Deletes an empty zone."""
+    """Deletes a zone; with `cascade`, all that is in it, too."""
 
     uuid: str = ""
     """Which one (required, the UUID of a zone)"""
@@ -1274,17 +1771,102 @@ class DeleteZoneRequest(Message):
     is empty.
     """
 
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
     }
 
 
 @dataclass(repr=False)
-class DeleteZoneResponse(Message):
-    """It is gone."""
+class Deletion(Message):
+    """What deleting a resource would do. It follows from the references' options (`refers_to`,
+    `on_delete`) alone.
+    """
 
-    _wire: ClassVar[Wire] = {}
+    allowed: bool = False
+    """Whether the call would be accepted as it was made."""
+
+    refusal: str = ""
+    """Why not, for people; empty where it is allowed."""
+
+    nodes: List[DeletionNode] = _field(default_factory=list)
+    """The tree in the order of an outline: what depends on a node follows it, one deeper. The first is the
+    resource itself.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "allowed": ("allowed", "bool"),
+        "refusal": ("refusal", "text"),
+        "nodes": ("nodes", "*DeletionNode"),
+    }
+
+
+@dataclass(repr=False)
+class DeletionItem(Message):
+    """One resource in such a tree."""
+
+    uuid: str = ""
+    """Its UUID."""
+
+    name: str = ""
+    """Its name."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+    }
+
+
+@dataclass(repr=False)
+class DeletionNode(Message):
+    """Resources of one kind that refer to those of the node above by one field."""
+
+    depth: int = 0
+    """How deep it stands; 0 for the resource that is to be deleted."""
+
+    kind: str = ""
+    """The kind."""
+
+    field: str = ""
+    """The field by which they refer to what stands above; empty for the resource itself."""
+
+    effect: DeletionEffect = DeletionEffect.UNSPECIFIED
+    """What becomes of them."""
+
+    count: int = 0
+    """How many there are."""
+
+    items: List[DeletionItem] = _field(default_factory=list)
+    """The first of them."""
+
+    hidden: bool = False
+    """Whether there are more that the caller may not see. They forbid the deletion."""
+
+    _wire: ClassVar[Wire] = {
+        "depth": ("depth", "int32"),
+        "kind": ("kind", "text"),
+        "field": ("field", "text"),
+        "effect": ("effect", "DeletionEffect"),
+        "count": ("count", "int64"),
+        "items": ("items", "*DeletionItem"),
+        "hidden": ("hidden", "bool"),
+    }
 
 
 @dataclass(repr=False)
@@ -1320,6 +1902,34 @@ class DisableHostRequest(Message):
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class EffectiveSetting(Message):
+    """A setting as it holds for something."""
+
+    name: str = ""
+    """Its name."""
+
+    value: str = ""
+    """The value."""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it comes from."""
+
+    resource_kind: str = ""
+    """The kind of what it comes from, such as "cluster"; empty for the whole cloud and the default."""
+
+    resource_uuid: str = ""
+    """What it comes from; empty for the whole cloud and the default."""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
     }
 
 
@@ -1493,6 +2103,18 @@ class GetCallbackKeyRequest(Message):
 
 
 @dataclass(repr=False)
+class GetChangeRequest(Message):
+    """Reads a change."""
+
+    uuid: str = ""
+    """The change (required, the UUID of a change)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetClusterRequest(Message):
     """Reads one."""
 
@@ -1501,6 +2123,26 @@ class GetClusterRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetEffectiveSettingRequest(Message):
+    """Asks which value holds."""
+
+    name: str = ""
+    """The setting (required)"""
+
+    resource_kind: str = ""
+    """The kind of what is asked about: "vm", "cluster". Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What is asked about (a UUID)"""
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
     }
 
 
@@ -1589,6 +2231,18 @@ class GetL3NetworkRequest(Message):
 
 
 @dataclass(repr=False)
+class GetNicRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a nic)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
 class GetOperationRequest(Message):
     """Reads an operation."""
 
@@ -1606,6 +2260,30 @@ class GetPrimaryStorageRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a primary-storage)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetSettingRequest(Message):
+    """Reads one value."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a setting)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetTagRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a tag)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -1745,6 +2423,11 @@ class Host(Message):
     unknown_vm_count: int = 0
     """How many such machines there are (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -1775,6 +2458,7 @@ class Host(Message):
         "statusReason": ("status_reason", "text"),
         "unknownVmUuids": ("unknown_vm_uuids", "*text"),
         "unknownVmCount": ("unknown_vm_count", "int32"),
+        "tags": ("tags", "*text"),
     }
 
 
@@ -1805,6 +2489,11 @@ class Image(Message):
 
     state: ImageState = ImageState.UNSPECIFIED
     """Where it stands (set by Gyre)"""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
 
     image_server_uuid: str = ""
     """The image server that keeps it; empty picks one (fixed at creation, the UUID of an image-server)"""
@@ -1839,6 +2528,7 @@ class Image(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "ImageState"),
+        "tags": ("tags", "*text"),
         "imageServerUuid": ("image_server_uuid", "text"),
         "url": ("url", "text"),
         "format": ("format", "ImageFormat"),
@@ -1871,6 +2561,11 @@ class ImageServer(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     host_uuid: str = ""
     """The host whose agent keeps the images (required, fixed at creation, the UUID of a host)"""
 
@@ -1890,6 +2585,7 @@ class ImageServer(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "hostUuid": ("host_uuid", "text"),
         "path": ("path", "text"),
         "totalBytes": ("total_bytes", "int64"),
@@ -1919,6 +2615,11 @@ class InstanceOffering(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     cpu_count: int = 0
     """Virtual processors, 1 to 256 (required, fixed at creation)"""
 
@@ -1932,6 +2633,7 @@ class InstanceOffering(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "cpuCount": ("cpu_count", "int32"),
         "memoryBytes": ("memory_bytes", "int64"),
     }
@@ -1962,6 +2664,11 @@ class IpRange(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     l3_network_uuid: str = ""
     """The L3 network that it belongs to (required, fixed at creation, the UUID of a l3-network)"""
 
@@ -1991,6 +2698,7 @@ class IpRange(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "l3NetworkUuid": ("l3_network_uuid", "text"),
         "startAddress": ("start_address", "text"),
         "endAddress": ("end_address", "text"),
@@ -2023,6 +2731,11 @@ class L2Network(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: L2NetworkType = L2NetworkType.UNSPECIFIED
     """What kind it is (required, fixed at creation)"""
 
@@ -2041,6 +2754,7 @@ class L2Network(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "type": ("type", "L2NetworkType"),
         "clusterUuid": ("cluster_uuid", "text"),
         "bridge": ("bridge", "text"),
@@ -2072,6 +2786,11 @@ class L3Network(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     l2_network_uuid: str = ""
     """The L2 network that it runs over (required, fixed at creation, the UUID of a l2-network)"""
 
@@ -2089,6 +2808,7 @@ class L3Network(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
         "l2NetworkUuid": ("l2_network_uuid", "text"),
         "dns": ("dns", "*text"),
         "shared": ("shared", "bool"),
@@ -2165,11 +2885,19 @@ class ListAccountsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2183,9 +2911,13 @@ class ListAccountsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "accounts": ("accounts", "*Account"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2207,11 +2939,19 @@ class ListApiKeysRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2225,8 +2965,54 @@ class ListApiKeysResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "apiKeys": ("api_keys", "*ApiKey"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListChangesRequest(Message):
+    """Lists changes."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED AND time >
+    "2026-01-01T00:00:00Z"`.
+    """
+
+    order_by: str = ""
+    """Fields to sort by, such as "time"; nothing means the newest first."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListChangesResponse(Message):
+    """A page of changes."""
+
+    changes: List[Change] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "changes": ("changes", "*Change"),
         "nextPageToken": ("next_page_token", "text"),
     }
 
@@ -2249,11 +3035,19 @@ class ListClustersRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2267,9 +3061,13 @@ class ListClustersResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "clusters": ("clusters", "*Cluster"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2289,11 +3087,19 @@ class ListDebtsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2307,9 +3113,32 @@ class ListDebtsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "debts": ("debts", "*Debt"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListDeclaredSettingsRequest(Message):
+    """Lists what is declared."""
+
+    _wire: ClassVar[Wire] = {}
+
+
+@dataclass(repr=False)
+class ListDeclaredSettingsResponse(Message):
+    """All settings, by name."""
+
+    declared_settings: List[DeclaredSetting] = _field(default_factory=list)
+    """The settings."""
+
+    _wire: ClassVar[Wire] = {
+        "declaredSettings": ("declared_settings", "*DeclaredSetting"),
     }
 
 
@@ -2331,11 +3160,19 @@ class ListHostsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2349,9 +3186,13 @@ class ListHostsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "hosts": ("hosts", "*Host"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2373,11 +3214,19 @@ class ListImageServersRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2391,9 +3240,13 @@ class ListImageServersResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "imageServers": ("image_servers", "*ImageServer"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2415,11 +3268,19 @@ class ListImagesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2433,9 +3294,13 @@ class ListImagesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "images": ("images", "*Image"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2457,11 +3322,19 @@ class ListInstanceOfferingsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2475,9 +3348,13 @@ class ListInstanceOfferingsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "instanceOfferings": ("instance_offerings", "*InstanceOffering"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2499,11 +3376,19 @@ class ListIpRangesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2517,9 +3402,13 @@ class ListIpRangesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "ipRanges": ("ip_ranges", "*IpRange"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2541,11 +3430,19 @@ class ListL2NetworksRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2559,9 +3456,13 @@ class ListL2NetworksResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "l2Networks": ("l2_networks", "*L2Network"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2583,11 +3484,19 @@ class ListL3NetworksRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2601,9 +3510,13 @@ class ListL3NetworksResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "l3Networks": ("l3_networks", "*L3Network"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2675,6 +3588,60 @@ class ListMembersResponse(Message):
 
 
 @dataclass(repr=False)
+class ListNicsRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `name = "web-1" AND create_time >
+    "2026-01-01T00:00:00Z"`.
+    """
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class ListNicsResponse(Message):
+    """A page of them."""
+
+    nics: List[Nic] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
+    _wire: ClassVar[Wire] = {
+        "nics": ("nics", "*Nic"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
 class ListOperationsRequest(Message):
     """Lists operations."""
 
@@ -2690,11 +3657,19 @@ class ListOperationsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2708,9 +3683,13 @@ class ListOperationsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "operations": ("operations", "*Operation"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2732,11 +3711,19 @@ class ListPrimaryStoragesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2750,9 +3737,105 @@ class ListPrimaryStoragesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "primaryStorages": ("primary_storages", "*PrimaryStorage"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsRequest(Message):
+    """Lists values."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, update_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListSettingsResponse(Message):
+    """A page of values."""
+
+    settings: List[Setting] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    _wire: ClassVar[Wire] = {
+        "settings": ("settings", "*Setting"),
+        "nextPageToken": ("next_page_token", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ListTagsRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `resource_kind = "vm" AND key = "env"`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "text, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class ListTagsResponse(Message):
+    """A page of them."""
+
+    tags: List[Tag] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
+    _wire: ClassVar[Wire] = {
+        "tags": ("tags", "*Tag"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2774,11 +3857,19 @@ class ListVmsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2792,9 +3883,13 @@ class ListVmsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "vms": ("vms", "*Vm"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2816,11 +3911,19 @@ class ListVolumesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2834,9 +3937,13 @@ class ListVolumesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "volumes": ("volumes", "*Volume"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2858,11 +3965,19 @@ class ListZonesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -2876,9 +3991,13 @@ class ListZonesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "zones": ("zones", "*Zone"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -2907,6 +4026,80 @@ class Member(Message):
         "address": ("address", "text"),
         "version": ("version", "text"),
         "startTime": ("start_time", "time"),
+    }
+
+
+@dataclass(repr=False)
+class Nic(Message):
+    """A network interface of a machine. It comes with its machine and goes with it; only its name,
+    description and tags are changed by calls.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by Gyre with the machine (fixed at creation)"""
+
+    name: str = ""
+    """A name for people; it need not be unique. At first its place in the machine: "nic-0", "nic-1"
+    (required)
+    """
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns it: its machine's (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change. An update that names one is refused when another change came first."""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
+    vm_uuid: str = ""
+    """The machine that it belongs to (set by Gyre, the UUID of a vm)"""
+
+    l3_network_uuid: str = ""
+    """The L3 network that it is plugged into (set by Gyre, the UUID of a l3-network)"""
+
+    mac: str = ""
+    """Its hardware address (set by Gyre)"""
+
+    ip: str = ""
+    """Its IPv4 address; empty while its machine is being made (set by Gyre)"""
+
+    gateway: str = ""
+    """The router (set by Gyre)"""
+
+    prefix_length: int = 0
+    """The length of the subnet's prefix (set by Gyre)"""
+
+    bridge: str = ""
+    """The bridge on the host (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
+        "vmUuid": ("vm_uuid", "text"),
+        "l3NetworkUuid": ("l3_network_uuid", "text"),
+        "mac": ("mac", "text"),
+        "ip": ("ip", "text"),
+        "gateway": ("gateway", "text"),
+        "prefixLength": ("prefix_length", "int32"),
+        "bridge": ("bridge", "text"),
     }
 
 
@@ -2989,6 +4182,11 @@ class Operation(OperationMethods, Message):
     callback_error: str = ""
     """Why the last try failed."""
 
+    deletion: Optional[Deletion] = None
+    """What a deletion would do, where its call asked for nothing else (`validate_only`); such an operation
+    is not kept (set by Gyre)
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "accountUuid": ("account_uuid", "text"),
@@ -3013,6 +4211,7 @@ class Operation(OperationMethods, Message):
         "callbackAttempts": ("callback_attempts", "int32"),
         "callbackTime": ("callback_time", "time"),
         "callbackError": ("callback_error", "text"),
+        "deletion": ("deletion", "Deletion"),
     }
 
 
@@ -3121,6 +4320,11 @@ class PrimaryStorage(Message):
     state: PrimaryStorageState = PrimaryStorageState.UNSPECIFIED
     """Whether new disks may be placed here (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: PrimaryStorageType = PrimaryStorageType.UNSPECIFIED
     """What kind of storage it is (required, fixed at creation)"""
 
@@ -3149,12 +4353,116 @@ class PrimaryStorage(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "PrimaryStorageState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "PrimaryStorageType"),
         "clusterUuid": ("cluster_uuid", "text"),
         "path": ("path", "text"),
         "overcommit": ("overcommit", "int32"),
         "totalBytes": ("total_bytes", "int64"),
         "usedBytes": ("used_bytes", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class QueryPlan(Message):
+    """How a question would be answered."""
+
+    sql: str = ""
+    """The statement, with a question mark for each value."""
+
+    database: List[str] = _field(default_factory=list)
+    """What the database says that it would do, line by line; for administrators only."""
+
+    _wire: ClassVar[Wire] = {
+        "sql": ("sql", "text"),
+        "database": ("database", "*text"),
+    }
+
+
+@dataclass(repr=False)
+class QueryRequest(Message):
+    """A question."""
+
+    kind: str = ""
+    """The kind, or its plural: "vm", "vms" (required)"""
+
+    filter: str = ""
+    """Which rows, such as `host.cluster.zone.name = "east" AND state = RUNNING`."""
+
+    order_by: str = ""
+    """What to sort by, such as "host.name, create_time desc"; of groups also "count desc" and
+    "sum.memory_bytes".
+    """
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    fields: List[str] = _field(default_factory=list)
+    """The fields to answer, of the rows and of what they refer to, such as "name" and "host.name"; all of
+    the rows' own where there are none.
+    """
+
+    group_by: List[str] = _field(default_factory=list)
+    """Answers groups in place of rows: those that have these fields alike, each with its `count`."""
+
+    sum: List[str] = _field(default_factory=list)
+    """Numbers to sum up in each group, or over all rows where they are not grouped."""
+
+    min: List[str] = _field(default_factory=list)
+    """Fields whose smallest value is wanted."""
+
+    max: List[str] = _field(default_factory=list)
+    """Fields whose largest value is wanted."""
+
+    count: bool = False
+    """Counts all rows, or groups, too, and answers `total_size`."""
+
+    explain: bool = False
+    """Answers how it would be found out, and nothing else."""
+
+    _wire: ClassVar[Wire] = {
+        "kind": ("kind", "text"),
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "fields": ("fields", "*text"),
+        "groupBy": ("group_by", "*text"),
+        "sum": ("sum", "*text"),
+        "min": ("min", "*text"),
+        "max": ("max", "*text"),
+        "count": ("count", "bool"),
+        "explain": ("explain", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class QueryResponse(Message):
+    """The answer."""
+
+    rows: List[Any] = _field(default_factory=list)
+    """The rows, as the resources' JSON; fields of what they refer to lie in objects, as in {"name": …,
+    "host": {"name": …}}. Groups have the fields that they are grouped by, `count`, and what was asked
+    for in `sum`, `min` and `max`.
+    """
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many rows or groups there are on all pages together, where the request says `count`."""
+
+    plan: Optional[QueryPlan] = None
+    """How it would be found out, where the request says `explain`."""
+
+    _wire: ClassVar[Wire] = {
+        "rows": ("rows", "*json"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+        "plan": ("plan", "QueryPlan"),
     }
 
 
@@ -3206,7 +4514,9 @@ class RebootVmRequest(Message):
     """Resets at once instead of asking the guest."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3277,6 +4587,100 @@ class RotateCallbackKeyRequest(Message):
 
 
 @dataclass(repr=False)
+class SetSettingRequest(Message):
+    """Sets a value."""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (required)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true"."""
+
+    resource_kind: str = ""
+    """The kind of what it is to hold for: "zone", "cluster", "account", or a kind of resource. Empty: the
+    whole cloud.
+    """
+
+    resource_uuid: str = ""
+    """What it is to hold for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "value": ("value", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class Setting(Message):
+    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
+    .proto files of the services.
+    """
+
+    uuid: str = ""
+    """Identity: it follows from the name and what the value holds for (set by Gyre)"""
+
+    name: str = ""
+    """The setting, such as "vm.stop-grace" (set by Gyre)"""
+
+    description: str = ""
+    """What it does (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that it holds for, or that owns the resource which it holds for (set by Gyre, the UUID
+    of an account)
+    """
+
+    create_time: Optional[datetime] = None
+    """When it was first set (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    value: str = ""
+    """The value, as people write it: "45s", "4GiB", "true" (set by Gyre)"""
+
+    scope: SettingScope = SettingScope.UNSPECIFIED
+    """Where it holds (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for, such as "cluster"; empty for the whole cloud (set by Gyre)"""
+
+    resource_uuid: str = ""
+    """What it holds for; empty for the whole cloud (set by Gyre, a UUID)"""
+
+    shared: bool = False
+    """Whether everybody who is signed in sees it: what holds for more than one account's resources (set by
+    Gyre)
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "value": ("value", "text"),
+        "scope": ("scope", "SettingScope"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "shared": ("shared", "bool"),
+    }
+
+
+@dataclass(repr=False)
 class StartVmRequest(Message):
     """Starts a stopped machine, on the host that holds its root volume."""
 
@@ -3310,7 +4714,9 @@ class StopVmRequest(Message):
     """Pulls the plug at once."""
 
     grace_seconds: int = 0
-    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means 30."""
+    """How long the guest may take to shut down, in seconds, 0 to 3600; 0 means what the setting
+    vm.stop-grace says.
+    """
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -3318,6 +4724,105 @@ class StopVmRequest(Message):
         "force": ("force", "bool"),
         "graceSeconds": ("grace_seconds", "int32"),
     }
+
+
+@dataclass(repr=False)
+class Tag(Message):
+    """A tag: a mark on a resource, "key=value" or a plain word. Who may change the resource may tag it,
+    and who sees it sees its tags.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by the caller or else by Gyre (fixed at creation)"""
+
+    name: str = ""
+    """The text again, so that a tag is found like all else by its name (set by Gyre)"""
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns the resource (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of the resource, such as "vm" (required, fixed at creation)"""
+
+    resource_uuid: str = ""
+    """The resource (required, fixed at creation, a UUID)"""
+
+    text: str = ""
+    """The tag: "key=value", or a plain word (required, fixed at creation)"""
+
+    key: str = ""
+    """What stands before the first "="; of a plain word, all of it (set by Gyre)"""
+
+    value: str = ""
+    """What stands after the first "="; of a plain word, nothing (set by Gyre)"""
+
+    type: TagType = TagType.UNSPECIFIED
+    """Who gives it a meaning (set by Gyre)"""
+
+    shared: bool = False
+    """Whether everybody who is signed in sees it, since everybody sees the resource (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "text": ("text", "text"),
+        "key": ("key", "text"),
+        "value": ("value", "text"),
+        "type": ("type", "TagType"),
+        "shared": ("shared", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class UnsetSettingRequest(Message):
+    """Takes a value away."""
+
+    name: str = ""
+    """The setting (required)"""
+
+    resource_kind: str = ""
+    """The kind of what it holds for. Empty: the whole cloud."""
+
+    resource_uuid: str = ""
+    """What it holds for (a UUID)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "name": ("name", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class UnsetSettingResponse(Message):
+    """It is taken away."""
+
+    _wire: ClassVar[Wire] = {}
 
 
 @dataclass(repr=False)
@@ -3513,6 +5018,30 @@ class UpdateL3NetworkRequest(Message):
 
 
 @dataclass(repr=False)
+class UpdateNicRequest(Message):
+    """Changes some fields."""
+
+    nic: Optional[Nic] = None
+    """The UUID of the one to change, and the new values. A generation that is not 0 must be the present
+    one (required)
+    """
+
+    update_mask: List[str] = _field(default_factory=list)
+    """The fields to change. Where it is empty: those in the JSON body, or those that are not zero."""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "nic": ("nic", "Nic"),
+        "updateMask": ("update_mask", "mask"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class UpdatePrimaryStorageRequest(Message):
     """Changes some fields."""
 
@@ -3652,6 +5181,11 @@ class Vm(Message):
     state: VmState = VmState.UNSPECIFIED
     """What it is doing; docs/vm-states.md has the table (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     instance_offering_uuid: str = ""
     """The size; or else give cpu_count and memory_bytes (fixed at creation, the UUID of an
     instance-offering)
@@ -3706,6 +5240,7 @@ class Vm(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "VmState"),
+        "tags": ("tags", "*text"),
         "instanceOfferingUuid": ("instance_offering_uuid", "text"),
         "cpuCount": ("cpu_count", "int32"),
         "memoryBytes": ("memory_bytes", "int64"),
@@ -3786,6 +5321,11 @@ class Volume(Message):
     state: VolumeState = VolumeState.UNSPECIFIED
     """Where it stands (set by Gyre)"""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     type: VolumeType = VolumeType.UNSPECIFIED
     """What it is for (set by Gyre)"""
 
@@ -3818,6 +5358,7 @@ class Volume(Message):
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
         "state": ("state", "VolumeState"),
+        "tags": ("tags", "*text"),
         "type": ("type", "VolumeType"),
         "primaryStorageUuid": ("primary_storage_uuid", "text"),
         "hostUuid": ("host_uuid", "text"),
@@ -3901,6 +5442,11 @@ class Zone(Message):
     generation: int = 0
     """Grows with every change. An update that names one is refused when another change came first."""
 
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -3908,4 +5454,5 @@ class Zone(Message):
         "createTime": ("create_time", "time"),
         "updateTime": ("update_time", "time"),
         "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
     }

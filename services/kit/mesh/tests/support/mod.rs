@@ -19,8 +19,7 @@ use gyre_proto::common::v1::{
 use gyre_proto::host::v1::zone_service_client::ZoneServiceClient;
 use gyre_proto::host::v1::zone_service_server::{ZoneService, ZoneServiceServer};
 use gyre_proto::host::v1::{
-    CreateZoneRequest, DeleteZoneRequest, DeleteZoneResponse, GetZoneRequest, ListZonesRequest, ListZonesResponse,
-    UpdateZoneRequest, Zone,
+    CreateZoneRequest, DeleteZoneRequest, GetZoneRequest, ListZonesRequest, ListZonesResponse, UpdateZoneRequest, Zone,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -100,10 +99,10 @@ impl ZoneService for Fake {
         Err(gyre_model::Error::unavailable("STORE_BUSY", "the store is busy").into())
     }
 
-    async fn delete_zone(&self, request: Request<DeleteZoneRequest>) -> Result<Response<DeleteZoneResponse>, Status> {
+    async fn delete_zone(&self, request: Request<DeleteZoneRequest>) -> Result<Response<Operation>, Status> {
         let message = request.get_ref();
         self.saw("delete", &request, &message.uuid, &message.request_id);
-        Ok(Response::new(DeleteZoneResponse {}))
+        Ok(Response::new(Operation::default()))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A stored field `x_uuid` with `refers_to` is an edge `x` from its kind to the one referred to; a list `x_uuids` is `xs`. The way
 //! back is called as the field's option `reverse` says, or else as the plural of the field's kind: `zone.clusters`, `host.vms`. Where
-//! the kind has a list of messages of that name (`vm.nics`), the rows are what a path means: they say the same, and more.
+//! the kind has a list of messages of that name (`vm.nics`), a path means the rows: they say the same, and more.
 
 use std::collections::{BTreeMap, HashMap};
 

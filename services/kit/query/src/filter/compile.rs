@@ -140,11 +140,16 @@ impl<'v> Compiler<'v> {
         let asked = Asked { test, row: matches!(path.leaf, Leaf::Row) };
         match (path.hops.split_first(), self.strategies.of(restriction)) {
             (Some((hop, _)), strategy @ (Strategy::List | Strategy::Drive)) if !not && !strict => {
-                // a plus keeps SQLite from beginning with it
-                let plus = if strategy == Strategy::List { "+" } else { "" };
                 let name = rows.name(if hop.forward { hop.reference.field } else { "uuid" });
                 let list = self.list(&path.hops, leaf, &asked, "")?;
-                Ok(Sql::new(format!("{plus}{name} IN (")).append(list).sql(")"))
+                Ok(match (strategy, self.view.dialect()) {
+                    // neither database begins with what is no plain column any more
+                    (Strategy::List, Dialect::Sqlite) => self.one_of(&format!("+{name}"), list),
+                    (Strategy::List, Dialect::Postgres) => {
+                        Sql::new("COALESCE(").append(self.one_of(&name, list)).sql(", FALSE)")
+                    }
+                    _ => self.one_of(&name, list),
+                })
             }
             _ => self.follow(rows, &path.hops, leaf, &asked, not, strict),
         }
@@ -167,6 +172,15 @@ impl<'v> Compiler<'v> {
         (0..path.hops.len()).rev().map(|at| self.list(&path.hops[at..], leaf, &asked, limit)).collect()
     }
 
+    /// That a column has one of the values of a list, which is made first. PostgreSQL makes an array of it: of a subquery it would make
+    /// one more join, and put that where its statistics, which know nothing of the rows at the far end, say that it is best.
+    pub fn one_of(&self, name: &str, list: Sql) -> Sql {
+        match self.view.dialect() {
+            Dialect::Sqlite => Sql::new(format!("{name} IN (")).append(list).sql(")"),
+            Dialect::Postgres => Sql::new(format!("{name} = ANY (ARRAY(")).append(list).sql("))"),
+        }
+    }
+
     /// What the first step of a path may lead to, as a list of what the row that it starts from names it by.
     fn list(&mut self, hops: &[Edge<'static>], leaf: Leaf, asked: &Asked, limit: &str) -> Result<Sql> {
         let Some((hop, rest)) = hops.split_first() else { return Err(Error::internal("a path without a step")) };
@@ -176,7 +190,8 @@ impl<'v> Compiler<'v> {
         let condition = match rest.first() {
             Some(next) => {
                 let name = there.name(if next.forward { next.reference.field } else { "uuid" });
-                Some(Sql::new(format!("{name} IN (")).append(self.list(rest, leaf, asked, "")?).sql(")"))
+                let list = self.list(rest, leaf, asked, "")?;
+                Some(self.one_of(&name, list))
             }
             None if asked.row && matches!(asked.test, Test::Present) => None,
             None => Some(self.ask(&there, leaf, asked, false, false)?),

@@ -241,7 +241,7 @@ impl Wish<'_> {
         let info = declared(self.name)?;
         let owner = target(conn, caller, self.kind, self.uuid)?;
         let scope = owner.as_ref().map_or(SettingScope::Global, |owner| scope_of(owner.kind.kind));
-        let fits = info.rule.scopes().any(|known| known == scope)
+        let fits = info.rule.scopes.contains(&scope.into())
             && (scope != SettingScope::Resource || info.rule.kinds.iter().any(|kind| kind == self.kind));
         if !fits {
             let text = format!("{} may be set {}", self.name, where_it_may(&info.rule));
@@ -273,10 +273,14 @@ impl Wish<'_> {
     }
 }
 
+/// Where a setting may be set.
+fn scopes(rule: &SettingRule) -> impl Iterator<Item = SettingScope> {
+    rule.scopes.iter().filter_map(|scope| SettingScope::try_from(*scope).ok())
+}
+
 /// Where a setting may be set, for people.
 fn where_it_may(rule: &SettingRule) -> String {
-    let places: Vec<_> = rule
-        .scopes()
+    let places: Vec<_> = scopes(rule)
         .map(|scope| match scope {
             SettingScope::Zone => "on a zone".to_owned(),
             SettingScope::Cluster => "on a cluster".to_owned(),
@@ -343,7 +347,7 @@ pub fn unset(conn: &mut Conn, change: &Change, wish: &Wish<'_>) -> Result<()> {
 /// Whether values may be set for resources of a kind.
 pub(crate) fn is_target(kind: &str) -> bool {
     catalog().settings().iter().any(|setting| {
-        setting.rule.scopes().any(|scope| scope != SettingScope::Resource && scope_of(kind) == scope)
+        scopes(&setting.rule).any(|scope| scope != SettingScope::Resource && scope_of(kind) == scope)
             || setting.rule.kinds.iter().any(|known| known == kind)
     })
 }

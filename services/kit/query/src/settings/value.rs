@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use gyre_model::catalog::SettingRule;
-use gyre_proto::common::v1::SettingType;
+use gyre_model::catalog::{SettingRule, SettingType};
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::Chance;
 use super::naive::{Ask, Compare, Filter, Key};
 use super::world::{NAMES, Val, World};
 
-/// Kinds that the world has rows of.
-const POOR: [&str; 2] = ["operation", "debt"];
+/// Kinds that the world has no rows of, and that paths would be lost in.
+const POOR: [&str; 3] = ["operation", "debt", "tag"];
 
 /// A walk of at most so many references.
 fn walk(chance: &mut Chance, kind: &'static str, most: usize, one: bool) -> (Vec<Edge<'static>>, &'static str) {
@@ -75,7 +75,9 @@ fn compare(chance: &mut Chance, world: &World, kind: &'static str) -> Filter {
     let most = *chance.pick(&[0, 1, 1, 2, 3, 6]);
     let (hops, end) = walk(chance, kind, most, false);
     if !hops.is_empty() && chance.one_in(5) {
-        let value = Val::Id(chance.pick(world.all(end)).uuid);
+        let known = world.all(end);
+        let nobody = gyre_model::Uuid::from_u128(4);
+        let value = Val::Id(if known.is_empty() { nobody } else { chance.pick(known).uuid });
         let ask = match chance.below(4) {
             0 => Ask::Equal(value),
             1 => Ask::NotEqual(value),

@@ -9,7 +9,7 @@ use gyre_proto::host::v1::{Cluster, Host, HostState, HostStatus, Zone};
 use gyre_proto::identity::v1::{Account, AccountState, ApiKey};
 use gyre_proto::network::v1::{IpRange, L2Network, L3Network};
 use gyre_proto::storage::v1::{Image, ImageServer, ImageState, PrimaryStorage, Volume, VolumeState};
-use gyre_proto::vm::v1::{InstanceOffering, Vm, VmState};
+use gyre_proto::vm::v1::{InstanceOffering, Nic, Vm, VmState};
 use gyre_query::{Change, table};
 use gyre_store::{Conn, Sql, Store, Value};
 
@@ -291,6 +291,18 @@ fn fill(world: &mut World, conn: &mut Conn, chance: &mut Chance) {
         };
         vm.state_reason = if c.one_in(2) { name(c) } else { String::new() };
         vms.push(world.keep(conn, c, &vm));
+    }
+    for _ in 0..40 {
+        let nic = Nic {
+            uuid: uuid(c),
+            name: name(c),
+            account_uuid: c.pick(&accounts).clone(),
+            vm_uuid: c.pick(&vms).clone(),
+            l3_network_uuid: c.pick(&networks).clone(),
+            ip: format!("10.0.0.{}", c.below(20)),
+            ..Nic::default()
+        };
+        world.keep(conn, c, &nic);
     }
     vms.push(uuid(c));
     for at in 0..40 {

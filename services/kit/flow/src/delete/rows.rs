@@ -1,0 +1,39 @@
+//! Deleting a row with its parts, once nothing else refers to it.
+
+use gyre_model::{Error, Kind, Result, Uuid};
+use gyre_query::{Change, table, untyped};
+use gyre_store::{Conn, Dialect, Sql};
+
+use super::graph::{How, graph};
+use super::plan;
+
+/// Deletes a resource with its parts, if nothing refers to it but those. Answers whether it was there.
+///
+/// # Errors
+/// `IN_USE` where something refers to it: it came while the rest was being deleted.
+pub fn remove(conn: &mut Conn, change: &Change, kind: &'static str, uuid: Uuid) -> Result<bool> {
+    let table = table::by_kind(kind).kind.table;
+    let mut hold = Sql::new(format!("SELECT 1 FROM {table} WHERE uuid = ")).bind(uuid);
+    if conn.dialect() == Dialect::Postgres {
+        // what would refer to it from now on waits, and then finds it gone
+        hold.push(" FOR UPDATE");
+    }
+    if conn.query_one(hold)?.is_none() {
+        return Ok(false);
+    }
+    for edge in graph().referring(kind).iter().filter(|edge| edge.how != How::Part) {
+        if plan::any(conn, edge, uuid)? {
+            let text = format!(
+                "{kind} {uuid} is used by {} that came meanwhile: delete it again, or remove those first",
+                edge.kind.plural
+            );
+            return Err(Error::new(Kind::FailedPrecondition, "IN_USE", text).with("kind", edge.kind.kind));
+        }
+    }
+    for edge in graph().referring(kind).iter().filter(|edge| edge.how == How::Part) {
+        for part in plan::those(conn, edge, uuid)? {
+            remove(conn, change, edge.kind.kind, part)?;
+        }
+    }
+    untyped::delete(conn, change, kind, uuid)
+}

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gyre_agent::Simulation;
@@ -13,6 +14,7 @@ use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
 use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, Reference, catalog};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What a kind cannot do: the kind, what, and why.
 const GAPS: &[(&str, &str, &str)] = &[
@@ -24,7 +26,7 @@ const GAPS: &[(&str, &str, &str)] = &[
     ("change", "delete", "the log is written by nobody but Gyre"),
     ("setting", "tag", "a value is a mark itself"),
     ("setting", "delete", "UnsetSetting takes a value away, and nothing depends on one"),
-    ("tag", "delete", "DeleteTag takes a tag off, and nothing depends on one"),
+    ("tag", "watch", "delete", "DeleteTag takes a tag off, and nothing depends on one"),
     ("nic", "delete", "an interface goes with its machine"),
     ("debt", "delete", "a debt goes when it is paid"),
     ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
@@ -83,6 +85,7 @@ impl Walk {
             "query" => self.query(subject).await,
             "group" => self.group(subject).await,
             "tag" => self.tag(subject).await,
+            "watch" => self.watch(subject).await,
             "delete" => self.delete(subject).await,
             "cli" => self.cli(subject).await,
             "openapi" => self.openapi(subject),
@@ -195,6 +198,32 @@ impl Walk {
             ensure!(found == there, "filter {filter} finds it: {found}");
         }
         self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
+        Ok(())
+    }
+
+    /// A live stream of a list begins with what is in it.
+    async fn watch(&self, subject: &Subject) -> Result<()> {
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let address = self.front.endpoint().trim_start_matches("http://");
+        let filter = escaped(&format!("uuid = \"{uuid}\""));
+        let request = format!(
+            "GET /v1/{}:watch?filter={filter} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\r\n",
+            subject.kind.plural,
+            self.front.token()
+        );
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut seen = Vec::new();
+        let synced = async {
+            while !String::from_utf8_lossy(&seen).contains("WATCH_EVENT_TYPE_SYNCED") {
+                ensure!(stream.read_buf(&mut seen).await? > 0, "the stream ended");
+            }
+            anyhow::Ok(())
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(5), synced).await;
+        let seen = String::from_utf8_lossy(&seen);
+        ensure!(matches!(ended, Ok(Ok(()))), "it is not told what is in the list: {seen}");
+        ensure!(seen.contains("WATCH_EVENT_TYPE_SNAPSHOT") && seen.contains(uuid), "it is not in the list: {seen}");
         Ok(())
     }
 

@@ -139,6 +139,14 @@ class Questions(CloudTest):
         changes = self.cloud.changes.list(filter=f'resource_uuid = "{zone.uuid}"', order_by="position").all()
         self.assertEqual([change.after["name"] for change in changes], ["logged", "renamed"])
 
+    def test_a_list_is_followed(self):
+        events = self.cloud.follow("zones", filter=f'name = "followed-{RUN}"')
+        self.assertEqual(next(events).type, types.WatchEventType.SYNCED)
+        zone = self.cloud.zones.create(types.Zone(name=f"followed-{RUN}"))
+        added = next(event for event in events if event.uuid)
+        self.assertEqual((added.type, added.resource), (types.WatchEventType.ADDED, zone))
+        events.close()
+
     def test_settings_are_set_and_unset(self):
         self.cloud.settings.set("vm.stop-grace", value="45s")
         self.assertEqual(self.cloud.settings.get_effective("vm.stop-grace").value, "45s")

@@ -39,6 +39,7 @@ fn main() {
 
     let set = prost_types_set(&descriptors);
     tonic_prost_build::configure()
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
@@ -52,6 +53,7 @@ fn main() {
     pbjson_build::Builder::new()
         .register_descriptors(&descriptors)
         .expect("register descriptors")
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.FieldMask", "crate::FieldMask")
         .extern_path(".google.protobuf.Struct", "crate::Struct")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")

@@ -29,6 +29,7 @@ use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
+use crate::again::again;
 use crate::audit::Source;
 use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
@@ -36,7 +37,7 @@ use crate::front::{Front, Peer};
 use crate::metrics::Refused;
 use crate::refusal::Refusal;
 use crate::rest::table::is_open;
-use crate::resume::resumed;
+use crate::resume::{is_list, resumed};
 use crate::sign_in;
 use crate::trace::Traced;
 
@@ -126,6 +127,8 @@ where
     let caller = front.caller(peer, method, &head.headers).await?;
     let from = Source::of(method, peer, &head.headers);
     let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
+    // who calls a stream is looked at again while it lasts
+    let shown = if is_list(method) { head.headers.clone() } else { HeaderMap::new() };
     clean(&mut head.headers);
     let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
@@ -142,7 +145,10 @@ where
         if refused {
             return Ok(response);
         }
-        let response = response.map(|body| resumed(front, method, &along, &frame, body));
+        let response = response.map(|body| {
+            let body = resumed(front, method, &along, &frame, body);
+            again(front, method, &along, &shown, body)
+        });
         return Ok(ending(front, method, response));
     }
     let attempt = sign_in::begin(front, peer, frame.get(wire::FRAME_HEAD..).unwrap_or_default())?;

@@ -15,6 +15,7 @@
 //! refusal is counted by its reason; on the way of a call there is no descriptor, no lock that all calls share, and no box that
 //! is not needed. The gateway keeps no state that another gateway would miss.
 
+mod again;
 mod audit;
 pub mod auth;
 mod body;

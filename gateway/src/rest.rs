@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use gyre_model::catalog::MethodInfo;
 use gyre_model::{Error, Kind, wire};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
@@ -33,6 +33,7 @@ use hyper::body::Incoming;
 use self::plan::{BodyPlan, Plan};
 use self::query::nearest;
 use self::routes::{Found, Segments};
+use crate::again::again;
 use crate::audit::Source;
 use crate::body::Body;
 use crate::callback;
@@ -40,10 +41,12 @@ use crate::forward::Along;
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
 use crate::refusal::Refusal;
-use crate::resume::resumed;
+use crate::resume::{from_position, is_list, resumed};
 use crate::sign_in;
 use crate::trace::Traced;
 
+/// The last event that a browser took of a stream that broke.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How many times the most bytes of a body are read of one that is refused.
 const DISCARDED: usize = 4;
 /// How long a body that is refused is read on.
@@ -108,9 +111,16 @@ async fn call(
         }
     })?;
     if plan.method.server_streaming {
+        // a browser that opens a stream again says where it was
+        let last = head.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+        let frame = match last {
+            Some(last) if is_list(plan.method) => from_position(&frame, last),
+            _ => frame,
+        };
         let request = tonic::body::Body::new(Full::new(frame.clone()));
         let response = front.forward.open(plan.method, &along, request).await?;
         let response = resumed(front, plan.method, &along, &frame, response);
+        let response = again(front, plan.method, &along, &head.headers, response);
         return Ok(answer::stream(front, plan, along.trace, response));
     }
     let message = if sign_in::is(plan.method) {

@@ -1,8 +1,9 @@
-//! A watched operation whose stream breaks behind the gateway: the instance that answered died, was cut off or stopped, and any
-//! other can answer as well. The stream is opened again, and the watcher sees one that goes on.
+//! A watched operation or list whose stream breaks behind the gateway: the instance that answered died, was cut off or stopped, and
+//! any other can answer as well. The stream is opened again, and the watcher sees one that goes on: of an operation from how it
+//! stands now, of a list from the position of the last event.
 //!
 //! Only whole messages are passed on, so that what broke off in the middle leaves nothing behind. A stream that says it is over
-//! before the operation is was broken too. What does not go by, or does not within [`PATIENCE`], is passed on as it is.
+//! before the operation is was broken too; one of a list never is. A list that had not been told whole is told anew, after `RESET`. What does not go by, or does not within [`PATIENCE`], is passed on as it is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,7 +17,8 @@ use futures::future::BoxFuture;
 use gyre_model::catalog::MethodInfo;
 use gyre_model::wire::{self, Value};
 use gyre_model::{Error, Kind};
-use gyre_proto::common::v1::OperationState;
+use gyre_proto::Message as _;
+use gyre_proto::common::v1::{OperationState, WatchEventType, WatchResponse};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::Full;
@@ -28,33 +30,64 @@ use crate::forward::Along;
 use crate::front::Front;
 
 const WATCH: &str = "/gyre.common.v1.OperationService/WatchOperation";
+const WATCH_LIST: &str = "/gyre.common.v1.WatchService/Watch";
 /// The field of an operation that says its state.
 const STATE: u32 = 8;
+/// The field of a request to watch a list that says where to go on.
+const GO_ON: u32 = 3;
+/// The field of an event that says where to go on from after it.
+pub const POSITION: u32 = 2;
 /// How long nobody may be able to answer before the watcher is told: longer than a lease and the takeover after it.
 const PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Opens the stream again.
-type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Body, Error>> + Send>;
+type Open = Box<dyn Fn(&str) -> BoxFuture<'static, Result<Body, Error>> + Send>;
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Watched {
+    /// An operation.
+    Operation,
+    /// A list, with the position that was told last; nothing before the list was told whole.
+    List(String),
+}
+
+/// Whether a call streams a list.
+pub fn is_list(method: &MethodInfo) -> bool {
+    method.path == WATCH_LIST
+}
+
+/// A request to watch a list, from this position on.
+pub fn from_position(frame: &Bytes, position: &str) -> Bytes {
+    let Some((false, message, _)) = wire::unframe(frame) else { return frame.clone() };
+    let mut whole = BytesMut::from(message);
+    // of two the last has the say
+    wire::append_string(&mut whole, &[GO_ON], position);
+    wire::frame(&whole)
+}
 
 /// Lets a stream be resumed where its method is one that can be: watching an operation begins with how it is now, whoever is
 /// asked.
 pub fn resumed(front: &Arc<Front>, method: &'static MethodInfo, along: &Along, frame: &Bytes, body: Body) -> Body {
-    if method.path != WATCH {
-        return body;
-    }
+    let watched = match method.path {
+        WATCH => Watched::Operation,
+        WATCH_LIST => Watched::List(String::new()),
+        _ => return body,
+    };
     let until = along.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     // copied: the request's bytes are a piece of what its connection read at once, which would be kept as long as the stream
     let (front, along, frame) = (Arc::clone(front), along.clone(), Bytes::copy_from_slice(frame));
-    let open = move || -> BoxFuture<'static, Result<Body, Error>> {
-        let (front, frame) = (Arc::clone(&front), frame.clone());
+    let open = move |position: &str| -> BoxFuture<'static, Result<Body, Error>> {
+        let front = Arc::clone(&front);
+        let frame = if position.is_empty() { frame.clone() } else { from_position(&frame, position) };
         // the caller's time does not begin anew
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let along = Along { timeout: left, ..along.clone() };
         Box::pin(async move { front.forward.open(method, &along, Body::new(Full::new(frame))).await })
     };
-    Body::new(Resumed::new(body, Box::new(open)))
+    Body::new(Resumed::new(watched, body, Box::new(open)))
 }
 
 enum Stage {
@@ -65,6 +98,7 @@ enum Stage {
 }
 
 struct Resumed {
+    watched: Watched,
     stage: Stage,
     open: Open,
     buffer: BytesMut,
@@ -72,6 +106,8 @@ struct Resumed {
     whole: VecDeque<Bytes>,
     /// Whether the last message told the operation's end.
     ended: bool,
+    /// Whether anything was told since the stream was opened from its beginning.
+    told: bool,
     /// Since when nothing has come.
     lost: Option<Instant>,
     wait: Duration,
@@ -84,13 +120,15 @@ impl fmt::Debug for Resumed {
 }
 
 impl Resumed {
-    fn new(body: Body, open: Open) -> Self {
+    fn new(watched: Watched, body: Body, open: Open) -> Self {
         Self {
+            watched,
             stage: Stage::Open(body),
             open,
             buffer: BytesMut::new(),
             whole: VecDeque::new(),
             ended: false,
+            told: false,
             lost: None,
             wait: FIRST_WAIT,
         }
@@ -100,7 +138,15 @@ impl Resumed {
     fn take(&mut self, data: Bytes) {
         self.buffer.extend_from_slice(&data);
         while let Some((compressed, message, length)) = wire::unframe(&self.buffer) {
-            self.ended = !compressed && ended(message);
+            match &mut self.watched {
+                Watched::Operation => self.ended = !compressed && ended(message),
+                Watched::List(position) => {
+                    if let Some(told) = wire::string_at(message, &[POSITION]).filter(|told| !told.is_empty()) {
+                        told.clone_into(position);
+                    }
+                    self.told = true;
+                }
+            }
             let message = self.buffer.split_to(length).freeze();
             self.whole.push_back(message);
             (self.lost, self.wait) = (None, FIRST_WAIT);
@@ -190,12 +236,20 @@ impl HttpBody for Resumed {
                 },
                 Stage::Waiting(pause) => {
                     std::task::ready!(pause.as_mut().poll(context));
-                    this.stage = Stage::Opening((this.open)());
+                    let position = match &this.watched {
+                        Watched::Operation => "",
+                        Watched::List(position) => position,
+                    };
+                    this.stage = Stage::Opening((this.open)(position));
                     None
                 }
                 Stage::Opening(opening) => match std::task::ready!(opening.as_mut().poll(context)) {
                     Ok(body) => {
                         this.stage = Stage::Open(body);
+                        if this.watched == Watched::List(String::new()) && std::mem::take(&mut this.told) {
+                            let reset = WatchResponse { r#type: WatchEventType::Reset.into(), ..Default::default() };
+                            this.whole.push_back(wire::frame(&reset.encode_to_vec()));
+                        }
                         None
                     }
                     Err(error) => this.broke(error),
@@ -213,7 +267,6 @@ mod tests {
     use std::sync::Mutex;
 
     use bytes::Buf as _;
-    use gyre_proto::Message as _;
     use gyre_proto::common::v1::Operation;
     use http_body_util::{BodyExt as _, StreamBody};
 
@@ -238,16 +291,7 @@ mod tests {
 
     /// What a watcher sees of streams that come one after the other: percents, and the last status.
     async fn seen(streams: Vec<Result<Parts, Error>>) -> (Vec<i32>, Code) {
-        let mut streams = streams.into_iter();
-        let first = body(streams.next().unwrap().unwrap());
-        let rest = Mutex::new(streams);
-        let open: Open = Box::new(move || {
-            let next = rest.lock().unwrap().next().unwrap_or_else(|| Err(broken_off()));
-            Box::pin(async move { next.map(body) })
-        });
-        let whole = Resumed::new(first, open).collect().await.unwrap();
-        let code = whole.trailers().and_then(Status::from_header_map).unwrap().code();
-        let mut bytes = whole.to_bytes();
+        let (mut bytes, code, _) = whole(Watched::Operation, streams).await;
         let mut percents = Vec::new();
         while let Some((_, message, length)) = wire::unframe(&bytes) {
             percents.push(Operation::decode(message).unwrap().percent);
@@ -255,6 +299,48 @@ mod tests {
         }
         assert!(bytes.is_empty());
         (percents, code)
+    }
+
+    /// All bytes that a watcher sees, the last status, and the positions from which the streams after the first were opened.
+    async fn whole(watched: Watched, streams: Vec<Result<Parts, Error>>) -> (Bytes, Code, Vec<String>) {
+        let mut streams = streams.into_iter();
+        let first = body(streams.next().unwrap().unwrap());
+        let rest = Mutex::new(streams);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let positions = Arc::clone(&asked);
+        let open: Open = Box::new(move |position| {
+            positions.lock().unwrap().push(position.to_owned());
+            let next = rest.lock().unwrap().next().unwrap_or_else(|| Err(broken_off()));
+            Box::pin(async move { next.map(body) })
+        });
+        let whole = Resumed::new(watched, first, open).collect().await.unwrap();
+        let code = whole.trailers().and_then(Status::from_header_map).unwrap().code();
+        let asked = asked.lock().unwrap().clone();
+        (whole.to_bytes(), code, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_goes_on_from_its_last_position_or_begins_anew() {
+        let event = |ty: WatchEventType, position: &str| {
+            let event = WatchResponse { r#type: ty.into(), position: position.into(), ..Default::default() };
+            Ok(Frame::data(wire::frame(&event.encode_to_vec())))
+        };
+        let cut = || Err(Status::unknown("reset"));
+        use WatchEventType::{Added, Removed, Reset, Snapshot, Synced};
+        let streams = vec![
+            Ok(vec![event(Snapshot, ""), cut()]),
+            Ok(vec![event(Snapshot, ""), event(Synced, "7"), event(Added, "9"), cut()]),
+            Ok(vec![event(Removed, "12"), Ok(trailers(Status::new(Code::Ok, "")))]),
+            Err(Error::new(Kind::FailedPrecondition, "POSITION_EXPIRED", "gone")),
+        ];
+        let (mut bytes, code, asked) = whole(Watched::List(String::new()), streams).await;
+        let mut types = Vec::new();
+        while let Some((_, message, length)) = wire::unframe(&bytes) {
+            types.push(WatchResponse::decode(message).unwrap().r#type());
+            bytes.advance(length);
+        }
+        assert_eq!(types, [Snapshot, Reset, Snapshot, Synced, Added, Removed]);
+        assert_eq!((code, asked), (Code::FailedPrecondition, vec![String::new(), "9".into(), "12".into()]));
     }
 
     #[tokio::test(start_paused = true)]

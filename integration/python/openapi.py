@@ -27,6 +27,8 @@ REFUSED = {
 }
 # Streams that may have nothing to say.
 QUIET = {"ReadVmConsole": "a simulated machine prints nothing"}
+# Parameters that have a meaning together only.
+PAIRS = ("resourceKind", "resourceUuid")
 METHODS = ("get", "put", "post", "patch", "delete")
 NOBODY = "0193f3a0-1111-4222-8333-444455556666"
 
@@ -152,11 +154,12 @@ class Checker:
         queries = [{}]
         if call[1] == "get":
             parameters = [parameter for parameter in call[2]["parameters"] if parameter.get("in") == "query"]
-            queries += [
-                {parameter["name"]: self.world.real(parameter["example"])}
-                for parameter in parameters
-                if "example" in parameter
-            ]
+            examples = {one["name"]: self.world.real(one["example"]) for one in parameters if "example" in one}
+            # what says one thing together stands there together
+            pairs = [name for name in PAIRS if name in examples]
+            queries += [{name: example} for name, example in examples.items() if name not in pairs]
+            if pairs:
+                queries.append({name: examples[name] for name in pairs})
         for query in queries:
             answer = self.answer(call, self.world.admin, self.world.wish(call, query=query))
             if not 200 <= answer.status < 300:

@@ -26,6 +26,10 @@ UNIQUE = {
 }
 # References that must be to something new: kind, field and the kind referred to.
 NEW = {"ip-range": ("l3NetworkUuid", "l3-network"), "l3-network": ("l2NetworkUuid", "l2-network")}
+# What must be there for a create beside what it names.
+NEEDS = {"image": ["image-server"], "vm": ["host"]}
+# What another call than a create makes.
+MADE_BY = {"setting": "SetSetting"}
 # Calls that must have been made before on the resource that a call is about.
 BEFORE = {
     "StartVm": ["StopVm"],
@@ -118,7 +122,7 @@ class World:
 
     def named(self):
         """The calls that the tables name."""
-        return itertools.chain(BEFORE, *BEFORE.values(), UNFINISHED, BODIES)
+        return itertools.chain(BEFORE, *BEFORE.values(), MADE_BY.values(), UNFINISHED, BODIES)
 
     def sign_in(self, **session):
         return Gateway(self.nobody.address, self.good(self.nobody.send("POST", "/v1/sessions", session))["token"])
@@ -158,6 +162,10 @@ class World:
         """Makes a resource from its example; answers its UUID."""
         if kind == "operation":
             return self.operation(finished)
+        for other in NEEDS.get(kind, []):
+            self.one(other)
+        if kind in MADE_BY:
+            return self.good(self.admin.send(*self.wish(self.calls[MADE_BY[kind]])))["uuid"]
         plural = self.kinds[kind]["plural"]
         if "post" not in self.document["paths"][f"/v1/{plural}"]:
             # what no call makes comes with a machine

@@ -1,4 +1,4 @@
-//! The log of changes from the front door: who changed what, from where, and what was refused.
+//! The log of changes from the front door: who changed what, from where, and what was refused; and lists as live streams.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,8 @@ use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 /// A query parameter.
 fn escaped(text: &str) -> String {
@@ -110,6 +112,94 @@ async fn who_changed_what_from_where_and_what_was_refused() -> Result<()> {
     // no secret is in the log
     let all = serde_json::to_string(&changes(&admin, "kind = account").await?)?;
     ensure!(!all.contains("A-good-password") && !all.contains("argon2"), "{all}");
+    node.shutdown().await;
+    Ok(())
+}
+
+/// Server-sent events, line by line.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    async fn open(front: &Front, path: &str, last: &str) -> Result<Self> {
+        let host = front.endpoint().trim_start_matches("http://").to_owned();
+        let mut stream = TcpStream::connect(&host).await?;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nLast-Event-ID: {last}\r\n\r\n",
+            front.token()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// The next event with its id; nothing for signs of life.
+    async fn next(&mut self) -> Result<(String, Value)> {
+        let mut id = String::new();
+        loop {
+            let mut line = String::new();
+            let read = tokio::time::timeout(Duration::from_secs(20), self.0.read_line(&mut line)).await??;
+            ensure!(read > 0, "the stream ended");
+            if let Some(text) = line.strip_prefix("id: ") {
+                id = text.trim().to_owned();
+            }
+            let Some(data) = line.strip_prefix("data: ") else { continue };
+            let event: Value = serde_json::from_str(data)?;
+            if event["type"] != "WATCH_EVENT_TYPE_PROGRESS" {
+                return Ok((id, event));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_watched_as_server_sent_events_and_gone_on_with() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = TestNode::start(folder.path(), Hosts::Simulated(Simulation::default())).await?;
+    let admin = node.front().await?;
+    let (alice, account) = user(&admin, "alice").await?;
+    admin.make("/v1/zones", json!({"name": "east-1", "tags": ["place=here"]})).await?;
+    let path = format!("/v1/zones:watch?filter={}", escaped("name = \"east*\""));
+    let mut events = Events::open(&alice, &path, "").await?;
+    let (id, event) = events.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_SNAPSHOT" && id.is_empty(), "{id} {event}");
+    ensure!(event["resource"]["@type"] == "type.googleapis.com/gyre.host.v1.Zone", "{event}");
+    ensure!(event["resource"]["tags"][0] == "place=here", "{event}");
+    let (id, event) = events.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_SYNCED" && !id.is_empty(), "{id} {event}");
+    let began = Instant::now();
+    let zone = admin.make("/v1/zones", json!({"name": "east-2"})).await?;
+    let (added, event) = events.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_ADDED" && event["uuid"] == zone, "{event}");
+    ensure!(event["position"] == added.as_str() && began.elapsed() < Duration::from_secs(5), "{added} {event}");
+    drop(events);
+    admin.patch(&format!("/v1/zones/{zone}"), json!({"description": "changed"})).await?.good()?;
+    // as a browser does
+    let mut events = Events::open(&alice, &path, &added).await?;
+    let (_, event) = events.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_MODIFIED" && event["resource"]["generation"] == "2", "{event}");
+
+    // what is wrong is a problem, not a stream
+    let wrong = alice.get("/v1/zones:watch?filter=nme%3Dx").await?;
+    ensure!(wrong.status == StatusCode::BAD_REQUEST, "{wrong:?}");
+    let unknown = alice.get("/v1/zoness:watch").await?;
+    ensure!(unknown.status == StatusCode::BAD_REQUEST, "{unknown:?}");
+    let foreign = Events::open(&alice, &format!("/v1/accounts:watch?filter={}", escaped("name = admin")), "").await;
+    let (_, event) = foreign?.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_SYNCED", "{event}");
+
+    // an operation, and the end of the right to watch
+    let mut operations = Events::open(&alice, "/v1/operations:watch", "").await?;
+    let (_, event) = operations.next().await?;
+    ensure!(event["type"] == "WATCH_EVENT_TYPE_SYNCED", "{event}");
+    admin.post(&format!("/v1/accounts/{account}:disable"), json!({})).await?.good()?;
+    let begun = Instant::now();
+    let ended = loop {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the stream goes on");
+        let (_, event) = operations.next().await?;
+        if event["reason"].is_string() {
+            break event;
+        }
+    };
+    ensure!(ended["reason"] == "ACCOUNT_DISABLED", "{ended}");
     node.shutdown().await;
     Ok(())
 }

@@ -6,12 +6,14 @@
 
 #![allow(missing_docs, clippy::all, clippy::unwrap_used)]
 
+mod any;
 pub mod codec;
 mod field_mask;
 pub mod json;
 mod structure;
 mod timestamp;
 
+pub use any::Any;
 pub use field_mask::FieldMask;
 pub use pbjson_types::Duration;
 pub use prost::Message;

@@ -108,7 +108,8 @@ impl Maker {
                 if is_wide(message, field) { json!(number.to_string()) } else { json!(number) }
             }
             FieldType::Float => json!(said.and_then(|said| said.parse().ok()).unwrap_or(0.5)),
-            FieldType::Text if field.name.ends_with("page_token") => return None,
+            // places in lists and logs, which only answers tell
+            FieldType::Text if field.name.ends_with("page_token") || field.name == "position" => return None,
             FieldType::Text => json!(said.map_or_else(|| text(field, about), str::to_owned)),
             FieldType::Bytes => json!(said.unwrap_or("SGVsbG8K")),
             FieldType::Enum(_) => {
@@ -124,6 +125,9 @@ impl Maker {
             }
             FieldType::Message("google.protobuf.FieldMask") => json!(said.unwrap_or("description")),
             FieldType::Message("google.protobuf.Struct") => json!({"uuid": uuid_of(about)}),
+            FieldType::Message("google.protobuf.Any") => {
+                json!({"@type": "type.googleapis.com/gyre.vm.v1.Vm", "uuid": uuid_of("vm"), "name": "web-1"})
+            }
             FieldType::Message("google.protobuf.ListValue") => json!(["value"]),
             FieldType::Message("google.protobuf.Value") => json!("value"),
             FieldType::Message(inner) => {
@@ -185,6 +189,7 @@ fn text(field: &FieldInfo, about: &str) -> String {
         "name" if about.is_empty() => "web-1",
         "name" => return format!("{about}-1"),
         "description" => "made for the example",
+        "filter" => return format!("uuid = \"{}\"", uuid_of("vm")),
         "account" | "user" => "alice",
         "mac" => "52:54:00:12:34:56",
         "address" | "addresses" | "ip" => "10.0.0.7",

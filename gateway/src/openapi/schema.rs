@@ -185,6 +185,10 @@ impl Schemas {
                 json!({"type": "string", "examples": ["name,description"]})
             }
             FieldType::Message("google.protobuf.Struct") => json!({"type": "object"}),
+            FieldType::Message("google.protobuf.Any") => json!({
+                "type": "object", "required": ["@type"],
+                "properties": {"@type": {"type": "string", "description": "What it is, such as \"type.googleapis.com/gyre.vm.v1.Vm\"."}}
+            }),
             FieldType::Message("google.protobuf.ListValue") => json!({"type": "array"}),
             FieldType::Message("google.protobuf.Value") => json!({}),
             FieldType::Message(message) => self.reference(message, side),

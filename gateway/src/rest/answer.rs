@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::forward::Along;
 use crate::front::Front;
 use crate::refusal::Refusal;
+use crate::resume::{POSITION, is_list};
 use crate::trace::Traced;
 
 const WAIT: &str = "/gyre.common.v1.OperationService/WaitOperation";
@@ -93,6 +94,7 @@ fn has_ended(operation: &Operation) -> bool {
 /// Answers a stream as events.
 pub fn stream(front: &Arc<Front>, plan: &Plan, trace: Traced, body: tonic::body::Body) -> Response<Body> {
     let events = Events::new(body, plan.printer(), trace, front.stopping.clone());
+    let events = if is_list(plan.method) { events.with_id(POSITION) } else { events };
     let mut response = Response::new(Body::events(events));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -1,6 +1,6 @@
 //! A stream of messages as server-sent events (the HTML standard's `text/event-stream`):
 //!
-//! - `event: message` with the JSON of one message, and an `id` that counts from 1,
+//! - `event: message` with the JSON of one message, and an `id`: the position of an event of a list, otherwise a count from 1,
 //! - `event: error` with a problem document, once, where the stream failed,
 //! - `event: end` with `{}`, once, where it came to its end,
 //! - a comment every 15 seconds, so that nobody on the way takes a quiet stream for a dead one.
@@ -39,6 +39,8 @@ pub struct Events {
     body: Body,
     buffer: BytesMut,
     codec: &'static JsonCodec,
+    /// The field of a message that is its id.
+    id: Option<u32>,
     trace: Traced,
     count: u64,
     ended: bool,
@@ -59,6 +61,7 @@ impl Events {
             body,
             buffer: BytesMut::new(),
             codec,
+            id: None,
             trace,
             count: 0,
             ended: false,
@@ -67,13 +70,25 @@ impl Events {
         }
     }
 
+    /// The same, with ids that the messages themselves have in this field. One without has no id: the one before stays the last.
+    #[must_use]
+    pub fn with_id(mut self, field: u32) -> Self {
+        self.id = Some(field);
+        self
+    }
+
     /// The events of the messages that are there whole.
     fn messages(&mut self) -> Option<Vec<u8>> {
         let mut events = Vec::new();
         while events.len() < TOGETHER {
             let Some((compressed, message, length)) = wire::unframe(&self.buffer) else { break };
             self.count += 1;
-            let _ = write!(events, "id: {}\nevent: message\ndata: ", self.count);
+            let _ = match self.id.map(|field| wire::string_at(message, &[field])) {
+                None => writeln!(events, "id: {}", self.count),
+                Some(Some(id)) if !id.is_empty() => writeln!(events, "id: {id}"),
+                Some(_) => Ok(()),
+            };
+            events.extend_from_slice(b"event: message\ndata: ");
             let printed =
                 if compressed { Err("it is compressed".to_owned()) } else { (self.codec.print)(message, &mut events) };
             if let Err(error) = printed {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gyre_agent::Simulation;
@@ -13,19 +14,40 @@ use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
 use gyre_model::catalog::{FieldInfo, FieldType, Format, KindInfo, MessageInfo, Reference, catalog};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What a kind cannot do: the kind, what, and why.
 const GAPS: &[(&str, &str, &str)] = &[
     ("debt", "get", "a debt is read as the operation that owes it"),
     ("operation", "tag", "an operation is no resource of anybody's; what it works on has tags"),
     ("tag", "tag", "a tag is a mark itself"),
-    ("setting", "tag", "a value says of itself all that there is to say"),
+    ("operation", "delete", "what was done stays done"),
+    ("change", "tag", "the log is written by nobody but Gyre"),
+    ("change", "delete", "the log is written by nobody but Gyre"),
+    ("setting", "tag", "a value is a mark itself"),
+    ("setting", "delete", "UnsetSetting takes a value away, and nothing depends on one"),
+    ("tag", "delete", "DeleteTag takes a tag off, and nothing depends on one"),
+    ("nic", "delete", "an interface goes with its machine"),
+    ("debt", "delete", "a debt goes when it is paid"),
     ("debt", "row", "nothing gets stuck in a small world, so nothing is owed"),
 ];
 
 /// What is tried, in order.
-const CHECKS: &[&str] =
-    &["list", "row", "get", "filter", "order", "query", "group", "tag", "cli", "openapi", "reference", "python"];
+const CHECKS: &[&str] = &[
+    "list",
+    "row",
+    "get",
+    "filter",
+    "order",
+    "query",
+    "group",
+    "tag",
+    "delete",
+    "cli",
+    "openapi",
+    "reference",
+    "python",
+];
 
 struct Walk {
     front: Front,
@@ -63,6 +85,8 @@ impl Walk {
             "query" => self.query(subject).await,
             "group" => self.group(subject).await,
             "tag" => self.tag(subject).await,
+            "watch" => self.watch(subject).await,
+            "delete" => self.delete(subject).await,
             "cli" => self.cli(subject).await,
             "openapi" => self.openapi(subject),
             "reference" => reference(subject),
@@ -127,6 +151,7 @@ impl Walk {
     /// The call over any kind finds it, with what it refers to, and counts.
     async fn query(&self, subject: &Subject) -> Result<()> {
         let plural = subject.kind.plural;
+        self.front.get(&format!("/v1/{plural}:query")).await?.good()?;
         let mut fields = vec!["uuid".to_owned()];
         // one step along each reference
         let own = |reference: &&Reference| reference.kind == subject.kind.kind && !reference.repeated;
@@ -167,7 +192,54 @@ impl Walk {
         let row = self.front.get(&format!("/v1/{}/{uuid}", subject.kind.plural)).await?.good()?;
         let tags = row["tags"].as_array().context("no tags")?;
         ensure!(tags.iter().any(|text| text == "walk=yes"), "its tags are {tags:?}");
+        for (filter, there) in [("tags:\"walk=yes\"", true), ("tags:walk", true), ("tags:\"walk=no\"", false)] {
+            let found = self.rows(subject.kind, &format!("?pageSize=1000&filter={}", escaped(filter))).await?;
+            let found = found.iter().any(|row| row["uuid"] == uuid);
+            ensure!(found == there, "filter {filter} finds it: {found}");
+        }
         self.front.delete(&format!("/v1/tags/{tag}")).await?.good()?;
+        Ok(())
+    }
+
+    /// A live stream of a list begins with what is in it.
+    async fn watch(&self, subject: &Subject) -> Result<()> {
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let address = self.front.endpoint().trim_start_matches("http://");
+        let filter = escaped(&format!("uuid = \"{uuid}\""));
+        let request = format!(
+            "GET /v1/{}:watch?filter={filter} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\r\n",
+            subject.kind.plural,
+            self.front.token()
+        );
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut seen = Vec::new();
+        let synced = async {
+            while !String::from_utf8_lossy(&seen).contains("WATCH_EVENT_TYPE_SYNCED") {
+                ensure!(stream.read_buf(&mut seen).await? > 0, "the stream ended");
+            }
+            anyhow::Ok(())
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(5), synced).await;
+        let seen = String::from_utf8_lossy(&seen);
+        ensure!(matches!(ended, Ok(Ok(()))), "it is not told what is in the list: {seen}");
+        ensure!(seen.contains("WATCH_EVENT_TYPE_SNAPSHOT") && seen.contains(uuid), "it is not in the list: {seen}");
+        Ok(())
+    }
+
+    /// A dry run shows what would go, and nothing goes.
+    async fn delete(&self, subject: &Subject) -> Result<()> {
+        let KindInfo { plural, message, .. } = subject.kind;
+        let name = format!("Delete{}", message.rsplit('.').next().unwrap_or_default());
+        let call = catalog().methods().find(|method| method.name == name).context("no call deletes it")?;
+        let request = catalog().message(call.input).context("a call without request")?;
+        ensure!(request.field("validate_only").is_some(), "{name} has no dry run");
+        let Some(uuid) = subject.uuid() else { return Ok(()) };
+        let path = format!("/v1/{plural}/{uuid}");
+        let tried = self.front.delete(&format!("{path}?validateOnly=true&cascade=true")).await?.good()?;
+        let first = &tried["deletion"]["nodes"][0];
+        ensure!(first["kind"] == subject.kind.kind && first["items"][0]["uuid"] == uuid, "the dry run shows {tried}");
+        ensure!(self.front.get(&path).await?.good()?["uuid"] == uuid, "it is gone");
         Ok(())
     }
 

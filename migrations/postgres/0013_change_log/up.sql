@@ -1,7 +1,7 @@
 -- The log of changes as auditors read it: whose resource, from where, by which call, with which outcome. Rows that are there are
 -- kept; instances of the version before go on writing theirs. UUIDs are of version 4; ours begin with the time, so that the index
--- grows at its end. The transaction that wrote a row tells followers when all that came before it is there: positions alone
--- do not, since transactions commit in another order than they draw them.
+-- grows at its end. The transaction that wrote a row tells followers which of them a snapshot shows: positions alone do
+-- not, since transactions commit in another order than they draw them.
 ALTER TABLE change_log
     ALTER COLUMN resource_uuid DROP NOT NULL,
     ALTER COLUMN actor_uuid DROP NOT NULL,

@@ -105,6 +105,54 @@ class Machines(CloudTest):
         self.assertEqual(ready.size_bytes, 1 << 20)
 
 
+class Questions(CloudTest):
+    """What can be asked of resources of any kind."""
+
+    def test_rows_and_groups_of_any_kind(self):
+        vm = self.vm("asked")
+        mine = f'uuid = "{vm.uuid}"'
+        (row,) = self.cloud.query.run("vms", filter=mine, fields=["name", "host.name"]).all()
+        self.assertEqual((row["name"], row["host"]["name"]), (vm.name, self.site.host.name))
+        (group,) = self.cloud.query.run("vm", filter=mine, group_by=["state"], sum=["memory_bytes"]).all()
+        self.assertEqual(int(group["count"]), 1)
+        page = self.cloud.vms.list(filter=mine, read_mask=["name"], count=True).page()
+        self.assertEqual((page.total_size, page.vms[0].name, page.vms[0].cpu_count), (1, vm.name, 0))
+
+    def test_tags_mark_resources(self):
+        draft = self.draft("marked")
+        draft.tags = ["env=prod"]
+        vm = self.cloud.vms.create(draft).result()
+        tag = self.cloud.tags.create(types.Tag(resource_kind="vm", resource_uuid=vm.uuid, text="web"))
+        self.assertEqual(sorted(self.cloud.vms.get(vm.uuid).tags), ["env=prod", "web"])
+        self.cloud.tags.delete(tag.uuid)
+        self.assertEqual(self.cloud.vms.get(vm.uuid).tags, ["env=prod"])
+
+    def test_a_dry_run_shows_what_would_go(self):
+        tried = self.cloud.zones.delete(self.site.zone.uuid, validate_only=True, cascade=True)
+        self.assertEqual((tried.deletion.nodes[0].kind, tried.deletion.nodes[0].count), ("zone", 1))
+        self.assertIn("host", [node.kind for node in tried.deletion.nodes])
+        self.assertEqual(self.cloud.zones.get(self.site.zone.uuid), self.site.zone)
+
+    def test_what_changed_is_in_the_log(self):
+        zone = self.cloud.zones.create(types.Zone(name="logged"))
+        self.cloud.zones.update(zone.uuid, name="renamed")
+        changes = self.cloud.changes.list(filter=f'resource_uuid = "{zone.uuid}"', order_by="position").all()
+        self.assertEqual([change.after["name"] for change in changes], ["logged", "renamed"])
+
+    def test_a_list_is_followed(self):
+        events = self.cloud.follow("zones", filter=f'name = "followed-{RUN}"')
+        self.assertEqual(next(events).type, types.WatchEventType.SYNCED)
+        zone = self.cloud.zones.create(types.Zone(name=f"followed-{RUN}"))
+        added = next(event for event in events if event.uuid)
+        self.assertEqual((added.type, added.resource), (types.WatchEventType.ADDED, zone))
+        events.close()
+
+    def test_settings_are_set_and_unset(self):
+        self.cloud.settings.set("vm.stop-grace", value="45s")
+        self.assertEqual(self.cloud.settings.get_effective("vm.stop-grace").value, "45s")
+        self.cloud.settings.unset("vm.stop-grace")
+
+
 class Surface(CloudTest):
     """What holds for every kind and every call."""
 

@@ -34,6 +34,10 @@ class Forms(unittest.TestCase):
         self.assertEqual((vm.name, vm.state.name, vm.memory_bytes), ("a", "VM_STATE_DREAMING", 7))
         self.assertEqual(vm.encode()["state"], "VM_STATE_DREAMING")
 
+    def test_messages_that_say_what_they_are_are_read(self):
+        self.assertEqual(decode("any", {"@type": "type.googleapis.com/gyre.vm.v1.Vm", "name": "a"}), Vm(name="a"))
+        self.assertEqual(decode("any", {"@type": "x/y.Unknown", "name": "a"})["name"], "a")
+
     def test_a_message_shows_what_it_has(self):
         self.assertEqual(repr(Vm(name="a", state=VmState.RUNNING)).replace("<", "").split(", ")[0], "Vm(name='a'")
 

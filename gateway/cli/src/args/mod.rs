@@ -21,6 +21,8 @@ use crate::nouns::{Noun, Service, Shape, Verb, alias, call, call_name, noun, nou
 
 /// Names of arguments that more than one place reads.
 pub mod names {
+    /// `--watch`.
+    pub const WATCH: &str = "watch";
     /// `--wait`.
     pub const WAIT: &str = "wait";
     /// `--callback`.
@@ -175,7 +177,15 @@ fn verb_command(noun: Noun, verb: &Verb) -> Command {
         Shape::List => format!("Shows {}", noun.kind.plural.replace('-', " ")),
         _ => sentence(verb.method.doc),
     };
-    verb_flags(Command::new(verb.name.clone()).about(about), verb)
+    let command = verb_flags(Command::new(verb.name.clone()).about(about), verb);
+    if matches!(verb.shape, Shape::List) || verb.name == "get" { command.arg(watch_arg()) } else { command }
+}
+
+fn watch_arg() -> Arg {
+    Arg::new(names::WATCH)
+        .long("watch")
+        .action(ArgAction::SetTrue)
+        .help("Shows it, and then each change of it as it happens, until Ctrl-C")
 }
 
 /// A command with the flags of a verb.

@@ -19,6 +19,7 @@ mod session;
 mod terminal;
 mod upload;
 pub mod wait;
+mod watch;
 
 pub use profile::known as profiles;
 pub use resolve::{find, items, quoted};
@@ -174,5 +175,8 @@ async fn command(client: &Client, globals: &Globals, name: &str, matches: &ArgMa
         return console::run(client, globals, matches).await;
     }
     let verb = noun.verb(verb).ok_or_else(unknown)?;
+    if watch::wanted(matches) {
+        return watch::run(client, globals, noun, &verb, matches).await;
+    }
     generic::run(client, globals, noun.kind.kind, &verb, matches).await
 }

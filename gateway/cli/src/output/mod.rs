@@ -120,6 +120,11 @@ pub fn print_message(format: Format, message: &DynamicMessage) -> Result<()> {
 /// The full name of an operation's timeline, which is one thing though it holds a list.
 const EXPLAINED: &str = "gyre.common.v1.ExplainOperationResponse";
 
+/// A resource as a line of CSV.
+pub fn csv_lines(info: &'static gyre_model::catalog::MessageInfo, message: &DynamicMessage) -> String {
+    csv::lines(info, &columns_of(Format::Csv, info), std::slice::from_ref(message))
+}
+
 /// Prints a message of a stream: one line of JSON each, or one YAML document each.
 ///
 /// # Errors

@@ -84,6 +84,7 @@ pub fn wire(message: &str, field: &FieldInfo) -> String {
         FieldType::Duration => "duration".to_owned(),
         FieldType::Map => "json".to_owned(),
         FieldType::Message("google.protobuf.FieldMask") => "mask".to_owned(),
+        FieldType::Message("google.protobuf.Any") => "any".to_owned(),
         FieldType::Message(inner) if inner.starts_with("google.protobuf.") => "json".to_owned(),
         FieldType::Message(inner) | FieldType::Enum(inner) => last(inner).to_owned(),
     };

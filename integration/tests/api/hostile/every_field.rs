@@ -168,7 +168,7 @@ async fn deep_and_huge_bodies_are_refused_early() -> Result<()> {
             ensure!((answer.status, answer.reason()) == (status, reason), "{}: {}", call.name, answer.body);
             ensure!(answer.body.to_string().len() < 4096, "{}: a refusal says {} bytes", call.name, answer.body);
             // a megabyte is read in far less; a build without optimizations on a busy machine gets room
-            ensure!(begun.elapsed() < Duration::from_secs(2), "{}: {reason} took {:?}", call.name, begun.elapsed());
+            ensure!(begun.elapsed() < Duration::from_secs(10), "{}: {reason} took {:?}", call.name, begun.elapsed());
         }
     }
     node.shutdown().await;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, stream};
+use gyre_events::api::WatchApi;
 use gyre_mesh::member::{LOCAL, Member};
 use gyre_mesh::serve::caller;
 use gyre_mesh::{Mesh, MeshChannel};
@@ -29,6 +30,7 @@ use gyre_proto::common::v1::operation_service_server::{OperationService, Operati
 use gyre_proto::common::v1::query_service_server::QueryServiceServer;
 use gyre_proto::common::v1::setting_service_server::SettingServiceServer;
 use gyre_proto::common::v1::tag_service_server::TagServiceServer;
+use gyre_proto::common::v1::watch_service_server::WatchServiceServer;
 use gyre_proto::common::v1::{
     CancelOperationRequest, ExplainOperationRequest, ExplainOperationResponse, GetOperationRequest,
     ListOperationsRequest, ListOperationsResponse, Operation, OperationState, OperationTimeline, RetryOperationRequest,
@@ -100,6 +102,7 @@ impl Flow {
             .add_service(DebtServiceServer::new(debt::DebtApi { flow: self.clone() }))
             .add_service(QueryServiceServer::new(query::QueryApi { flow: self.clone() }))
             .add_service(ChangeServiceServer::new(change::ChangeApi { flow: self.clone() }))
+            .add_service(WatchServiceServer::new(WatchApi::new(self.tasks().clone(), self.store().clone())))
             .add_service(DeletionServiceServer::new(DeletionApi { flow: self.clone() }))
             .add_service(CallbackServiceServer::new(CallbackApi { flow: self.clone() }))
             .add_service(TagServiceServer::new(tag::TagApi { flow: self.clone() }))

@@ -1,12 +1,16 @@
 //! Deleting what need not be remembered any longer: one task in a process, for all services alike.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use gyre_events::Row;
+use gyre_events::observe::Observer;
 use gyre_mesh::Mesh;
 use gyre_mesh::tasks::Tasks;
-use gyre_model::{Result, time};
+use gyre_model::{Result, Uuid, time};
 use gyre_query::settings;
-use gyre_store::{Sql, Store, Value};
+use gyre_store::{Conn, Sql, Store, Value};
 
 use crate::request;
 
@@ -26,6 +30,7 @@ const BATCH: usize = 1_000;
 /// callback was delivered or given up, whatever `keep` says. The settings `operation.retention` and `change.retention` stand over what the process
 /// was told.
 pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
+    gyre_events::observe::start(tasks, mesh, store, accounts(store.clone()));
     let (mesh, store) = (mesh.clone(), store.clone());
     settings::process_default(RETENTION, settings::print_duration(keep));
     tasks.spawn_until_stop("operation-tidy", async move {
@@ -40,6 +45,25 @@ pub fn start(tasks: &Tasks, mesh: &Mesh, store: &Store, keep: Duration) {
             }
         }
     });
+}
+
+/// Forgets the request ids of an account that was deleted, and with them what its calls were answered.
+fn accounts(store: Store) -> Observer {
+    let forget = move |rows: Arc<Vec<Row>>| -> BoxFuture<'static, Result<()>> {
+        let store = store.clone();
+        let gone: Vec<Uuid> = rows.iter().filter(|row| row.after().is_none()).map(|row| row.uuid).collect();
+        Box::pin(async move {
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let forget = move |conn: &mut Conn| {
+                let sql = Sql::new("DELETE FROM request WHERE account_uuid IN (").bind_all(gone).sql(")");
+                Ok(conn.execute(sql)?)
+            };
+            store.write("forget-requests", forget).await.map(drop)
+        })
+    };
+    Observer { name: "requests-of-accounts", kinds: &["account"], observe: Arc::new(forget) }
 }
 
 /// Deletes what need not be remembered any longer. Answers how many operations that were.
@@ -59,14 +83,7 @@ pub async fn tidy(store: &Store, keep: Duration) -> Result<usize> {
     store
         .write("tidy-requests", move |conn| {
             let requests = Sql::new("DELETE FROM request WHERE time < ").bind(Value::time(now - request::REMEMBERED));
-            // the last of those that are old stays: it tells who comes with an older position that something is missing
-            let old = Value::time(changed);
-            let log = Sql::new("DELETE FROM change_log WHERE time < ")
-                .bind(old.clone())
-                .sql(" AND position < (SELECT MAX(position) FROM change_log WHERE time < ")
-                .bind(old)
-                .sql(")");
-            Ok(conn.execute(requests)? + conn.execute(log)?)
+            Ok(conn.execute(requests)? + gyre_events::row::trim(conn, changed)?)
         })
         .await?;
     let mut deleted = 0;

@@ -1,6 +1,6 @@
 //! The call `Query`: rows of any kind with whatever fields are wanted, groups with sums, a count, or the plan of all that.
 
-use gyre_model::catalog::{KindInfo, catalog};
+use gyre_model::catalog::{FieldInfo, KindInfo, catalog};
 use gyre_model::{Caller, Error, Result};
 use gyre_store::{Conn, Dialect, Row, Sql, Type};
 use serde_json::{Map, Value as Json};
@@ -12,7 +12,7 @@ use crate::order::{self, Key, Order};
 use crate::page::Window;
 use crate::path::suggestion;
 use crate::read::{condition, count};
-use crate::table::by_kind;
+use crate::table::{Column, by_kind};
 use crate::view::View;
 
 /// Most fields, and most groups and sums, that one query shows.
@@ -145,7 +145,10 @@ fn kind(view: &View, text: &str) -> Result<&'static KindInfo> {
 fn rows(conn: &mut Conn, view: &View, kind: &'static KindInfo, question: &Question, window: &Window) -> Result<Asked> {
     let mut joins = Joins::new(view, kind.kind);
     let mut outputs = Vec::new();
-    let own = by_kind(kind.kind).columns.iter().filter(|column| !column.field.rule.secret && column.ty != Type::Bytes);
+    // a list whose elements have rows of their own is asked by those rows
+    let elsewhere = |field: &FieldInfo| field.repeated && catalog().edge(kind.kind, field.name).is_some();
+    let shown = |column: &&Column| !column.field.rule.secret && column.ty != Type::Bytes && !elsewhere(column.field);
+    let own = by_kind(kind.kind).columns.iter().filter(shown);
     let all: Vec<String> = match question.fields.iter().any(|field| field != "*") {
         true => question.fields.clone(),
         false => own.map(|column| column.field.name.to_owned()).collect(),

@@ -7,7 +7,7 @@
 //!   condition that keeps to what the caller may see, be it the row that is asked for or one that a path goes through. What is not
 //!   for the caller's eyes does not exist for them. [`read::select`] is for the owning service's own work.
 //! - Every change ([`mod@write`]) appends to the log of changes ([`log`]) in the same transaction, with what was there before and
-//!   after, without secrets. Counters
+//!   after, without secrets; those who observe its kind ([`mod@observe`]) are asked before. Counters
 //!   that are guarded updates of their owning service (capacity, addresses in use) are not changes of the resource.
 //! - An update names the generation that it saw, and fails with `ABORTED` where another came first.
 //! - Tags are rows of their own, read and written with the resource that they stand on ([`mod@tags`]).
@@ -21,12 +21,14 @@ pub mod filter;
 mod joins;
 pub mod log;
 pub mod mask;
+pub mod observe;
 mod order;
 mod page;
 mod path;
 pub mod read;
 pub mod request;
 pub mod settings;
+pub mod stream;
 pub mod table;
 pub mod tags;
 pub mod untyped;

@@ -24,6 +24,7 @@ use gyre_store::{Dialect, Row, Type, Value};
 use serde_json::value::RawValue;
 
 /// A column.
+#[derive(Debug)]
 pub struct Column {
     /// The field that it holds.
     pub field: &'static FieldInfo,

@@ -7,6 +7,7 @@ use gyre_proto::json::JsonCodec;
 use gyre_store::{Conn, DbError, Sql, Value};
 
 use crate::log::{self, Action, Entry};
+use crate::observe::{self, Coming};
 use crate::table::{by_kind, table};
 use crate::tags::{self, Owner};
 use crate::{read, untyped};
@@ -61,6 +62,7 @@ pub(crate) fn log(
         (_, None) => Action::Delete,
         _ => Action::Update,
     };
+    observe::ask(conn, change, Coming { kind: kind.kind, uuid, before, after })?;
     let account = after.or(before).and_then(|message| by_kind(kind.kind).owner(uuid, message));
     let entry = Entry {
         account,

@@ -38,7 +38,9 @@ pub use row::Row;
 pub use sql::Sql;
 pub use value::{Type, Value};
 
-use std::sync::Arc;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gyre_model::{Error, Kind, Result};
@@ -81,6 +83,7 @@ impl StoreConfig {
 pub struct Store {
     threads: Arc<Threads>,
     log: Arc<watch::Sender<u64>>,
+    companions: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
 }
 
 impl Store {
@@ -89,7 +92,11 @@ impl Store {
     /// # Errors
     /// A URL of another scheme, a back end that was not built in, a database that does not answer.
     pub fn open(config: &StoreConfig) -> Result<Self> {
-        Ok(Self { threads: Arc::new(Threads::start(config)?), log: Arc::new(watch::Sender::new(0)) })
+        Ok(Self {
+            threads: Arc::new(Threads::start(config)?),
+            log: Arc::new(watch::Sender::new(0)),
+            companions: Arc::default(),
+        })
     }
 
     /// Reads: several statements may see different moments.
@@ -190,6 +197,17 @@ impl Store {
     /// A migration that failed; those before it stay.
     pub async fn migrate(&self) -> Result<Vec<String>> {
         self.submit("migrate", Around::Bare, migrate::run).await?.certain()
+    }
+
+    /// What this process has once for this database, of a type; made by whoever asks first. It must not hold on to the store.
+    pub fn companion<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut companions = self.companions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = companions.get(&TypeId::of::<T>()).and_then(|known| Arc::clone(known).downcast().ok()) {
+            return known;
+        }
+        let made = Arc::new(make());
+        companions.insert(TypeId::of::<T>(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+        made
     }
 
     /// Wakes after each commit of this process that wrote into the log of changes, with how many there were.

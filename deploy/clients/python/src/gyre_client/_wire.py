@@ -133,6 +133,9 @@ def decode(form: str, value: Any) -> Any:
         return timedelta(seconds=float(value.rstrip("s")))
     if form == "mask":
         return [snake(path) for path in value.split(",") if path]
+    if form == "any":
+        # a message that says what it is; one that is not known here is left as it is
+        form = value.get("@type", "").rsplit(".", 1)[-1]
     known = _KNOWN.get(form)
     if known is None:
         return value

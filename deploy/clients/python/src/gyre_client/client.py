@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from . import types
 from ._call import Call, M, Source
 from ._transport import Transport
 from .calls import KINDS, Services
-from .errors import Unauthenticated
-from .operations import OperationMethods
+from .errors import ConnectionFailed, DeadlineExceeded, StreamBroken, Unauthenticated, Unavailable
+from .operations import OperationMethods, pause
 from .streams import Stream
 
 VERSION = "0.1.0"
@@ -142,6 +143,22 @@ class Client(Services):
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is no kind that can be read; there are {', '.join(sorted(KINDS))}")
         return getattr(self, KINDS[kind]).get(uuid)
+
+    def follow(self, kind: str, filter: str = "", position: str = "") -> Iterator[types.WatchResponse]:
+        """The events of a list as they happen, without end. A stream that breaks is gone on with where it broke."""
+        failures = 0
+        while True:
+            try:
+                with self.watch.run(kind, filter=filter, position=position) as stream:
+                    for event in stream:
+                        failures = 0
+                        position = event.position or position
+                        yield event
+            except (StreamBroken, ConnectionFailed, Unavailable, DeadlineExceeded):
+                failures += 1
+                if failures > self.tries:
+                    raise
+                time.sleep(pause(failures))
 
     def close(self) -> None:
         """Closes its connections."""

@@ -45,7 +45,8 @@ pub(crate) struct Compiler<'v> {
 }
 
 /// What a value is asked, where there is one; false where there is none.
-enum Test {
+#[derive(Debug)]
+pub(super) enum Test {
     /// That it is there: not null, not empty.
     Present,
     /// To compare so with a value.
@@ -135,7 +136,7 @@ impl<'v> Compiler<'v> {
         if list(leaf) {
             self.pay(restriction.at, SEARCH)?;
         }
-        let (test, not) = self.test(leaf, restriction)?;
+        let (test, not) = test(self.now, leaf, restriction)?;
         let asked = Asked { test, row: matches!(path.leaf, Leaf::Row), has: restriction.operator == Operator::Has };
         match (path.hops.split_first(), self.strategies.of(restriction)) {
             (Some((hop, _)), strategy @ (Strategy::List | Strategy::Drive)) if !not && !strict => {
@@ -163,7 +164,7 @@ impl<'v> Compiler<'v> {
             Leaf::Row => Leaf::Column(crate::table::by_kind(path.kind.kind).uuid()),
             leaf => leaf,
         };
-        let (test, not) = self.test(leaf, restriction)?;
+        let (test, not) = test(self.now, leaf, restriction)?;
         if not || path.hops.iter().any(|hop| hop.reference.repeated) {
             return Ok(Vec::new());
         }
@@ -197,53 +198,6 @@ impl<'v> Compiler<'v> {
         };
         let what = there.name(if hop.forward { "uuid" } else { hop.reference.field });
         Ok(there.values(&what, "", condition).sql(limit.to_owned()))
-    }
-
-    /// What a comparison asks of a value, and whether the answer is turned round.
-    fn test(&self, leaf: Leaf, restriction: &Restriction) -> Result<(Test, bool)> {
-        use Operator::{Equal, Greater, GreaterOrEqual, Has, In, Less, LessOrEqual, NotEqual};
-        let Restriction { operator, values, .. } = restriction;
-        let not = *operator == NotEqual;
-        let first = &values[0];
-        let null = values.iter().find(|value| value.is_null());
-        match (operator, null) {
-            (Equal | NotEqual, Some(_)) => return Ok((Test::Present, !not)),
-            (_, Some(null)) => return Err(wrong(null.at, "null is compared with = and != only")),
-            (Has, None) if first.text.text == "*" && !first.text.stars.is_empty() => return Ok((Test::Present, false)),
-            _ => {}
-        }
-        let Some((field, ty)) = element(leaf) else {
-            let text = format!("{} can only be asked whether it is there: = null, != null, :*", restriction.path);
-            return Err(wrong(restriction.at, text));
-        };
-        let whole_names = matches!(leaf, Leaf::Inside(..));
-        let value = |given: &Given| literal(field, ty, whole_names, given, self.now);
-        let sign = match operator {
-            Less => Some("<"),
-            LessOrEqual => Some("<="),
-            Greater => Some(">"),
-            GreaterOrEqual => Some(">="),
-            Equal | NotEqual | Has | In => None,
-        };
-        let named = !field.values.is_empty() || matches!(ty, Type::Bool | Type::Id);
-        if let Some(sign) = sign {
-            if named || list(leaf) {
-                let text = format!("{} has no order: compare it with =, !=, : or IN", restriction.path);
-                return Err(wrong(restriction.at, text));
-            }
-            return Ok((Test::Compare(sign, value(first)?), false));
-        }
-        let texts = ty == Type::Text && field.values.is_empty();
-        if texts && values.iter().any(|given| !given.text.stars.is_empty()) {
-            return Ok((Test::Like(values.iter().map(Pattern::new).collect::<Result<_>>()?), not));
-        }
-        if texts && *operator == Has && !list(leaf) {
-            return Ok((Test::Contains(first.text.text.clone()), false));
-        }
-        if *operator == In {
-            return Ok((Test::In(values.iter().map(value).collect::<Result<_>>()?), false));
-        }
-        Ok((Test::Compare("=", value(first)?), not))
     }
 
     /// Asks what a path leads to.
@@ -503,6 +457,53 @@ pub(crate) fn letters(dialect: Dialect, sql: &str) -> String {
         Dialect::Sqlite => sql.to_owned(),
         Dialect::Postgres => format!("{sql} COLLATE \"C\""),
     }
+}
+
+/// What a comparison asks of a value, and whether the answer is turned round.
+pub(super) fn test(now: i64, leaf: Leaf, restriction: &Restriction) -> Result<(Test, bool)> {
+    use Operator::{Equal, Greater, GreaterOrEqual, Has, In, Less, LessOrEqual, NotEqual};
+    let Restriction { operator, values, .. } = restriction;
+    let not = *operator == NotEqual;
+    let first = &values[0];
+    let null = values.iter().find(|value| value.is_null());
+    match (operator, null) {
+        (Equal | NotEqual, Some(_)) => return Ok((Test::Present, !not)),
+        (_, Some(null)) => return Err(wrong(null.at, "null is compared with = and != only")),
+        (Has, None) if first.text.text == "*" && !first.text.stars.is_empty() => return Ok((Test::Present, false)),
+        _ => {}
+    }
+    let Some((field, ty)) = element(leaf) else {
+        let text = format!("{} can only be asked whether it is there: = null, != null, :*", restriction.path);
+        return Err(wrong(restriction.at, text));
+    };
+    let whole_names = matches!(leaf, Leaf::Inside(..));
+    let value = |given: &Given| literal(field, ty, whole_names, given, now);
+    let sign = match operator {
+        Less => Some("<"),
+        LessOrEqual => Some("<="),
+        Greater => Some(">"),
+        GreaterOrEqual => Some(">="),
+        Equal | NotEqual | Has | In => None,
+    };
+    let named = !field.values.is_empty() || matches!(ty, Type::Bool | Type::Id);
+    if let Some(sign) = sign {
+        if named || list(leaf) {
+            let text = format!("{} has no order: compare it with =, !=, : or IN", restriction.path);
+            return Err(wrong(restriction.at, text));
+        }
+        return Ok((Test::Compare(sign, value(first)?), false));
+    }
+    let texts = ty == Type::Text && field.values.is_empty();
+    if texts && values.iter().any(|given| !given.text.stars.is_empty()) {
+        return Ok((Test::Like(values.iter().map(Pattern::new).collect::<Result<_>>()?), not));
+    }
+    if texts && *operator == Has && !list(leaf) {
+        return Ok((Test::Contains(first.text.text.clone()), false));
+    }
+    if *operator == In {
+        return Ok((Test::In(values.iter().map(value).collect::<Result<_>>()?), false));
+    }
+    Ok((Test::Compare("=", value(first)?), not))
 }
 
 /// Whether a path ends in a list.

@@ -15,6 +15,7 @@
 //! letter as it is.
 
 mod compile;
+mod evaluate;
 mod literal;
 mod parse;
 mod pattern;
@@ -22,6 +23,7 @@ mod scan;
 mod strategy;
 
 pub(crate) use compile::{Compiler, letters};
+pub use evaluate::{Predicate, kinds_on_paths};
 pub(crate) use literal::bounded;
 pub(crate) use parse::Expression;
 pub(crate) use strategy::choose;

@@ -49,6 +49,22 @@ impl Pattern {
         }
     }
 
+    /// Whether a text looks like it.
+    pub fn fits(&self, text: &str) -> bool {
+        let [first, middle @ .., last] = &self.pieces[..] else {
+            return self.pieces.first().is_none_or(|whole| whole == text);
+        };
+        let Some(rest) = text.strip_prefix(first.as_str()) else { return false };
+        let Some(mut rest) = rest.strip_suffix(last.as_str()) else { return false };
+        for piece in middle {
+            match rest.find(piece.as_str()) {
+                Some(at) => rest = &rest[at + piece.len()..],
+                None => return false,
+            }
+        }
+        true
+    }
+
     fn like(&self, name: &str) -> Sql {
         let escaped: Vec<_> = self.pieces.iter().map(|piece| escape(piece)).collect();
         Sql::new(format!("{name} LIKE ")).bind(escaped.join("%")).sql(" ESCAPE '!'")

@@ -108,6 +108,7 @@ mod tests {
                 "--uuid",
                 "--name",
                 "--description",
+                "--tags",
                 "--instance-offering",
                 "--cpu-count",
                 "--memory",
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_update_takes_what_may_change_and_names_its_object_first() {
-        assert_eq!(names("vm", "update"), ["VM", "--name", "--description", "--generation", "--request-id"]);
+        assert_eq!(names("vm", "update"), ["VM", "--name", "--description", "--generation", "--tags", "--request-id"]);
     }
 
     #[test]

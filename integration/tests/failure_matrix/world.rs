@@ -258,7 +258,8 @@ impl World {
             }
         }
         let own = match catalog().message(info.message).and_then(|message| message.field("vm_uuid")) {
-            Some(_) => "vm_uuid IS NOT NULL, ",
+            // what an account owns is kept for the deletion of the account: each case takes what the undisturbed run took
+            Some(_) => "vm_uuid IS NOT NULL, name LIKE 'owned-%', ",
             None => "",
         };
         let state = state.map(|state| format!("WHERE state = '{state}'")).unwrap_or_default();

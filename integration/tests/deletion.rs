@@ -50,7 +50,9 @@ impl World {
 
     /// What deleting something would do.
     async fn plan(&self, front: &Front, path: &str) -> Result<Value> {
-        let answer = front.delete(&format!("{path}?validateOnly=true")).await?.good()?;
+        let answer = front.delete(&format!("{path}?validateOnly=true")).await?;
+        ensure!(!answer.status.is_success() || answer.status.as_u16() == 200, "nothing has begun: {answer:?}");
+        let answer = answer.good()?;
         ensure!(answer["uuid"].is_null(), "a dry run is no operation: {answer}");
         Ok(answer["deletion"].clone())
     }
@@ -239,6 +241,49 @@ async fn every_kind_that_can_be_deleted_tells_what_that_would_do() -> Result<()>
     }
     ensure!(seen >= 14, "only {seen} kinds");
     world.node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_in_the_bin_goes_when_its_time_is_up() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let hosts = Hosts::Simulated(Simulation::default());
+    let often = |config: &mut gyre_node::NodeConfig| {
+        config.services.vm.reconcile_period = Duration::from_millis(100);
+    };
+    let node = TestNode::start_with(folder.path(), hosts, often).await?;
+    let front = node.front().await?;
+    let site = front.site("east", &["local"], "/var/lib/gyre").await?;
+    let image = front.upload(&site, "empty", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    let mut vms = Vec::new();
+    for name in ["stays", "goes", "never-there"] {
+        vms.push(front.done(Method::POST, "/v1/vms", Some(Front::vm(&site, &image, name))).await?);
+    }
+    let path = |at: usize| format!("/v1/vms/{}", vms[at]);
+    let set = async |value: &str, vm: Option<&String>| {
+        let body = match vm {
+            Some(vm) => json!({"value": value, "resourceKind": "vm", "resourceUuid": vm}),
+            None => json!({"value": value}),
+        };
+        front.post("/v1/settings/vm.bin-delay:set", body).await?.good()
+    };
+    set("30d", Some(&vms[0])).await?;
+    for at in [0, 1] {
+        front.done(Method::DELETE, &path(at), None).await?;
+        ensure!(front.get(&path(at)).await?.good()?["state"] == "VM_STATE_DESTROYED");
+    }
+    set("1s", None).await?;
+    let began = Instant::now();
+    while front.get(&path(1)).await?.status.as_u16() != 404 {
+        ensure!(began.elapsed() < SOON, "it stays in the bin");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(front.get(&path(0)).await?.good()?["state"] == "VM_STATE_DESTROYED", "the nearest setting wins");
+    set("0s", None).await?;
+    let ended = front.operation(Method::DELETE, &path(2), None).await?;
+    ensure!(ended["workflow"] == "delete-vm" && ended["state"] == "OPERATION_STATE_SUCCEEDED", "{ended:#}");
+    ensure!(front.get(&path(2)).await?.status.as_u16() == 404);
+    node.shutdown().await;
     Ok(())
 }
 

@@ -42,6 +42,11 @@ pub async fn unary(
     let read = |message: &Bytes| Operation::decode(message.clone()).map_err(Error::internal);
     let mut message = message.clone();
     let mut operation = read(&message)?;
+    if operation.uuid.is_empty() {
+        // a deletion that was only tried out: nothing has begun
+        plan.print(&message, &mut json)?;
+        return Ok(json_response(StatusCode::OK, json));
+    }
     let wait = wait.filter(|_| plan.method.path != WAIT);
     if let Some(wait) = wait
         && !has_ended(&operation)

@@ -79,6 +79,27 @@ pub(crate) async fn ask_to_delete(context: &Context, host: Uuid, work: Work, lim
     Err(error)
 }
 
+/// The same for a deletion. Answers false where the host is away and the deletion goes on past that: it owes the file then.
+pub(crate) async fn delete_file(context: &Context, host: Uuid, work: Work, limit: Duration) -> Result<bool> {
+    match ask_to_delete(context, host, work, limit).await {
+        Ok(()) => Ok(true),
+        Err(error) if gyre_flow::delete::host_is_away(&error) && context.deletion()?.force => {
+            context.progress(100, format!("host {host} is away: the file is deleted when it is back"));
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes what a host has of something whose row is gone. A host that is gone itself has nothing that anybody wants.
+pub(crate) async fn sweep(context: &Context, host: Uuid, work: Work, limit: Duration) -> Result<()> {
+    let there = context.read("host-find", move |conn| gyre_query::find::<Host>(conn, &Caller::system(), host)).await?;
+    match there {
+        Some(_) => context.run_task(host, work, limit).await.map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Whether the host may have begun what this operation asks of it.
 pub(crate) fn asked(context: &Context) -> Result<bool> {
     Ok(context.may_have_run_before() || context.get(&ASKED)?.unwrap_or(false))

@@ -18,7 +18,7 @@ use gyre_model::Result;
 
 use crate::hosts::Limits;
 
-const DEFINITIONS: [&str; 15] = [
+const DEFINITIONS: [&str; 17] = [
     include_str!("workflows/allocate-volume.yaml"),
     include_str!("workflows/measure-room.yaml"),
     include_str!("workflows/create-primary-storage.yaml"),
@@ -34,6 +34,8 @@ const DEFINITIONS: [&str; 15] = [
     include_str!("workflows/confirm-volume.yaml"),
     include_str!("workflows/delete-volume.yaml"),
     include_str!("workflows/destroy-volume.yaml"),
+    include_str!("workflows/sweep-volume.yaml"),
+    include_str!("workflows/sweep-image.yaml"),
 ];
 
 /// Registers all of them.

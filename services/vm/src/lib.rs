@@ -14,6 +14,7 @@
 //!   which are chosen before the operation is durable.
 
 mod api;
+mod expire;
 mod look;
 mod metrics;
 mod reconcile;
@@ -118,6 +119,7 @@ impl Service {
         flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, directory)?;
         flow.start();
         reconcile::start(&inner);
+        expire::start(&inner);
         Ok(Self { inner })
     }
 

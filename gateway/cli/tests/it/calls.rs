@@ -85,9 +85,9 @@ fn a_dry_run_prints_the_request_and_sends_nothing() {
     assert_eq!(first, format!("POST /v1/vms/{uuid}:stop"));
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body, json!({"force": true, "requestId": "r"}));
-    let told = user.run(&["vm", "delete", "web-1", "--dry-run", "-o", "json", "--request-id", "r"]).fine().json();
-    assert_eq!(told["method"], "DELETE");
-    assert_eq!(told["path"], format!("/v1/vms/{uuid}?requestId=r"));
+    let told = user.run(&["vm", "start", "web-1", "--dry-run", "-o", "json", "--request-id", "r"]).fine().json();
+    assert_eq!(told["method"], "POST");
+    assert_eq!(told["path"], format!("/v1/vms/{uuid}:start"));
     let secret = user.file("secret", "long enough\n", 0o600);
     let words = ["account", "create", "--name", "ann", "--dry-run", "--password-file", secret.to_str().unwrap()];
     let told = user.run(&words).fine().out();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use gyre_mesh::MeshChannel;
 use gyre_mesh::telemetry::propagate;
 use gyre_model::{Acting, Caller, Error, Result, Uuid, time};
-use gyre_proto::Message;
 use gyre_proto::common::v1::Operation;
+use gyre_proto::{Message, Named};
 use gyre_query::Change;
 use gyre_store::Conn;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::shared::{Pending, Shared};
 use crate::var::{How, Uses, Var};
+use crate::{Flow, Submit};
 
 /// Where the full name of the request's message lies among the variables: no variable of Rust has such a name.
 pub(crate) const INPUT: &str = "gyre/request";
@@ -203,6 +204,18 @@ impl Context {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.shared.flow.store.read(name, read).await
+    }
+
+    /// Asks for another operation on a resource of this service, on Gyre's own behalf, once whatever is done next is over: what
+    /// is owed after this one has ended. A repeat of the step asks for the same one.
+    ///
+    /// # Errors
+    /// Those of [`Flow::submit`](crate::Flow::submit).
+    pub async fn follow_up<M: Named>(&self, workflow: &'static str, resource: Uuid, input: &M) -> Result<Operation> {
+        let flow = Flow::of(Arc::clone(&self.shared.flow));
+        let key = self.key();
+        let submit = Submit { caller: Caller::system(), workflow, resource, request_id: &key, input };
+        Box::pin(flow.submit(submit, |_, _| Ok(()))).await
     }
 
     /// A channel to another service.

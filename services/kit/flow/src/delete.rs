@@ -146,6 +146,11 @@ impl Context {
     }
 }
 
+/// Whether an error says that a host is away: what was asked of it is not done, and nobody knows when it can be.
+pub fn host_is_away(error: &Error) -> bool {
+    crate::debt::host_is_away(error)
+}
+
 /// Whether anything but its parts refers to a resource.
 ///
 /// # Errors

@@ -163,6 +163,10 @@ impl Flow {
         }
     }
 
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
     /// Adds the steps of a service and the workflows that are made of them, after checking one against the other.
     ///
     /// # Errors

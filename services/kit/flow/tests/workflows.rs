@@ -319,7 +319,7 @@ async fn an_operators_files_are_checked_and_errors_name_the_place() {
     let plugin = "plugin: {address: 'unix:///run/p.sock'}, no_undo: it looks";
     let good = format!("{{extends: build, insert: [{{step: check, before: wall, {plugin}}}]}}");
     for (name, text, expected) in [
-        ("rooms/a.yaml", good.clone(), "name the folder after one of host, storage, vm"),
+        ("rooms/a.yaml", good.clone(), "name the folder after one of host, identity, network, storage, vm"),
         ("a.yaml", good.clone(), "put it into the folder of its service"),
         ("host/a.yaml", "extends: [".into(), "host/a.yaml: "),
         (

@@ -6,7 +6,7 @@ use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::image_service_server::ImageService;
 use gyre_proto::storage::v1::{
     CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    UpdateImageRequest, UploadImageRequest,
+    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -71,5 +71,13 @@ impl ImageService for Api {
     ) -> Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         Ok(Response::new(self.receive_upload(caller, request.into_inner()).await?))
+    }
+
+    async fn sweep_image(&self, request: Request<SweepImageRequest>) -> Result<Response<Operation>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let uuid = uuid_of("image_uuid", &request.image_uuid)?;
+        let wish = (request.request_id.as_str(), &request);
+        self.submit((caller, "sweep-image"), uuid, wish, |_, _| Ok(())).await
     }
 }

@@ -6,7 +6,7 @@ use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::volume_service_server::VolumeService;
 use gyre_proto::storage::v1::{
     CreateRootVolumeRequest, CreateVolumeRequest, DeleteVolumeRequest, DestroyVolumeRequest, GetVolumeRequest,
-    ListVolumesRequest, ListVolumesResponse, UpdateVolumeRequest, Volume,
+    ListVolumesRequest, ListVolumesResponse, SweepVolumeRequest, UpdateVolumeRequest, Volume,
 };
 use tonic::{Code, Request, Response, Status};
 
@@ -106,5 +106,13 @@ impl VolumeService for Api {
         let wish = (request.request_id.as_str(), &request);
         // whatever is there when its turn comes
         self.submit((caller, "destroy-volume"), uuid, wish, |_, _| Ok(())).await
+    }
+
+    async fn sweep_volume(&self, request: Request<SweepVolumeRequest>) -> Result<Response<Operation>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let uuid = uuid_of("volume_uuid", &request.volume_uuid)?;
+        let wish = (request.request_id.as_str(), &request);
+        self.submit((caller, "sweep-volume"), uuid, wish, |_, _| Ok(())).await
     }
 }

@@ -194,14 +194,6 @@ pub(crate) fn ready(conn: &mut Conn, change: &Change, uuid: Uuid, path: &str) ->
 pub(crate) fn check_deletable(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<()> {
     let volume: Volume = gyre_query::get(conn, caller, uuid)?;
     let vm = &volume.vm_uuid;
-    // of a machine that is gone it is nobody's
-    let gone = match opt_uuid("vm_uuid", vm)? {
-        Some(vm) => conn.query_one(Sql::new("SELECT 1 FROM vm WHERE uuid = ").bind(vm))?.is_none(),
-        None => false,
-    };
-    if gone {
-        return Ok(());
-    }
     let refuse =
         |reason, text: String| Err(Error::new(Kind::FailedPrecondition, reason, text).with("vm_uuid", vm.as_str()));
     if volume.r#type() == VolumeType::Root {

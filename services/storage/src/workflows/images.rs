@@ -6,12 +6,12 @@ use gyre_flow::{Context, Steps, Var};
 use gyre_model::{Result, Uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{DeleteImage, FinishUpload, ImportImage};
-use gyre_proto::storage::v1::{Image, ImageState};
+use gyre_proto::storage::v1::{Image, ImageState, SweepImageRequest};
 
 use super::nothing;
 use crate::hosts::{self, ASKED, Limits};
-use crate::store::SYSTEM;
 use crate::store::images::{self, Place};
+use crate::store::{SYSTEM, uuid_of};
 
 /// The note of the state that an image was in before it was marked.
 const WAS: Var<i32> = Var::new("was");
@@ -26,6 +26,7 @@ pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
         .step("mark-image-deleting", limits, mark_deleting, unmark)
         .notes(&WAS)
         .may_use(&ASKED)
+        .without_undo("sweep-image", limits, sweep)
         .without_undo("delete-image-file", limits, delete_file)
         .notes(&ASKED)
 }
@@ -133,10 +134,25 @@ async fn unmark(_: Arc<Limits>, context: Context) -> Result<()> {
     Ok(())
 }
 
+/// Deletes the file of an image whose row is gone.
+async fn sweep(limits: Arc<Limits>, context: Context) -> Result<()> {
+    let request: SweepImageRequest = context.input()?;
+    let work = Work::DeleteImage(DeleteImage { image_uuid: request.image_uuid, folder: request.folder });
+    hosts::sweep(&context, uuid_of("host_uuid", &request.host_uuid)?, work, limits.task).await
+}
+
 async fn delete_file(limits: Arc<Limits>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     let Some((_, place)) = find(&context).await? else { return Ok(()) };
-    hosts::ask_to_delete(&context, place.host, deletion(uuid, &place), limits.task).await?;
+    if !hosts::delete_file(&context, place.host, deletion(uuid, &place), limits.task).await? {
+        let owed = SweepImageRequest {
+            image_uuid: uuid.to_string(),
+            host_uuid: place.host.to_string(),
+            folder: place.folder,
+            ..SweepImageRequest::default()
+        };
+        context.follow_up("sweep-image", uuid, &owed).await?;
+    }
     context.on_commit(move |conn, change| images::remove(conn, change, uuid));
     Ok(())
 }

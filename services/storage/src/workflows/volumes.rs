@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use gyre_flow::{Context, Steps, Var};
 use gyre_model::{Error, Kind, Result, Uuid};
+use gyre_proto::agent::v1::DeleteVolume;
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::host::v1::Host;
-use gyre_proto::storage::v1::{CreateVolumeRequest, PrimaryStorage, Volume, VolumeState, VolumeType};
+use gyre_proto::storage::v1::{
+    CreateVolumeRequest, PrimaryStorage, SweepVolumeRequest, Volume, VolumeState, VolumeType,
+};
 
 use super::nothing;
 use crate::drivers;
@@ -31,6 +34,7 @@ pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
         .step("mark-volume-destroyed", limits, mark_destroyed, unmark)
         .notes(&WAS)
         .may_use(&ASKED)
+        .without_undo("sweep-volume", limits, sweep)
         .without_undo("delete-volume-file", limits, delete_file)
         .notes(&ASKED)
 }
@@ -164,6 +168,13 @@ async fn unmake(limits: Arc<Limits>, context: Context) -> Result<()> {
     Ok(())
 }
 
+/// Deletes the file of a volume whose row is gone.
+async fn sweep(limits: Arc<Limits>, context: Context) -> Result<()> {
+    let request: SweepVolumeRequest = context.input()?;
+    let work = Work::DeleteVolume(DeleteVolume { volume_uuid: request.volume_uuid, folder: request.folder });
+    hosts::sweep(&context, uuid_of("host_uuid", &request.host_uuid)?, work, limits.task).await
+}
+
 async fn confirm(_: Arc<Limits>, context: Context) -> Result<()> {
     let volume = get(&context).await?;
     if volume.state() == VolumeState::Ready {
@@ -215,7 +226,19 @@ async fn delete_file(limits: Arc<Limits>, context: Context) -> Result<()> {
     let uuid = context.resource_uuid();
     let Some(volume) = find(&context).await? else { return Ok(()) };
     if let Some((host, work)) = deletion(&context, volume).await? {
-        hosts::ask_to_delete(&context, host, work, limits.task).await?;
+        let folder = match &work {
+            Work::DeleteVolume(deletion) => deletion.folder.clone(),
+            _ => String::new(),
+        };
+        if !hosts::delete_file(&context, host, work, limits.task).await? {
+            let owed = SweepVolumeRequest {
+                volume_uuid: uuid.to_string(),
+                host_uuid: host.to_string(),
+                folder,
+                ..SweepVolumeRequest::default()
+            };
+            context.follow_up("sweep-volume", uuid, &owed).await?;
+        }
     }
     context.on_commit(move |conn, change| volumes::remove(conn, change, uuid));
     Ok(())

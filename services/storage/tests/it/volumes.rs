@@ -251,6 +251,26 @@ async fn a_volume_is_destroyed_whatever_it_is() {
 }
 
 #[tokio::test]
+async fn a_deletion_by_force_goes_on_past_a_host_that_is_away_and_owes_the_file() {
+    let world = World::new().await;
+    let (host, _, _) = world.furnished().await;
+    let uuid = world.done(world.create_volume(host, GIB).await).await;
+    let files = world.host.files();
+    let delete = |force| DeleteVolumeRequest { uuid: uuid.to_string(), force, ..Default::default() };
+    world.set_connected(host, false).await;
+    let failed = world.failed(world.volumes().delete_volume(world.user.request(delete(false))).await).await;
+    assert_eq!(failed.reason(), "HOST_NOT_CONNECTED");
+    world.done(world.volumes().delete_volume(world.user.request(delete(true))).await).await;
+    assert_eq!(world.count(ROWS).await, 0);
+    let owed = "SELECT COUNT(*) FROM debt WHERE workflow = 'sweep-volume' AND reason = 'HOST_NOT_CONNECTED'";
+    world.wait_for("the debt", owed, 1).await;
+    assert_eq!(world.host.files(), files);
+    world.set_connected(host, true).await;
+    world.wait_for("the debt to be paid", "SELECT COUNT(*) FROM debt", 0).await;
+    check_clean(&world).await;
+}
+
+#[tokio::test]
 async fn a_destroy_that_failed_can_be_asked_for_again() {
     let world = World::new().await;
     let (host, _, image) = world.furnished().await;

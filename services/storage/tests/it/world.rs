@@ -260,7 +260,7 @@ impl World {
     }
 
     pub async fn destroy(&self, volume: Uuid) -> Result<Response<Operation>, Status> {
-        let request = DestroyVolumeRequest { volume_uuid: volume.to_string(), request_id: String::new() };
+        let request = DestroyVolumeRequest { volume_uuid: volume.to_string(), ..DestroyVolumeRequest::default() };
         self.volumes().destroy_volume(self.user.request(request)).await
     }
 

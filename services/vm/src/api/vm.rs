@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status};
 use gyre_query::request::named;
 
 use super::{Api, given, new_uuid, uuid};
+use crate::expire;
 use crate::state::Event;
 use crate::store;
 
@@ -230,10 +231,12 @@ impl VmService for Api {
     async fn delete_vm(&self, request: Request<DeleteVmRequest>) -> std::result::Result<Response<Operation>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let (workflow, event) =
-            if request.expunge { ("delete-vm", Event::Erase) } else { ("destroy-vm", Event::Destroy) };
-        let delete = Delete { caller, workflow, request: &request, binned: !request.expunge };
         let uuid = uuid(KIND, &request.uuid)?;
+        // where nothing stays in the bin, nothing is put there
+        let expunge = request.expunge
+            || self.inner.store.read("vm-bin-delay", move |conn| expire::delay(conn, uuid)).await?.is_zero();
+        let (workflow, event) = if expunge { ("delete-vm", Event::Erase) } else { ("destroy-vm", Event::Destroy) };
+        let delete = Delete { caller, workflow, request: &request, binned: !expunge };
         let check = move |conn: &mut Conn, vm: &Vm| {
             // what waits before this may change the state: then the first step looks when its turn comes
             if crate::state::next(vm.state(), event).is_none() && !gyre_flow::busy(conn, uuid)? {

@@ -56,11 +56,23 @@ pub(super) async fn give_room_back(inner: Arc<Inner>, context: Context) -> Resul
     release_room(&inner, &context).await
 }
 
+/// Whether the deletion goes on past a host that is away.
+fn forced(context: &Context) -> Result<bool> {
+    Ok(context.deletion()?.force)
+}
+
 pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
     match vm_if_any(&context).await? {
         Some(vm) if !vm.host_uuid.is_empty() => {
             let host = uuid("a host", &vm.host_uuid)?;
-            remove_from(&inner, &context, host, &vm).await
+            match remove_from(&inner, &context, host, &vm).await {
+                // what a host has and no row knows is removed there when it is back: the rule `gone-but-there`
+                Err(error) if gyre_flow::delete::host_is_away(&error) && forced(&context)? => {
+                    context.progress(100, format!("host {host} is away: it is removed there when that is back"));
+                    Ok(())
+                }
+                removed => removed,
+            }
         }
         _ => Ok(()),
     }
@@ -68,7 +80,7 @@ pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
 
 pub(super) async fn destroy_volume(inner: Arc<Inner>, context: Context) -> Result<()> {
     match vm_if_any(&context).await? {
-        Some(vm) => delete_root_volume(&inner, &context, &vm).await,
+        Some(vm) => delete_root_volume(&inner, &context, &vm, forced(&context)?).await,
         None => Ok(()),
     }
 }

@@ -171,12 +171,12 @@ pub(super) async fn release_room(inner: &Inner, context: &Context) -> Result<()>
     Ok(())
 }
 
-/// Deletes a machine's root volume. One that is not there is fine.
-pub(super) async fn delete_root_volume(inner: &Inner, context: &Context, vm: &Vm) -> Result<()> {
+/// Deletes a machine's root volume; by force also where its host is away, which owes the file then. One that is not there is fine.
+pub(super) async fn delete_root_volume(inner: &Inner, context: &Context, vm: &Vm, force: bool) -> Result<()> {
     if vm.root_volume_uuid.is_empty() {
         return Ok(());
     }
-    let request = DestroyVolumeRequest { volume_uuid: vm.root_volume_uuid.clone(), request_id: String::new() };
+    let request = DestroyVolumeRequest { volume_uuid: vm.root_volume_uuid.clone(), force, ..Default::default() };
     let operation = match inner.volumes().destroy_volume(context.request(request, CALL)).await.map_err(Error::from) {
         Ok(response) => response.into_inner(),
         Err(error) if gone(&error) => return Ok(()),
@@ -187,7 +187,7 @@ pub(super) async fn delete_root_volume(inner: &Inner, context: &Context, vm: &Vm
 
 pub(super) async fn unplace(inner: Arc<Inner>, context: Context) -> Result<()> {
     if let Some(vm) = vm_if_any(&context).await? {
-        delete_root_volume(&inner, &context, &vm).await?;
+        delete_root_volume(&inner, &context, &vm, false).await?;
     }
     release_room(&inner, &context).await
 }

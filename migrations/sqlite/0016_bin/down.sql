@@ -1,0 +1,1 @@
+DROP INDEX vm_in_bin;

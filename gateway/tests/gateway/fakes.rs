@@ -27,7 +27,7 @@ use gyre_proto::identity::v1::{
 use gyre_proto::storage::v1::image_service_server::ImageService;
 use gyre_proto::storage::v1::{
     CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    UpdateImageRequest, UploadImageRequest,
+    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
 use gyre_proto::vm::v1::vm_service_server::VmService;
 use gyre_proto::vm::v1::{
@@ -326,6 +326,10 @@ impl ImageService for Fakes {
     }
 
     async fn delete_image(&self, _: Request<DeleteImageRequest>) -> Answer<Operation> {
+        Ok(Response::new(begun(IMAGE)))
+    }
+
+    async fn sweep_image(&self, _: Request<SweepImageRequest>) -> Answer<Operation> {
         Ok(Response::new(begun(IMAGE)))
     }
 

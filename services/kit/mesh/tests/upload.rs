@@ -13,7 +13,7 @@ use gyre_proto::storage::v1::image_service_client::ImageServiceClient;
 use gyre_proto::storage::v1::image_service_server::{ImageService, ImageServiceServer};
 use gyre_proto::storage::v1::{
     CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    UpdateImageRequest, UploadImageRequest,
+    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
 use parking_lot::Mutex;
 use support::{Node, owned_by, retries};
@@ -64,6 +64,10 @@ impl ImageService for Images {
     }
 
     async fn delete_image(&self, _: Request<DeleteImageRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn sweep_image(&self, _: Request<SweepImageRequest>) -> Answer<Operation> {
         Err(Status::unimplemented(""))
     }
 }

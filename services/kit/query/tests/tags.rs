@@ -52,7 +52,7 @@ async fn account(store: &Store, at: usize) -> Uuid {
 }
 
 fn all() -> PageRequest<'static> {
-    PageRequest { filter: "", order_by: "uuid", page_size: 1000, page_token: "" }
+    PageRequest { filter: "", order_by: "uuid", page_size: 1000, page_token: "", read_mask: &[], count: false }
 }
 
 #[tokio::test]

@@ -363,14 +363,18 @@ class Changes(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Change, types.ListChangesResponse]:
         """Lists changes, newest first. An account sees those of its own resources, administrators see all.
 
-        filter: Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED
-            AND time > "2026-01-01T00:00:00Z"`
+        filter: Which ones: comparisons of fields, such as `kind = "vm" AND action = UPDATE` or `outcome
+            = REFUSED AND time > "2026-01-01T00:00:00Z"`
         order_by: Fields to sort by, such as "time"; nothing means the newest first
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -380,7 +384,7 @@ class Changes(Calls):
             types.ListChangesResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListChangesRequest(filter=filter, order_by=order_by, page_size=page_size), "changes")
+        return self._pages(_call, types.ListChangesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "changes")
 
 
 class Clusters(Calls):
@@ -2187,6 +2191,8 @@ class Settings(Calls):
         filter: str = "",
         order_by: str = "",
         page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
         timeout: Optional[float] = None,
     ) -> Pages[types.Setting, types.ListSettingsResponse]:
         """Lists the values that are set, as far as the caller sees them.
@@ -2194,6 +2200,8 @@ class Settings(Calls):
         filter: Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`
         order_by: Fields to sort by, such as "name, update_time desc"
         page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
         timeout: seconds that the call may take, with all its tries
         """
         _call = Call(
@@ -2203,159 +2211,7 @@ class Settings(Calls):
             types.ListSettingsResponse,
             timeout=timeout,
         )
-        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size), "settings")
-
-    def get(
-        self,
-        uuid: str,
-        *,
-        timeout: Optional[float] = None,
-    ) -> types.Setting:
-        """Reads one value that is set.
-
-        uuid: Which one (required, the UUID of a setting)
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "GET",
-            "/v1/settings/{uuid}",
-            "",
-            types.Setting,
-            timeout=timeout,
-        )
-        return self._send(_call, types.GetSettingRequest(uuid=uuid).encode())
-
-    def set(
-        self,
-        name: str,
-        *,
-        value: str = "",
-        resource_kind: str = "",
-        resource_uuid: str = "",
-        request_id: Optional[str] = None,
-        timeout: Optional[float] = None,
-    ) -> types.Setting:
-        """Sets a value: for the whole cloud, or for the zone, cluster, account or resource that is named. It
-        holds at once.
-
-        name: The setting, such as "vm.stop-grace" (required)
-        value: The value, as people write it: "45s", "4GiB", "true"
-        resource_kind: The kind of what it is to hold for: "zone", "cluster", "account", or a kind of
-            resource. Empty: the whole cloud
-        resource_uuid: What it is to hold for (a UUID)
-        request_id: names this wish: the same id again is the same wish
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "POST",
-            "/v1/settings/{name}:set",
-            "*",
-            types.Setting,
-            request_id=request_id,
-            named=True,
-            timeout=timeout,
-        )
-        return self._send(_call, types.SetSettingRequest(name=name, value=value, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
-
-    def unset(
-        self,
-        name: str,
-        *,
-        resource_kind: str = "",
-        resource_uuid: str = "",
-        request_id: Optional[str] = None,
-        timeout: Optional[float] = None,
-    ) -> types.UnsetSettingResponse:
-        """Takes a value away: what is next nearest holds then. None is fine.
-
-        name: The setting (required)
-        resource_kind: The kind of what it holds for. Empty: the whole cloud
-        resource_uuid: What it holds for (a UUID)
-        request_id: names this wish: the same id again is the same wish
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "POST",
-            "/v1/settings/{name}:unset",
-            "*",
-            types.UnsetSettingResponse,
-            request_id=request_id,
-            named=True,
-            timeout=timeout,
-        )
-        return self._send(_call, types.UnsetSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
-
-    def get_effective(
-        self,
-        name: str,
-        *,
-        resource_kind: str = "",
-        resource_uuid: str = "",
-        timeout: Optional[float] = None,
-    ) -> types.EffectiveSetting:
-        """Tells which value holds for something, and where it comes from.
-
-        name: The setting (required)
-        resource_kind: The kind of what is asked about: "vm", "cluster". Empty: the whole cloud
-        resource_uuid: What is asked about (a UUID)
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "GET",
-            "/v1/settings/{name}:effective",
-            "",
-            types.EffectiveSetting,
-            timeout=timeout,
-        )
-        return self._send(_call, types.GetEffectiveSettingRequest(name=name, resource_kind=resource_kind, resource_uuid=resource_uuid).encode())
-
-    def list_declared(
-        self,
-        *,
-        timeout: Optional[float] = None,
-    ) -> types.ListDeclaredSettingsResponse:
-        """Lists all settings that there are, with their bounds and defaults.
-
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "GET",
-            "/v1/declaredSettings",
-            "",
-            types.ListDeclaredSettingsResponse,
-            timeout=timeout,
-        )
-        return self._send(_call, types.ListDeclaredSettingsRequest().encode())
-
-
-class Settings(Calls):
-    """A value of a setting, for the whole cloud or nearer. Which settings there are is declared in the
-    .proto files of the services.
-    """
-
-    def list(
-        self,
-        *,
-        filter: str = "",
-        order_by: str = "",
-        page_size: int = 0,
-        timeout: Optional[float] = None,
-    ) -> Pages[types.Setting, types.ListSettingsResponse]:
-        """Lists the values that are set, as far as the caller sees them.
-
-        filter: Which ones: comparisons of fields, such as `name = "vm.*" AND scope = CLUSTER`
-        order_by: Fields to sort by, such as "name, update_time desc"
-        page_size: Most rows in the answer, 1 to 1000; 0 means 100
-        timeout: seconds that the call may take, with all its tries
-        """
-        _call = Call(
-            "GET",
-            "/v1/settings",
-            "",
-            types.ListSettingsResponse,
-            timeout=timeout,
-        )
-        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size), "settings")
+        return self._pages(_call, types.ListSettingsRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "settings")
 
     def get(
         self,
@@ -2420,7 +2276,7 @@ class Settings(Calls):
     ) -> types.UnsetSettingResponse:
         """Takes a value away: what is next nearest holds then. None is fine.
 
-        name: The setting, such as "vm.stop-grace" (required)
+        name: The setting (required)
         resource_kind: The kind of what it holds for. Empty: the whole cloud
         resource_uuid: What it holds for (a UUID)
         request_id: names this wish: the same id again is the same wish
@@ -2447,7 +2303,7 @@ class Settings(Calls):
     ) -> types.EffectiveSetting:
         """Tells which value holds for something, and where it comes from.
 
-        name: The setting, such as "vm.stop-grace" (required)
+        name: The setting (required)
         resource_kind: The kind of what is asked about: "vm", "cluster". Empty: the whole cloud
         resource_uuid: What is asked about (a UUID)
         timeout: seconds that the call may take, with all its tries
@@ -3421,6 +3277,37 @@ class SessionCalls(Calls):
         return self._send(_call, types.CreateSessionRequest(account=account, password=password).encode())
 
 
+class WatchCalls(Calls):
+    """Lists as live streams."""
+
+    def run(
+        self,
+        kind: str,
+        *,
+        filter: str = "",
+        position: str = "",
+        timeout: Optional[float] = None,
+    ) -> Stream[types.WatchResponse]:
+        """Streams a list: first what is in it, then what comes in, changes there, and leaves, as far as the
+        caller may see it. A stream that broke is gone on with from the position of its last event, at any
+        instance.
+
+        kind: The kind, or its plural: "vm", "vms" (required)
+        filter: Which ones, as in a list; `uuid = "…"` is one resource
+        position: Where to go on: the position of the last event that was taken. Over HTTP the header
+            Last-Event-ID says the same
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/{kind}:watch",
+            "",
+            types.WatchResponse,
+            timeout=timeout,
+        )
+        return self._stream(_call, types.WatchRequest(kind=kind, filter=filter, position=position).encode())
+
+
 class Services:
     """Every kind and every service, as attributes of a client."""
 
@@ -3450,6 +3337,7 @@ class Services:
         self.member = MemberCalls(client)
         self.query = QueryCalls(client)
         self.session = SessionCalls(client)
+        self.watch = WatchCalls(client)
 
 
 KINDS: Dict[str, str] = {

@@ -205,7 +205,10 @@ __all__ = [
     "VolumeState",
     "VolumeType",
     "WaitOperationRequest",
+    "WatchEventType",
     "WatchOperationRequest",
+    "WatchRequest",
+    "WatchResponse",
     "WriteVmConsoleRequest",
     "WriteVmConsoleResponse",
     "Zone",
@@ -575,6 +578,29 @@ class VolumeType(OpenEnum):
     """A machine starts from it."""
     DATA = "VOLUME_TYPE_DATA"
     """It holds data."""
+
+
+class WatchEventType(OpenEnum):
+    """What happened in a list."""
+
+    UNSPECIFIED = "WATCH_EVENT_TYPE_UNSPECIFIED"
+    """Not said."""
+    SNAPSHOT = "WATCH_EVENT_TYPE_SNAPSHOT"
+    """It is in the list as the stream begins."""
+    SYNCED = "WATCH_EVENT_TYPE_SYNCED"
+    """All that was in the list was told; what follows are changes."""
+    ADDED = "WATCH_EVENT_TYPE_ADDED"
+    """It came into the list: it was made, or changed so that the filter lets it through or the caller may
+    see it.
+    """
+    MODIFIED = "WATCH_EVENT_TYPE_MODIFIED"
+    """It changed, and stays in the list."""
+    REMOVED = "WATCH_EVENT_TYPE_REMOVED"
+    """It left the list: it was deleted, or changed so that the filter or the caller's rights leave it out."""
+    PROGRESS = "WATCH_EVENT_TYPE_PROGRESS"
+    """Nothing happened; the stream lives, and is here."""
+    RESET = "WATCH_EVENT_TYPE_RESET"
+    """It cannot go on where it was: what was told is void, and all that is in the list follows."""
 
 
 @dataclass(repr=False)
@@ -2980,8 +3006,8 @@ class ListChangesRequest(Message):
     """Lists changes."""
 
     filter: str = ""
-    """Which ones: comparisons of fields, such as `resource_uuid = "…"` or `outcome = REFUSED AND time >
-    "2026-01-01T00:00:00Z"`.
+    """Which ones: comparisons of fields, such as `kind = "vm" AND action = UPDATE` or `outcome = REFUSED
+    AND time > "2026-01-01T00:00:00Z"`.
     """
 
     order_by: str = ""
@@ -2993,11 +3019,19 @@ class ListChangesRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3011,9 +3045,13 @@ class ListChangesResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "changes": ("changes", "*Change"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -3763,11 +3801,19 @@ class ListSettingsRequest(Message):
     page_token: str = ""
     """Where the page before ended."""
 
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
     _wire: ClassVar[Wire] = {
         "filter": ("filter", "text"),
         "orderBy": ("order_by", "text"),
         "pageSize": ("page_size", "int32"),
         "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
     }
 
 
@@ -3781,9 +3827,13 @@ class ListSettingsResponse(Message):
     next_page_token: str = ""
     """Where the next page begins; empty after the last."""
 
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
     _wire: ClassVar[Wire] = {
         "settings": ("settings", "*Setting"),
         "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
     }
 
 
@@ -5394,6 +5444,52 @@ class WatchOperationRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class WatchRequest(Message):
+    """Streams a list."""
+
+    kind: str = ""
+    """The kind, or its plural: "vm", "vms" (required)"""
+
+    filter: str = ""
+    """Which ones, as in a list; `uuid = "…"` is one resource."""
+
+    position: str = ""
+    """Where to go on: the position of the last event that was taken. Over HTTP the header Last-Event-ID
+    says the same.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "kind": ("kind", "text"),
+        "filter": ("filter", "text"),
+        "position": ("position", "text"),
+    }
+
+
+@dataclass(repr=False)
+class WatchResponse(Message):
+    """Something that happened in a list."""
+
+    type: WatchEventType = WatchEventType.UNSPECIFIED
+    """What."""
+
+    position: str = ""
+    """Where to go on from after this event."""
+
+    uuid: str = ""
+    """The resource that it is about; empty where it is about none."""
+
+    resource: Any = None
+    """The resource: as it is now, or, removed, as it last was. Nothing where that is not known any more."""
+
+    _wire: ClassVar[Wire] = {
+        "type": ("type", "WatchEventType"),
+        "position": ("position", "text"),
+        "uuid": ("uuid", "text"),
+        "resource": ("resource", "any"),
     }
 
 

@@ -23,7 +23,6 @@ from referencing.jsonschema import DRAFT202012
 # Calls that a small world cannot make succeed, each with the reason. One that succeeds all the same has no place here.
 REFUSED = {
     "RetryOperation": "only an operation that is stuck is tried again, and nothing here gets stuck",
-    "GetEffectiveSetting": "a kind says nothing without a UUID, and a UUID nothing without its kind",
 }
 # Streams that may have nothing to say.
 QUIET = {"ReadVmConsole": "a simulated machine prints nothing"}

@@ -1,6 +1,6 @@
 //! How calls fail: which statuses each can have, as its descriptor tells, and which reasons stand behind a status.
 
-use gyre_model::catalog::{Access, MethodInfo, catalog};
+use gyre_model::catalog::{Access, FieldInfo, MethodInfo, catalog};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -228,7 +228,8 @@ fn can(plan: &Plan, status: u16) -> bool {
 fn names_something(method: &MethodInfo, plan: &Plan) -> bool {
     let refers = |message: &str| {
         catalog().message(message).is_some_and(|info| {
-            info.fields.iter().any(|field| field.name == "uuid" || !field.rule.refers_to.is_empty())
+            let names = |field: &FieldInfo| field.name == "uuid" || field.name.ends_with("_uuid");
+            info.fields.iter().any(|field| names(field) || !field.rule.refers_to.is_empty())
         })
     };
     let inner = match plan.body {

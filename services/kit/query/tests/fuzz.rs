@@ -11,12 +11,14 @@ use gyre_model::{Caller, Kind};
 use gyre_proto::PageRequest;
 use gyre_proto::storage::v1::ListVolumesResponse;
 use gyre_proto::vm::v1::ListVmsResponse;
-use gyre_query::{Question, ask, list};
+use gyre_query::{Question, Record, ask, list};
 use support::{Chance, filters, world};
 
 const QUESTIONS: usize = 100_000;
-/// How long a refusal may take; one in a thousand may meet a busy machine.
+/// How long a refusal may take.
 const LONGEST: Duration = Duration::from_millis(10);
+/// How often a refusal that took longer is tried again.
+const TRIES: usize = 20;
 
 /// Pieces that filters are made of, and some that they are not.
 const PIECES: [&str; 44] = [
@@ -140,71 +142,71 @@ async fn no_question_is_too_strange() {
                 };
                 let mask: Vec<String> = (0..chance.below(3)).map(|_| garbage(chance)).collect();
                 let own = |text: &str| text == caller.account_uuid.to_string() || text.is_empty();
-                let started = Instant::now();
                 let page_size = chance.below(4) as i32;
-                let (token, rows_of_others) = match chance.below(3) {
-                    0 => {
-                        let page = PageRequest {
-                            filter: &filter,
-                            order_by: &order_by,
-                            page_size,
-                            page_token: &page_token,
-                            read_mask: if chance.one_in(4) { &mask } else { &[] },
-                            count: false,
-                        };
-                        if chance.one_in(3) {
-                            let found = list::<ListVolumesResponse>(conn, &caller, page);
-                            found.map(|page| {
-                                (page.next_page_token, page.volumes.iter().any(|row| !own(&row.account_uuid)))
-                            })
-                        } else {
-                            let found = list::<ListVmsResponse>(conn, &caller, page);
-                            found.map(|page| (page.next_page_token, page.vms.iter().any(|row| !own(&row.account_uuid))))
+                let page = PageRequest {
+                    filter: &filter,
+                    order_by: &order_by,
+                    page_size,
+                    page_token: &page_token,
+                    read_mask: if chance.one_in(4) { &mask } else { &[] },
+                    count: false,
+                };
+                let question = Question {
+                    kind: if chance.one_in(9) {
+                        garbage(chance)
+                    } else {
+                        (*chance.pick(&["vm", "volumes"])).to_owned()
+                    },
+                    filter: filter.clone(),
+                    order_by: order_by.clone(),
+                    page_size,
+                    page_token: page_token.clone(),
+                    fields: if chance.one_in(9) { mask.clone() } else { Vec::new() },
+                    group_by: if chance.one_in(9) { mask.clone() } else { Vec::new() },
+                    sum: if chance.one_in(9) { vec![garbage(chance)] } else { Vec::new() },
+                    ..Question::default()
+                };
+                let theirs =
+                    |row: &Record| row.get("accountUuid").and_then(|uuid| uuid.as_str()).is_some_and(|uuid| !own(uuid));
+                let which = chance.below(6);
+                // the next token, and whether there are rows of others
+                let mut answer = || -> gyre_model::Result<(String, bool)> {
+                    Ok(match which {
+                        0 => {
+                            let found = list::<ListVolumesResponse>(conn, &caller, page)?;
+                            (found.next_page_token, found.volumes.iter().any(|row| !own(&row.account_uuid)))
                         }
+                        1 => {
+                            let found = list::<ListVmsResponse>(conn, &caller, page)?;
+                            (found.next_page_token, found.vms.iter().any(|row| !own(&row.account_uuid)))
+                        }
+                        _ => {
+                            let found = ask(conn, &caller, &question)?;
+                            (found.next_page_token, found.rows.iter().any(theirs))
+                        }
+                    })
+                };
+                let mut timed = || {
+                    let started = Instant::now();
+                    let answer = answer();
+                    (answer, started.elapsed())
+                };
+                let (token, rows_of_others) = match timed() {
+                    (Ok(found), _) => {
+                        answered += 1;
+                        found
                     }
-                    _ => {
-                        let question = Question {
-                            kind: if chance.one_in(9) {
-                                garbage(chance)
-                            } else {
-                                (*chance.pick(&["vm", "volumes"])).to_owned()
-                            },
-                            filter: filter.clone(),
-                            order_by: order_by.clone(),
-                            page_size,
-                            page_token,
-                            fields: if chance.one_in(9) { mask.clone() } else { Vec::new() },
-                            group_by: if chance.one_in(9) { mask } else { Vec::new() },
-                            sum: if chance.one_in(9) { vec![garbage(chance)] } else { Vec::new() },
-                            ..Question::default()
-                        };
-                        ask(conn, &caller, &question).map(|answer| {
-                            let theirs = |row: &gyre_query::Record| {
-                                row.get("accountUuid").and_then(|uuid| uuid.as_str()).is_some_and(|uuid| !own(uuid))
-                            };
-                            (answer.next_page_token, answer.rows.iter().any(theirs))
-                        })
-                    }
-                }
-                .map_or_else(
-                    |error| {
-                        let took = started.elapsed();
-                        assert_eq!(
-                            error.kind(),
-                            Kind::InvalidArgument,
-                            "seed {seed} round {round}: {filter:?} by {order_by:?}: {error:?}"
-                        );
-                        if took > LONGEST {
-                            slow.push((took, filter.clone()));
+                    (Err(error), took) => {
+                        let told = || format!("seed {seed} round {round}: {filter:?} by {order_by:?}: {error:?}");
+                        assert_eq!(error.kind(), Kind::InvalidArgument, "{}", told());
+                        // a machine that has other things to do lets one of several through at once
+                        if took > LONGEST && (0..TRIES).all(|_| timed().1 > LONGEST) {
+                            slow.push(told());
                         }
                         refused += 1;
                         (String::new(), false)
-                    },
-                    |found| {
-                        answered += 1;
-                        found
-                    },
-                );
+                    }
+                };
                 assert!(!rows_of_others, "seed {seed} round {round}: {filter:?} by {order_by:?} shows rows of others");
                 if !token.is_empty() && tokens.len() < 500 {
                     tokens.push(token);
@@ -216,5 +218,5 @@ async fn no_question_is_too_strange() {
         .unwrap();
     println!("{refused} refused, {answered} answered");
     assert!(refused > QUESTIONS / 10 && answered > QUESTIONS / 10, "{refused} refused, {answered} answered");
-    assert!(slow.len() < QUESTIONS / 1000, "slow refusals: {slow:?}");
+    assert!(slow.is_empty(), "slow refusals: {slow:?}");
 }

@@ -262,10 +262,10 @@ async fn a_machine_in_the_bin_goes_when_its_time_is_up() -> Result<()> {
     let path = |at: usize| format!("/v1/vms/{}", vms[at]);
     let set = async |value: &str, vm: Option<&String>| {
         let body = match vm {
-            Some(vm) => json!({"value": value, "resourceKind": "vm", "resourceUuid": vm}),
-            None => json!({"value": value}),
+            Some(vm) => json!({"name": "vm.bin-delay", "value": value, "resourceKind": "vm", "resourceUuid": vm}),
+            None => json!({"name": "vm.bin-delay", "value": value}),
         };
-        front.post("/v1/settings/vm.bin-delay:set", body).await?.good()
+        front.post("/v1/settings", body).await?.good()
     };
     set("30d", Some(&vms[0])).await?;
     for at in [0, 1] {

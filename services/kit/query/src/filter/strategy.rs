@@ -143,7 +143,7 @@ impl Counter<'_, '_> {
     }
 
     fn count(&mut self, list: Sql) -> Result<i64> {
-        let sql = Sql::new("SELECT COUNT(*) FROM (").append(list).sql(")").once();
+        let sql = Sql::new("SELECT COUNT(*) FROM (").append(list).sql(") counted").once();
         self.conn.query_one(sql)?.map_or(Ok(0), |row| row.int(0))
     }
 

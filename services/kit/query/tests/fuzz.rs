@@ -217,6 +217,6 @@ async fn no_question_is_too_strange() {
         .await
         .unwrap();
     println!("{refused} refused, {answered} answered");
-    assert!(refused > QUESTIONS / 10 && answered > QUESTIONS / 10, "{refused} refused, {answered} answered");
+    assert!(refused > QUESTIONS / 10 && answered > QUESTIONS / 20, "{refused} refused, {answered} answered");
     assert!(slow.is_empty(), "slow refusals: {slow:?}");
 }

@@ -117,7 +117,8 @@ impl<'v> Compiler<'v> {
             return Err(wrong(
                 at,
                 format_args!(
-                    "costs more than {BUDGET} by here: a comparison costs {COMPARISON}, a step to one resource {STEP}, to many {SEARCH}"
+                    "costs more than {BUDGET} by here: a comparison costs {COMPARISON}, a step to one resource {STEP}, to many {SEARCH}; \
+                     under NOT, != and for null the steps of a path multiply"
                 ),
             ));
         }
@@ -137,6 +138,11 @@ impl<'v> Compiler<'v> {
             self.pay(restriction.at, SEARCH)?;
         }
         let (test, not) = test(self.now, leaf, restriction)?;
+        if not || strict {
+            // each row asks for itself here, and each that it finds asks again
+            let each: usize = path.hops.iter().map(|hop| if hop.many() { SEARCH } else { STEP }).product();
+            self.pay(restriction.at, if path.hops.len() > 1 { each } else { 0 })?;
+        }
         let asked = Asked { test, row: matches!(path.leaf, Leaf::Row), has: restriction.operator == Operator::Has };
         match (path.hops.split_first(), self.strategies.of(restriction)) {
             (Some((hop, _)), strategy @ (Strategy::List | Strategy::Drive)) if !not && !strict => {

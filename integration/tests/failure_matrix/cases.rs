@@ -390,9 +390,12 @@ impl Matrix {
                 Verdict::Clean
             } else {
                 ensure!(reason, "it is {} ({why}): {differs:#?}", state.as_str_name());
-                // what a host reports may have brought it to its end meanwhile
-                if !self.differs(&begun, &whole, REPORTS)?.is_empty() {
-                    self.again(&begun, &whole).with_context(|| format!("it left {differs:#?}"))?;
+                // what a host reports may have brought it to its end meanwhile, or does so right before the call is made again
+                if !self.differs(&begun, &whole, REPORTS)?.is_empty()
+                    && let Err(error) = self.again(&begun, &whole)
+                    && !self.differs(&begun, &whole, SETTLING)?.is_empty()
+                {
+                    return Err(error.context(format!("it left {differs:#?}")));
                 }
                 Verdict::ByReason
             }

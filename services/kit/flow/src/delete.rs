@@ -1,5 +1,5 @@
 //! Deleting, for every kind alike: what goes along, what forgets a reference, and what forbids it follows from the options of the
-//! references ([`graph`]), and nothing of that is said anywhere else. docs/deletion.md has the table.
+//! references (`graph`), and nothing of that is said anywhere else. docs/deletion.md has the table.
 //!
 //! # Theory
 //! - A call that deletes goes through [`Flow::delete`]: it answers the plan ([`plan`]) where that is all that was asked for, refuses

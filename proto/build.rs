@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 use prost_reflect::{Cardinality, DescriptorPool, ExtensionDescriptor, Kind, MessageDescriptor, Value};
 
 fn proto_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -35,7 +36,7 @@ fn main() {
     compiler.open_files(&files).expect("proto files compile");
     // Encoded by protox itself: going through prost's own types would drop the options, which are extensions.
     let descriptors = compiler.encode_file_descriptor_set();
-    fs::write(out.join("gyre.binpb"), &descriptors).expect("write descriptors");
+    fs::write(out.join("gyre.binpb"), with_comments_only(&descriptors)).expect("write descriptors");
 
     let set = prost_types_set(&descriptors);
     tonic_prost_build::configure()
@@ -73,6 +74,53 @@ fn main() {
 
     let pool = DescriptorPool::decode(descriptors.as_slice()).expect("descriptor pool");
     fs::write(out.join("tables.rs"), tables(&pool)).expect("write tables");
+}
+
+/// A descriptor set without the places in the sources that have no comment, and without the line numbers of those that have one: they
+/// would be most of what every process reads when it starts.
+fn with_comments_only(set: &[u8]) -> Vec<u8> {
+    const FILE: u32 = 1;
+    const SOURCE_CODE_INFO: u32 = 9;
+    const LOCATION: u32 = 1;
+    const SPAN: u32 = 2;
+    const LEADING_COMMENTS: u32 = 3;
+    let location = |location: &[u8]| {
+        let mut commented = false;
+        rewritten(location, LEADING_COMMENTS, &mut |_| {
+            commented = true;
+            None
+        });
+        commented.then(|| rewritten(location, SPAN, &mut |_| None))
+    };
+    rewritten(set, FILE, &mut |file| {
+        Some(rewritten(file, SOURCE_CODE_INFO, &mut |info| Some(rewritten(info, LOCATION, &mut |one| location(one)))))
+    })
+}
+
+/// A message in which the values of one field, all of which have a length, are replaced or left out.
+fn rewritten(message: &[u8], number: u32, each: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let (mut rest, mut out) = (message, Vec::with_capacity(message.len()));
+    while !rest.is_empty() {
+        let begin = rest;
+        let (tag, wire) = decode_key(&mut rest).expect("a field");
+        if wire == WireType::LengthDelimited {
+            let length = usize::try_from(decode_varint(&mut rest).expect("a length")).expect("a length that fits");
+            let (inner, after) = rest.split_at(length);
+            rest = after;
+            if tag == number {
+                if let Some(inner) = each(inner) {
+                    encode_key(tag, wire, &mut out);
+                    encode_varint(inner.len() as u64, &mut out);
+                    out.extend(inner);
+                }
+                continue;
+            }
+        } else {
+            skip_field(wire, tag, &mut rest, DecodeContext::default()).expect("a value");
+        }
+        out.extend_from_slice(&begin[..begin.len() - rest.len()]);
+    }
+    out
 }
 
 fn prost_types_set(bytes: &[u8]) -> tonic_prost_build::FileDescriptorSet {
@@ -156,11 +204,16 @@ fn tables(pool: &DescriptorPool) -> String {
             && let Kind::Message(item) = field.kind()
             && let Some(item) = rust_path(&item)
         {
-            let total = if has("total_size") { "total_size" } else { "" };
-            let taken = if has("total_size") { "total_size" } else { "_" };
+            // one that tells 0 from what was not asked for, as all should
+            let total = match message.get_field_by_name("total_size") {
+                Some(field) if field.supports_presence() => "total_size",
+                Some(_) => "total_size: total_size.unwrap_or_default()",
+                None => "",
+            };
+            let taken = if total.is_empty() { "_" } else { "total_size" };
             writeln!(
                 traits,
-                "impl crate::Page for {path} {{ type Item = {item}; fn new(items: Vec<{item}>, next_page_token: String, {taken}: i64) -> Self {{ \
+                "impl crate::Page for {path} {{ type Item = {item}; fn new(items: Vec<{item}>, next_page_token: String, {taken}: Option<i64>) -> Self {{ \
                  Self {{ {}: items, next_page_token, {total} }} }} }}",
                 field.name()
             )

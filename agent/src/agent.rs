@@ -80,7 +80,7 @@ impl Agent {
             }
             Mode::Simulated(simulation) => simulation,
         };
-        let faults = Some(Arc::new(Faults::new(simulation.delay, &simulation.fault_rates)));
+        let faults = Some(Arc::new(Faults::new(simulation.delay, &simulation.fault_rates, simulation.seed)));
         let run_id: Arc<str> = Uuid::new_v4().to_string().into();
         let (lock, boot_id, (journal, kept)) = match &simulation.state_dir {
             None => (None, run_id.clone(), (Journal::none(), HashMap::new())),

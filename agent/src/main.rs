@@ -16,6 +16,8 @@ use tonic::service::Routes;
 /// Calls at a time on one connection to a simulator: each of its hosts has a session, and a controller keeps few connections to one
 /// address.
 const SIMULATED_CALLS: u32 = 1 << 16;
+/// Connections to a simulator: up to a few for each of its hosts.
+const SIMULATED_CONNECTIONS: usize = 1 << 16;
 
 /// The agent of a Gyre host: runs machines, keeps images and volumes. Controllers connect to it.
 #[derive(Debug, Parser)]
@@ -77,9 +79,29 @@ struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 262_144, requires = "simulate")]
     sim_memory: i64,
 
-    /// How long simulated tasks take, in milliseconds: 20, or 20-50.
-    #[arg(long, value_name = "MS", default_value = "0", requires = "simulate")]
-    sim_delay_ms: Delay,
+    /// How long simulated tasks take: milliseconds such as 20 or 20-50, constant:20ms, uniform:20ms:50ms, exponential:50ms (the mean),
+    /// or lognormal:50ms:0.5 (the median, and the deviation of the logarithm).
+    #[arg(
+        long,
+        alias = "sim-delay-ms",
+        env = "GYRE_AGENT_SIM_DELAY",
+        value_name = "DELAY",
+        default_value = "0",
+        requires = "simulate"
+    )]
+    sim_delay: Delay,
+
+    /// Lets simulated tasks of every kind fail by chance: 0.01 is one in a hundred.
+    #[arg(long, env = "GYRE_AGENT_SIM_FAIL_RATE", value_name = "CHANCE", value_parser = parse_chance, requires = "simulate")]
+    sim_fail_rate: Option<f64>,
+
+    /// What delays and faults by chance follow from, in the order in which tasks begin. One is made up, and logged, where none is given.
+    #[arg(long, env = "GYRE_AGENT_SIM_SEED", value_name = "NUMBER", requires = "simulate")]
+    sim_seed: Option<u64>,
+
+    /// Ports to listen on, from that of --listen on, so that simulated hosts can have addresses, and controllers connections, of their own.
+    #[arg(long, env = "GYRE_AGENT_SIM_PORTS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..), requires = "simulate")]
+    sim_ports: u16,
 
     /// The simulated hosts have been rebooted since the last start: their machines are off.
     #[arg(long, requires = "simulate", requires = "state_dir")]
@@ -96,9 +118,13 @@ fn parse_fault(text: &str) -> Result<(WorkKind, f64), String> {
         let known: Vec<_> = WorkKind::ALL.iter().map(|kind| kind.name()).collect();
         format!("{kind:?} is no kind of work; known are {}", known.join(", "))
     })?;
-    match chance.parse() {
-        Ok(chance) if (0.0..=1.0).contains(&chance) => Ok((kind, chance)),
-        _ => Err(format!("the chance must be 0 to 1, got {chance:?}")),
+    Ok((kind, parse_chance(chance)?))
+}
+
+fn parse_chance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(chance) if (0.0..=1.0).contains(&chance) => Ok(chance),
+        _ => Err(format!("the chance must be 0 to 1, got {text:?}")),
     }
 }
 
@@ -108,11 +134,16 @@ impl Args {
             if self.sim_cpus < 1 || self.sim_memory < 1 {
                 bail!("a simulated host needs at least one processor and 1 MiB of memory");
             }
+            let every = self.sim_fail_rate.map(|chance| WorkKind::ALL.map(|kind| (kind, chance)));
+            let seed = self.sim_seed.unwrap_or_else(|| gyre_model::Uuid::new_v4().as_u64_pair().0);
+            tracing::info!(seed, delay = %self.sim_delay, "hosts are simulated");
             Mode::Simulated(Simulation {
                 cpus: self.sim_cpus,
                 memory_bytes: self.sim_memory.saturating_mul(1 << 20),
-                delay: self.sim_delay_ms,
-                fault_rates: self.sim_fault.clone(),
+                delay: self.sim_delay,
+                // what is said of one kind stands behind, and so above, what is said of all
+                fault_rates: every.into_iter().flatten().chain(self.sim_fault.iter().copied()).collect(),
+                seed,
                 state_dir: self.state_dir.clone(),
                 reboot: self.reboot,
             })
@@ -152,8 +183,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.agent()?;
     let agent = Agent::start(config).await.map_err(|error| anyhow::anyhow!("{error}"))?;
     let usual = Limits::default();
-    let limits = if args.simulate { Limits { calls: SIMULATED_CALLS, ..usual } } else { usual };
+    let limits = if args.simulate {
+        Limits { calls: SIMULATED_CALLS, connections: SIMULATED_CONNECTIONS, ..usual }
+    } else {
+        usual
+    };
     let mut process = Process::open_within("gyre-agent", &args.process, limits).await?;
+    process.listen_further(usize::from(args.sim_ports) - 1).await?;
     process.serve_outside_ring("agent", Routes::new(agent.service()));
     let ending = agent.clone();
     process.before_leave("agent", move || async move { ending.shutdown().await });
@@ -199,6 +235,17 @@ mod tests {
             panic!("simulated")
         };
         assert_eq!(simulation.fault_rates, [(WorkKind::StartMachine, 0.5)]);
+        let simulated =
+            |more: &[&str]| Args::try_parse_from([&["gyre-agent", "--insecure", "--simulate"], more].concat());
+        let args = simulated(&["--sim-fail-rate", "0.01", "--sim-fault", "stop_machine=0.5", "--sim-seed", "7"]);
+        let Mode::Simulated(simulation) = args.expect("sound").agent().expect("sound").mode else {
+            panic!("simulated")
+        };
+        assert_eq!((simulation.fault_rates.len(), simulation.seed), (WorkKind::ALL.len() + 1, 7));
+        assert_eq!(simulation.fault_rates.last(), Some(&(WorkKind::StopMachine, 0.5)));
+        for wrong in [["--sim-fail-rate", "2"], ["--sim-delay", "lognormal:50ms"], ["--sim-ports", "0"]] {
+            assert!(simulated(&wrong).is_err(), "{wrong:?}");
+        }
         for wrong in ["start_machine", "fly=0.5", "start_machine=2"] {
             assert!(parse_fault(wrong).is_err(), "{wrong}");
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Bounds;
+
 /// The gateway's settings. The defaults suit one machine and a cluster alike.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayConfig {
@@ -45,9 +47,35 @@ pub struct Limits {
     /// Seconds that calls may go on after the gateway was told to stop
     #[arg(long = "gateway-drain-seconds", env = "GYRE_GATEWAY_DRAIN_SECONDS", value_parser = seconds, default_value = "10")]
     pub drain_time: Duration,
+    /// Calls that read and work at once; more wait in turns between accounts, of which one alone may have two thirds. Where it is not
+    /// given: eight for each processor, and at least 16
+    #[arg(long = "gateway-reads", env = "GYRE_GATEWAY_READS", value_name = "NUMBER")]
+    pub reads: Option<usize>,
+    /// Calls that change something and work at once; the same
+    #[arg(long = "gateway-changes", env = "GYRE_GATEWAY_CHANGES", value_name = "NUMBER", default_value_t = 128)]
+    pub changes: usize,
+    /// Calls of one account that wait for their turn, of either kind; one more is refused, to be tried again
+    #[arg(long = "gateway-waiting", env = "GYRE_GATEWAY_WAITING", default_value_t = 512)]
+    pub waiting: usize,
+    /// Seconds that a call waits for its turn at most
+    #[arg(long = "gateway-waiting-seconds", env = "GYRE_GATEWAY_WAITING_SECONDS", value_parser = seconds, default_value = "2")]
+    pub waiting_time: Duration,
     /// Failed sign-ins a minute that one address may make for one account
     #[arg(long = "gateway-sign-ins", env = "GYRE_GATEWAY_SIGN_INS", default_value_t = 10)]
     pub sign_ins: u32,
+}
+
+impl Limits {
+    /// The bounds of what works and waits.
+    pub(crate) fn admission(&self) -> Bounds {
+        let usual = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).saturating_mul(8).max(16);
+        Bounds {
+            reads: self.reads.unwrap_or_else(usual),
+            changes: self.changes,
+            line: self.waiting,
+            patience: self.waiting_time,
+        }
+    }
 }
 
 /// Reads seconds, more than none.
@@ -72,6 +100,10 @@ impl Default for Limits {
             idle_time: Duration::from_secs(120),
             call_time: Duration::from_secs(600),
             drain_time: Duration::from_secs(10),
+            reads: None,
+            changes: 128,
+            waiting: 512,
+            waiting_time: Duration::from_secs(2),
             sign_ins: 10,
         }
     }

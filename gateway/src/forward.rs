@@ -11,7 +11,8 @@ use gyre_mesh::telemetry::propagate::TRACEPARENT;
 use gyre_mesh::{Mesh, MeshChannel};
 use gyre_model::caller::CALLBACK;
 use gyre_model::catalog::{HostedBy, MethodInfo, catalog};
-use gyre_model::{Caller, Error, Kind, wire};
+use gyre_model::{Caller, Error, Kind, parse_uuid, wire};
+use gyre_proto::common::v1::Operation;
 use gyre_proto::common::v1::member_service_server::MemberServiceServer;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
@@ -105,26 +106,38 @@ impl Forward {
         }
     }
 
+    /// A service to ask about an operation, which any would answer: the one that works on it, at the owner of its resource, so that nobody
+    /// has to look for it. Nothing where that is not known.
+    fn at_work(&self, operation: &Operation) -> Option<MeshChannel> {
+        let resource = parse_uuid(&operation.resource_uuid)?;
+        Some(self.services.get(operation.service.as_str())?.clone().to_owner_of(resource))
+    }
+
+    /// Makes a call about an operation with one framed message, where the operation is worked on.
+    ///
+    /// # Errors
+    /// What the service answers in place of a response.
+    pub async fn unary_about(
+        &self,
+        operation: &Operation,
+        method: &'static MethodInfo,
+        along: &Along,
+        frame: Bytes,
+    ) -> Result<Bytes, Error> {
+        let Some(mut channel) = self.at_work(operation) else { return self.unary(method, along, frame).await };
+        let sent: Result<_, Infallible> = channel.call(request(method, along, Body::new(Full::new(frame)))).await;
+        match sent {
+            Ok(response) => message(good(method, response)?).await,
+            Err(never) => match never {},
+        }
+    }
+
     /// Makes a call with a request of the gateway's own making, and answers the response as it comes.
     ///
     /// # Errors
     /// What the service answers in place of a response.
     pub async fn open(&self, method: &'static MethodInfo, along: &Along, body: Body) -> Result<Body, Error> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from_static(method.path);
-        *request.version_mut() = Version::HTTP_2;
-        let headers = request.headers_mut();
-        headers.reserve(12);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        along.write(headers);
-        let (head, body) = self.send(method, request).await.into_parts();
-        match Status::from_header_map(&head.headers) {
-            Some(status) if status.code() != Code::Ok => Err(Error::from(status)),
-            _ if head.status.is_success() => Ok(body),
-            _ => Err(Error::internal(format_args!("{} answered HTTP status {}", method.path, head.status))),
-        }
+        good(method, self.send(method, request(method, along, body)).await)
     }
 
     /// Makes a call with one framed message and answers the one message that comes back.
@@ -133,6 +146,30 @@ impl Forward {
     /// What the service answers in place of a response.
     pub async fn unary(&self, method: &'static MethodInfo, along: &Along, frame: Bytes) -> Result<Bytes, Error> {
         message(self.open(method, along, Body::new(Full::new(frame))).await?).await
+    }
+}
+
+/// A request of the gateway's own making.
+fn request(method: &'static MethodInfo, along: &Along, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(method.path);
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.reserve(12);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    along.write(headers);
+    request
+}
+
+/// The body of an answer that is none that refuses.
+fn good(method: &'static MethodInfo, response: Response<Body>) -> Result<Body, Error> {
+    let (head, body) = response.into_parts();
+    match Status::from_header_map(&head.headers) {
+        Some(status) if status.code() != Code::Ok => Err(Error::from(status)),
+        _ if head.status.is_success() => Ok(body),
+        _ => Err(Error::internal(format_args!("{} answered HTTP status {}", method.path, head.status))),
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use gyre_mesh::context::Trace;
 use gyre_mesh::telemetry::{self, propagate};
-use gyre_model::catalog::MethodInfo;
 use gyre_model::{Caller, Kind};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -15,7 +14,8 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::audit::Refusals;
+use crate::admission::Admission;
+use crate::audit::{Call, Refusals};
 use crate::auth::Authenticator;
 use crate::auth::throttle::Throttle;
 use crate::body::Body;
@@ -48,6 +48,8 @@ pub struct Front {
     pub authenticator: Authenticator,
     /// Slows down guessing.
     pub throttle: Throttle,
+    /// Who may work now.
+    pub admission: Admission,
     /// The ways to the services.
     pub forward: Forward,
     /// Refused calls, for the log of changes.
@@ -109,16 +111,17 @@ impl Front {
     }
 
     /// Who makes a call, if they may; nobody where the call is open to everybody.
-    pub async fn caller(
-        &self,
-        peer: Peer,
-        method: &MethodInfo,
-        headers: &HeaderMap,
-    ) -> Result<Option<Caller>, Refusal> {
-        let Some(caller) = self.authenticator.caller(method, headers).await? else { return Ok(None) };
-        Authenticator::permit(method, &caller)
-            .inspect_err(|refusal| self.refusals.note(method, &caller, None, peer, headers, &refusal.error))?;
+    pub async fn caller(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
+        let Some(caller) = self.known(call).await? else { return Ok(None) };
+        let permitted = Authenticator::permit(call.method, &caller);
+        permitted.inspect_err(|refusal| self.refusals.note(call, &caller, &refusal.error))?;
         Ok(Some(caller))
+    }
+
+    /// Who makes a call, whether they may or not; nobody where the call is open to everybody.
+    pub async fn known(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
+        let known = self.authenticator.caller(call.method, call.headers).await;
+        known.inspect_err(|refusal| self.refusals.note_stranger(call, &refusal.error))
     }
 
     /// Bounds the headers. HTTP/2 has refused most that is too large before this.

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use gyre_mesh::channel::SERVICE;
 use gyre_model::caller::HEADERS;
 use gyre_model::catalog::{MethodInfo, catalog};
-use gyre_model::{Error, Kind, wire};
+use gyre_model::{Error, Kind, parse_uuid, wire};
 use http::header::{AUTHORIZATION, HOST, HeaderMap};
 use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
@@ -29,8 +29,10 @@ use tower::{Layer as _, Service};
 
 pub use self::own::Own;
 use self::stream::{Ending, Measured};
+use crate::admission::{Who, merely_waits};
 use crate::again::again;
-use crate::audit::Source;
+use crate::audit::{Call, Source};
+use crate::auth::Authenticator;
 use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
 use crate::front::{Front, Peer};
@@ -124,23 +126,39 @@ where
     B::Error: Into<BoxError>,
 {
     let (mut head, body) = request.into_parts();
-    let caller = front.caller(peer, method, &head.headers).await?;
+    let sent = head.headers.clone();
+    let told = Call { method, resource: None, dry: false, peer, headers: &sent };
+    let caller = front.known(told).await?;
+    if let Some(caller) = &caller
+        && let Err(refusal) = Authenticator::permit(method, caller)
+    {
+        // what it was about stands in its message only
+        let frame = if method.client_streaming { Bytes::new() } else { whole(front, body).await.unwrap_or_default() };
+        front.refusals.note(about(told, &frame), caller, &refusal.error);
+        return Err(refusal);
+    }
+    let who = Who::of(caller.as_ref(), peer);
+    front.admission.glance(method, who)?;
     let from = Source::of(method, peer, &head.headers);
     let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
     // who calls a stream is looked at again while it lasts
-    let shown = if is_list(method) { head.headers.clone() } else { HeaderMap::new() };
+    let shown = if is_list(method) { sent.clone() } else { HeaderMap::new() };
     clean(&mut head.headers);
     let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
     if method.client_streaming {
+        front.admission.pass(method, who).await?;
         let body = Body::new(Measured::new(body, front.limits.message_bytes));
         let response = front.forward.send(method, Request::from_parts(head, body)).await;
         return Ok(ending(front, method, response));
     }
     let frame = whole(front, body).await?;
+    let place = front.admission.enter(method, who).await?;
+    let place = (!merely_waits(method)).then_some(place);
     if !sign_in::is(method) {
         let request = Request::from_parts(head, Body::new(Full::new(frame.clone())));
         let response = front.forward.send(method, request).await;
+        drop(place);
         let refused = Status::from_header_map(response.headers()).is_some_and(|status| status.code() != Code::Ok);
         if refused {
             return Ok(response);
@@ -151,11 +169,22 @@ where
         });
         return Ok(ending(front, method, response));
     }
-    let attempt = sign_in::begin(front, peer, frame.get(wire::FRAME_HEAD..).unwrap_or_default())?;
+    let message = frame.slice(wire::FRAME_HEAD.min(frame.len())..);
+    let attempt = sign_in::begin(front, told, &message)?;
     let response = front.forward.send(method, Request::from_parts(head, Body::new(Full::new(frame)))).await;
-    let failure = Status::from_header_map(response.headers()).map(|status| Kind::of(status.code()));
-    sign_in::end(front, attempt, failure);
+    let failure = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok);
+    sign_in::end(front, told, &message, attempt, failure.map(Error::from).as_ref());
     Ok(response)
+}
+
+/// A call with what its framed message says that it is about.
+fn about<'a>(call: Call<'a>, frame: &[u8]) -> Call<'a> {
+    let message = frame.get(wire::FRAME_HEAD..).unwrap_or_default();
+    let resource = call.method.route.and_then(|path| wire::string_at(message, path)).and_then(parse_uuid);
+    let says = |number: u32| {
+        wire::fields(message).any(|field| matches!(field, (found, wire::Value::Varint(1..)) if found == number))
+    };
+    Call { resource, dry: call.method.validate_only.is_some_and(says), ..call }
 }
 
 /// Removes what only the mesh may say, and what is between the caller and this gateway.

@@ -7,14 +7,16 @@
 //! 2. `front`: bounds its headers, gives it a trace, and tells gRPC, gRPC-web and HTTP apart.
 //! 3. `auth`: finds out who calls, mostly from memory. From here on the caller travels in headers that only members may set;
 //!    those that came from outside are dropped.
-//! 4. `rest` puts the request message together from path, query and JSON body; `grpc` leaves it as it is.
-//! 5. `forward`: hands it to the mesh, which finds the owner, tries again, and keeps the deadline.
-//! 6. The answer passes as it is (gRPC), or is printed as JSON, events or an operation (HTTP).
+//! 4. `admission`: bounds how many calls work at once, and gives each account its part. What is too much is refused here.
+//! 5. `rest` puts the request message together from path, query and JSON body; `grpc` leaves it as it is.
+//! 6. `forward`: hands it to the mesh, which finds the owner, tries again, and keeps the deadline.
+//! 7. The answer passes as it is (gRPC), or is printed as JSON, events or an operation (HTTP).
 //!
 //! Ground rules: what comes from outside is hostile and bounded in size, depth, number and time before it costs anything; each
-//! refusal is counted by its reason; on the way of a call there is no descriptor, no lock that all calls share, and no box that
-//! is not needed. The gateway keeps no state that another gateway would miss.
+//! refusal is counted by its reason; on the way of a call there is no descriptor, no box that is not needed, and no lock that all calls
+//! share but that of `admission`, which is held for some hundred nanoseconds. The gateway keeps no state that another gateway would miss.
 
+mod admission;
 mod again;
 mod audit;
 pub mod auth;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::config::{GatewayConfig, Limits};
 pub use self::door::{ApiArgs, Door};
 
+use self::admission::Admission;
 use self::audit::Refusals;
 use self::auth::Authenticator;
 use self::auth::throttle::Throttle;
@@ -77,6 +80,7 @@ impl Gateway {
         let front = Front {
             authenticator: Authenticator::new(mesh.channel("identity")),
             throttle: Throttle::new(config.limits.sign_ins),
+            admission: Admission::new(config.limits.admission()),
             forward: Forward::new(&mesh),
             refusals: Refusals::new(),
             pages: Pages::new(&table),

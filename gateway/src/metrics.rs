@@ -11,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+pub use crate::admission::Class;
+
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Why something was refused.
@@ -68,6 +70,8 @@ refusals! {
     Permission = "permission",
     /// Too many failed sign-ins.
     SignIns = "sign_ins",
+    /// More calls of an account than may wait.
+    Overloaded = "overloaded",
 }
 
 impl EncodeLabelValue for Refused {
@@ -108,13 +112,21 @@ struct CallLabels {
     transport: Transport,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: &'static str,
+}
+
 /// The gateway's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     refused: Vec<Counter>,
     calls: [Histogram; 3],
+    waits: Histogram,
     /// Open connections.
     pub connections: Gauge<i64>,
+    working: [Gauge<i64>; 2],
+    waiting: [Gauge<i64>; 2],
     /// Tokens and keys that had to be asked about or verified, rather than found in memory.
     pub verified: Counter<u64, AtomicU64>,
 }
@@ -129,6 +141,7 @@ pub fn metrics() -> &'static Metrics {
                 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
             ])
         });
+        let (working, waiting): (Family<ClassLabels, Gauge<i64>>, Family<ClassLabels, Gauge<i64>>) = Default::default();
         let metrics = Metrics {
             refused: Refused::ALL
                 .iter()
@@ -136,7 +149,10 @@ pub fn metrics() -> &'static Metrics {
                 .collect(),
             calls: [Transport::Http, Transport::Grpc, Transport::GrpcWeb]
                 .map(|transport| calls.get_or_create(&CallLabels { transport }).clone()),
+            waits: Histogram::new([0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]),
             connections: Gauge::default(),
+            working: Class::ALL.map(|class| working.get_or_create(&ClassLabels { class: class.text() }).clone()),
+            waiting: Class::ALL.map(|class| waiting.get_or_create(&ClassLabels { class: class.text() }).clone()),
             verified: Counter::default(),
         };
         telemetry::registry(|registry| {
@@ -145,6 +161,13 @@ pub fn metrics() -> &'static Metrics {
                 "gyre_gateway_call_seconds",
                 "Time from a call's head to its response's head, by transport",
                 calls,
+            );
+            registry.register("gyre_gateway_working", "Calls that work, by class", working);
+            registry.register("gyre_gateway_waiting", "Calls that wait for their turn to work, by class", waiting);
+            registry.register(
+                "gyre_gateway_wait_seconds",
+                "How long calls waited that did not work at once",
+                metrics.waits.clone(),
             );
             registry.register("gyre_gateway_connections", "Open connections", metrics.connections.clone());
             registry.register(
@@ -168,6 +191,31 @@ impl Metrics {
     /// How often something was refused for this reason.
     pub fn refusals(&self, reason: Refused) -> u64 {
         self.refused.get(reason as usize).map_or(0, Counter::get)
+    }
+
+    /// One call more of a class works, or one less.
+    pub fn works(&self, class: Class, change: i64) {
+        self.working[class as usize].inc_by(change);
+    }
+
+    /// How many calls of a class work.
+    pub fn working(&self, class: Class) -> i64 {
+        self.working[class as usize].get()
+    }
+
+    /// So many calls of a class wait for their turn.
+    pub fn waiting(&self, class: Class, count: usize) {
+        self.waiting[class as usize].set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many calls of a class wait for their turn.
+    pub fn line(&self, class: Class) -> i64 {
+        self.waiting[class as usize].get()
+    }
+
+    /// Records how long a call waited for its turn.
+    pub fn waited(&self, time: Duration) {
+        self.waits.observe(time.as_secs_f64());
     }
 
     /// Records a call.

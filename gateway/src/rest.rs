@@ -33,8 +33,9 @@ use hyper::body::Incoming;
 use self::plan::{BodyPlan, Plan};
 use self::query::nearest;
 use self::routes::{Found, Segments};
+use crate::admission::{Who, merely_waits};
 use crate::again::again;
-use crate::audit::Source;
+use crate::audit::{self, Source};
 use crate::body::Body;
 use crate::callback;
 use crate::forward::Along;
@@ -91,25 +92,36 @@ async fn call(
         Found::Nothing => return Err(nothing(front, path)),
     };
     let asked = head::Asked::read(&head.headers, &front.limits)?;
-    let caller = front.caller(peer, plan.method, &head.headers).await?;
-    let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers)?;
+    let (resource, dry) = (plan.resource(&segments), audit::is_dry(head.uri.query()));
+    let told = audit::Call { method: plan.method, resource, dry, peer, headers: &head.headers };
+    let caller = front.caller(told).await?;
+    let note = |refusal: &Refusal| {
+        if let Some(caller) = &caller {
+            front.refusals.note(told, caller, &refusal.error);
+        }
+    };
+    let who = Who::of(caller.as_ref(), peer);
+    if let Err(refusal) = front.admission.glance(plan.method, who) {
+        if !matches!(plan.body, BodyPlan::Raw(_)) {
+            discard(body, front.limits.body_bytes).await;
+        }
+        return Err(refusal);
+    }
+    let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers).inspect_err(note)?;
     let from = Source::of(plan.method, peer, &head.headers);
     let along = Along { caller, from, trace, timeout: asked.timeout, callback };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
-        let first = plan.head(&segments, query, asked.request_id)?;
+        let first = plan.head(&segments, query, asked.request_id).inspect_err(note)?;
+        front.admission.pass(plan.method, who).await?;
         let upload = upload::Upload::new(body, field, first, &front.limits)?;
         let response = front.forward.open(plan.method, &along, tonic::body::Body::new(upload)).await?;
         let message = crate::forward::message(response).await?;
         return answer::unary(front, plan, &along, asked.wait, &message).await;
     }
     let read = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await;
-    let frame = read.inspect_err(|refusal| {
-        if let Some(caller) = &along.caller {
-            let resource = plan.resource(&segments);
-            front.refusals.note(plan.method, caller, resource, peer, &head.headers, &refusal.error);
-        }
-    })?;
+    let frame = read.inspect_err(note)?;
+    let place = front.admission.enter(plan.method, who).await?;
     if plan.method.server_streaming {
         // a browser that opens a stream again says where it was
         let last = head.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
@@ -126,13 +138,16 @@ async fn call(
     let message = if sign_in::is(plan.method) {
         sign_in::guarded(
             front,
-            peer,
+            told,
             &frame[wire::FRAME_HEAD..],
             front.forward.unary(plan.method, &along, frame.clone()),
         )
         .await?
     } else {
-        front.forward.unary(plan.method, &along, frame).await?
+        let place = (!merely_waits(plan.method)).then_some(place);
+        let message = front.forward.unary(plan.method, &along, frame).await?;
+        drop(place);
+        message
     };
     answer::unary(front, plan, &along, asked.wait, &message).await
 }

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import re
+import time
 import urllib.parse
 
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -15,6 +16,8 @@ QUIET = 3
 SAID = {
     "host": {"address": "local"},
     "image": {"url": "upload", "format": "IMAGE_FORMAT_RAW"},
+    # nobody listens there
+    "webhook": {"url": "http://127.0.0.1:9/"},
 }
 # Values that may stand once only: how the n-th looks.
 UNIQUE = {
@@ -35,6 +38,10 @@ BEFORE = {
     "StartVm": ["StopVm"],
     "RecoverVm": ["DeleteVm"],
     "ExpungeVm": ["DeleteVm"],
+    "RecoverVolume": ["DeleteVolume"],
+    "ExpungeVolume": ["DeleteVolume"],
+    "RecoverImage": ["DeleteImage"],
+    "ExpungeImage": ["DeleteImage"],
 }
 # Calls about what is still under way.
 UNFINISHED = ("UploadImage", "CancelOperation")
@@ -162,6 +169,8 @@ class World:
         """Makes a resource from its example; answers its UUID."""
         if kind == "operation":
             return self.operation(finished)
+        if kind == "dead-letter":
+            return self.dead_letter()
         for other in NEEDS.get(kind, []):
             self.one(other)
         if kind in MADE_BY:
@@ -192,6 +201,19 @@ class World:
             path = self.calls["ReconnectHost"][0].replace("{uuid}", self.one("host"))
             return self.good(self.admin.send("POST", path, {}, Prefer="wait=60"))["uuid"]
         return self.admin.send("POST", "/v1/vms", self.body_of("vm")).json["uuid"]
+
+    def dead_letter(self):
+        """Lets a webhook give up what nobody takes; answers the UUID of the dead letter."""
+        self.good(self.admin.send("POST", "/v1/settings", {"name": "webhook.give-up-after", "value": "0s"}))
+        webhook = self.one("webhook")
+        zone = self.make("zone")
+        wanted = urllib.parse.quote(f'webhook_uuid = "{webhook}" AND resource_uuid = "{zone}"')
+        for _ in range(500):
+            rows = self.good(self.admin.send("GET", f"/v1/dead-letters?filter={wanted}")).get("deadLetters")
+            if rows:
+                return rows[0]["uuid"]
+            time.sleep(0.02)
+        raise SystemExit("the world cannot be made: no dead letter comes")
 
     def one(self, kind):
         """The one of a kind that calls may name which leave it as it is."""

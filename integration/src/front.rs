@@ -1,6 +1,8 @@
 //! The front door as a program sees it: JSON over HTTP, and the few things that most tests make first.
 
-use anyhow::{Context as _, Result, bail};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
@@ -9,6 +11,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+
+/// Most ranges of a site: those of 10.0.0.0/9.
+pub const MOST_RANGES: usize = 128;
+/// Addresses of a range of a site.
+pub const RANGE: usize = 65_521;
+/// Memory of a machine of a site's offering, in bytes. It has one processor.
+pub const MEMORY: i64 = 64 << 20;
 
 /// A client of a gateway. Cheap to clone.
 #[derive(Clone)]
@@ -226,13 +235,42 @@ impl Front {
     /// # Errors
     /// When a step fails.
     pub async fn site(&self, name: &str, addresses: &[&str], folder: &str) -> Result<Site> {
-        let zone = self.make("/v1/zones", json!({"name": name})).await?;
-        let cluster = self.make("/v1/clusters", json!({"name": name, "zoneUuid": zone})).await?;
+        let (zone, cluster) = self.cluster(name).await?;
         let mut hosts = Vec::new();
         for (at, address) in addresses.iter().enumerate() {
-            let host = json!({"name": format!("{name}-{at}"), "clusterUuid": cluster, "address": address});
-            hosts.push(self.done(Method::POST, "/v1/hosts", Some(host)).await?);
+            hosts.push(self.done(Method::POST, "/v1/hosts", Some(Self::host(name, at, &cluster, address))).await?);
         }
+        self.furnish(name, zone, cluster, hosts, folder, 1).await
+    }
+
+    /// Makes a zone and a cluster in it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn cluster(&self, name: &str) -> Result<(String, String)> {
+        let zone = self.make("/v1/zones", json!({"name": name})).await?;
+        let cluster = self.make("/v1/clusters", json!({"name": name, "zoneUuid": zone})).await?;
+        Ok((zone, cluster))
+    }
+
+    /// What a host is made from: the n-th of a cluster.
+    pub fn host(name: &str, at: usize, cluster: &str, address: &str) -> Value {
+        json!({"name": format!("{name}-{at}"), "clusterUuid": cluster, "address": address})
+    }
+
+    /// Makes storage, image server, a network with so many ranges, and an offering, for hosts that are there.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn furnish(
+        &self,
+        name: &str,
+        zone: String,
+        cluster: String,
+        hosts: Vec<String>,
+        folder: &str,
+        ranges: usize,
+    ) -> Result<Site> {
         let storage = json!({
             "name": name, "type": "PRIMARY_STORAGE_TYPE_LOCAL", "clusterUuid": cluster, "path": format!("{folder}/primary")
         });
@@ -240,20 +278,26 @@ impl Front {
         let first = hosts.first().context("a site without hosts")?;
         let server = json!({"name": name, "hostUuid": first, "path": format!("{folder}/images")});
         let image_server = self.done(Method::POST, "/v1/image-servers", Some(server)).await?;
-        let (network, offering) = self.network(name, &cluster).await?;
+        let (network, offering) = self.network(name, &cluster, ranges).await?;
         Ok(Site { zone, cluster, hosts, image_server, primary_storage, network, offering })
     }
 
-    async fn network(&self, name: &str, cluster: &str) -> Result<(String, String)> {
+    /// A range has at most 65,536 addresses; those of one network have its gateway and its prefix.
+    async fn network(&self, name: &str, cluster: &str, ranges: usize) -> Result<(String, String)> {
         let l2 = json!({"name": name, "type": "L2_NETWORK_TYPE_BRIDGE", "clusterUuid": cluster, "bridge": "gyre-test"});
         let l2 = self.make("/v1/l2-networks", l2).await?;
         let network = self.make("/v1/l3-networks", json!({"name": name, "l2NetworkUuid": l2, "shared": true})).await?;
-        let range = json!({
-            "name": name, "l3NetworkUuid": network, "startAddress": "10.80.0.10", "endAddress": "10.80.255.250",
-            "gateway": "10.80.0.1", "prefixLength": 16
-        });
-        self.make("/v1/ip-ranges", range).await?;
-        let offering = json!({"name": name, "cpuCount": 1, "memoryBytes": (64i64 << 20).to_string()});
+        let (first, prefix) = if ranges > 1 { (0, 9) } else { (80, 16) };
+        ensure!(ranges <= MOST_RANGES, "there is room for {MOST_RANGES} ranges, not for {ranges}");
+        for at in 0..ranges.max(1) {
+            let second = first + at;
+            let range = json!({
+                "name": name, "l3NetworkUuid": network, "startAddress": format!("10.{second}.0.10"),
+                "endAddress": format!("10.{second}.255.250"), "gateway": format!("10.{first}.0.1"), "prefixLength": prefix
+            });
+            self.make("/v1/ip-ranges", range).await?;
+        }
+        let offering = json!({"name": name, "cpuCount": 1, "memoryBytes": MEMORY.to_string()});
         let offering = self.make("/v1/instance-offerings", offering).await?;
         Ok((network, offering))
     }
@@ -277,6 +321,23 @@ impl Front {
             bail!("upload of {name}: {ended}");
         }
         Ok(image)
+    }
+
+    /// Makes a webhook that nobody takes anything from, and a dead letter of it. The node must allow requests to 127.0.0.1:9.
+    ///
+    /// # Errors
+    /// When a step fails, or nothing is given up.
+    pub async fn dead_letter(&self) -> Result<()> {
+        // the first try is the last: what changes in a zone is a dead letter
+        self.make("/v1/settings", json!({"name": "webhook.give-up-after", "value": "0s"})).await?;
+        self.make("/v1/webhooks", json!({"name": "lost", "url": "http://127.0.0.1:9/", "kinds": ["zone"]})).await?;
+        self.make("/v1/zones", json!({"name": "told"})).await?;
+        let began = Instant::now();
+        while self.get("/v1/dead-letters").await?.good()?["deadLetters"].is_null() {
+            ensure!(began.elapsed() < Duration::from_secs(30), "nothing is given up");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// What a machine is made from.

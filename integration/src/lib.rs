@@ -4,8 +4,10 @@
 pub mod bench;
 pub mod front;
 pub mod host;
+pub mod killable;
 pub mod node;
 
 pub use front::Front;
 pub use host::{Tools, tools};
+pub use killable::Killable;
 pub use node::TestNode;

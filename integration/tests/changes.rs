@@ -116,6 +116,102 @@ async fn who_changed_what_from_where_and_what_was_refused() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn an_owner_sees_what_an_administrator_does_to_its_machine() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = TestNode::start(folder.path(), Hosts::Simulated(Simulation::default())).await?;
+    let admin = node.front().await?;
+    let site = admin.site("site", &["local"], "/var/lib/gyre").await?;
+    let image = admin.upload(&site, "image", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    let (alice, account) = user(&admin, "alice").await?;
+    let (bob, _) = user(&admin, "bob").await?;
+    let root = admin.get("/v1/accounts?filter=name%3Dadmin").await?.good()?["accounts"][0]["uuid"].clone();
+    let vm = alice.done(Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "web"))).await?;
+    admin.done(Method::POST, &format!("/v1/vms/{vm}:stop"), Some(json!({}))).await?;
+    let ended = admin.operation(Method::DELETE, &format!("/v1/vms/{vm}?expunge=true"), None).await?;
+    ensure!(ended["state"] == "OPERATION_STATE_SUCCEEDED", "{ended}");
+    // also of the end of what took the machine away
+    let about = format!("resource_uuid = \"{vm}\" AND actor_uuid = {root} AND (action = BEGIN OR action = END)");
+    let found = changes(&alice, &about).await?;
+    ensure!(found.len() == 4, "{found:?}");
+    ensure!(found.iter().all(|change| change["accountUuid"] == account.as_str()), "{found:?}");
+    ensure!(found[0]["method"] == "vm:StopVm" && found[2]["method"] == "vm:DeleteVm", "{found:?}");
+    ensure!(found[0]["clientAddress"] == "127.0.0.1", "{found:?}");
+    ensure!(changes(&bob, &about).await?.is_empty(), "bob sees it");
+    // what no account owns is the administrators' business
+    let host = format!("resource_uuid = \"{}\"", site.hosts[0]);
+    ensure!(changes(&alice, &host).await?.is_empty(), "alice sees a host");
+    ensure!(changes(&admin, &host).await?.iter().any(|change| change["action"] == "CHANGE_ACTION_END"), "no host");
+    node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_refused_is_told_once_with_what_it_was_about_and_who_tried() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = TestNode::start(folder.path(), Hosts::Simulated(Simulation::default())).await?;
+    let admin = node.front().await?;
+    let zone = admin.make("/v1/zones", json!({"name": "zone"})).await?;
+    let (alice, account) = user(&admin, "alice").await?;
+    let (bob, _) = user(&admin, "bob").await?;
+    let path = format!("/v1/zones/{zone}");
+    let nowhere = "0193f3a0-1111-4222-8333-444455556666";
+
+    // at the gateway: the route names the zone; a dry run would have changed nothing
+    ensure!(alice.delete(&format!("{path}?validateOnly=true")).await?.status == StatusCode::FORBIDDEN);
+    ensure!(alice.delete(&path).await?.status == StatusCode::FORBIDDEN);
+    // at the service: the same
+    ensure!(alice.delete(&format!("/v1/vms/{nowhere}?validateOnly=true")).await?.reason() == "NOT_FOUND");
+    ensure!(alice.delete(&format!("/v1/vms/{nowhere}")).await?.reason() == "NOT_FOUND");
+    // handed on from one service to another: it is one call all the same
+    let tag = json!({"resourceKind": "vm", "resourceUuid": nowhere, "text": "x"});
+    ensure!(alice.post("/v1/tags", tag).await?.reason() == "NOT_FOUND");
+    ensure!(alice.post("/v1/zones", json!({"name": "last"})).await?.status == StatusCode::FORBIDDEN);
+    until(&admin, "method = \"host:CreateZone\" AND outcome = REFUSED", 1).await?;
+    let told = until(&alice, "action = CALL", 4).await?;
+    let about = |method: &str| told.iter().filter(|change| change["method"] == method).collect::<Vec<_>>();
+    let deleted = about("host:DeleteZone");
+    ensure!(deleted.len() == 1 && deleted[0]["resourceUuid"] == zone.as_str(), "{told:?}");
+    ensure!(deleted[0]["kind"] == "zone" && deleted[0]["reason"] == "ADMIN_ONLY", "{told:?}");
+    ensure!(about("vm:DeleteVm").len() == 1 && about("vm:DeleteVm")[0]["resourceUuid"] == nowhere, "{told:?}");
+    ensure!(about("common:CreateTag").len() == 1, "{told:?}");
+    ensure!(about("common:CreateTag")[0]["clientAddress"] == "127.0.0.1", "{told:?}");
+
+    // strangers: a wrong password, a name that is none, no token, and one that is none
+    let nobody = Front::new(admin.endpoint(), "");
+    let sign_in = |name: &str| {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}/v1/sessions", admin.endpoint()))
+            .header("content-type", "application/json")
+            .header("user-agent", "guesser/1.0");
+        let body = json!({"account": name, "password": "not-this-one-1"}).to_string();
+        let nobody = nobody.clone();
+        async move { nobody.send(request, body).await }
+    };
+    ensure!(sign_in("alice").await?.status == StatusCode::UNAUTHORIZED);
+    ensure!(sign_in("pa55word").await?.status == StatusCode::UNAUTHORIZED);
+    ensure!(nobody.delete(&path).await?.reason() == "NO_TOKEN");
+    ensure!(Front::new(admin.endpoint(), "stolen").delete(&path).await?.reason() == "INVALID_TOKEN");
+    ensure!(nobody.get(&path).await?.reason() == "NO_TOKEN");
+    let found = until(&admin, "action = CALL AND actor_uuid = null", 4).await?;
+    ensure!(found.len() == 4, "{found:?}");
+    ensure!(found.iter().all(|change| change["clientAddress"] == "127.0.0.1"), "{found:?}");
+    let tried: Vec<_> = found.iter().filter(|change| change["method"] == "identity:CreateSession").collect();
+    ensure!(tried.len() == 2 && tried.iter().all(|change| change["userAgent"] == "guesser/1.0"), "{found:?}");
+    let hers: Vec<_> = tried.iter().filter(|change| change["resourceUuid"] == account.as_str()).collect();
+    ensure!(hers.len() == 1 && hers[0]["kind"] == "account", "{tried:?}");
+    ensure!(!serde_json::to_string(&found)?.contains("pa55word"), "{found:?}");
+    let without: Vec<_> = found.iter().filter(|change| change["resourceUuid"] == zone.as_str()).collect();
+    ensure!(without.len() == 2, "{found:?}");
+    // whose account it is sees the try, and nobody else does
+    let own = changes(&alice, "method = \"identity:CreateSession\"").await?;
+    ensure!(own.len() == 1, "{own:?}");
+    ensure!(changes(&bob, "action = CALL").await?.is_empty(), "bob sees it");
+    node.shutdown().await;
+    Ok(())
+}
+
 /// Server-sent events, line by line.
 struct Events(BufReader<TcpStream>);
 

@@ -3,22 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use gyre_agent::Simulation;
 use gyre_integration::front::Site;
-use gyre_integration::node::Hosts;
-use gyre_integration::{Front, TestNode};
+use gyre_integration::{Front, Killable, TestNode, killable};
+use gyre_mesh::egress::Allow;
 use gyre_model::catalog;
 use gyre_model::catalog::HostedBy;
 use gyre_store::{Sql, Store};
 use http::Method;
 use serde_json::{Value, json};
 
-/// Names the folder of a node that this test runs as a process of its own.
-const NODE: &str = "GYRE_TEST_NODE_FOLDER";
 /// How long a node may take to answer, and a cascade to end.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -29,15 +25,9 @@ struct World {
     image: String,
 }
 
-/// A node whose simulated hosts lie in the folder and outlive it.
-async fn node(folder: &Path) -> Result<TestNode> {
-    let simulation = Simulation { state_dir: Some(folder.join("agent")), ..Simulation::default() };
-    TestNode::start(folder, Hosts::Simulated(simulation)).await
-}
-
 impl World {
     async fn new(folder: &Path) -> Result<Self> {
-        let node = node(folder).await?;
+        let node = killable::node(folder, |_| ()).await?;
         let front = node.front().await?;
         let site = front.site("east", &["local", "local"], "/var/lib/gyre").await?;
         let image = front.upload(&site, "empty", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
@@ -117,7 +107,12 @@ async fn a_zone_goes_with_all_that_is_in_it() -> Result<()> {
     let binned = world.vm(&world.front, "web-2").await?;
     world.delete(&format!("/v1/vms/{binned}")).await?;
     let volume = json!({"name": "data", "hostUuid": world.site.hosts[0], "sizeBytes": (1 << 20).to_string()});
-    world.front.done(Method::POST, "/v1/volumes", Some(volume)).await?;
+    world.front.done(Method::POST, "/v1/volumes", Some(volume.clone())).await?;
+    // what is in a bin goes, too
+    let old = world.front.done(Method::POST, "/v1/volumes", Some(volume)).await?;
+    world.delete(&format!("/v1/volumes/{old}")).await?;
+    let image = world.front.upload(&world.site, "old", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
+    world.delete(&format!("/v1/images/{image}")).await?;
     let zone = format!("/v1/zones/{}", world.site.zone);
 
     let plan = world.plan(&world.front, &zone).await?;
@@ -130,10 +125,10 @@ async fn a_zone_goes_with_all_that_is_in_it() -> Result<()> {
         ("l3-network", "DELETE", 1),
         ("ip-range", "PART", 1),
         ("image-server", "DELETE", 1),
-        ("image", "DELETE", 1),
+        ("image", "DELETE", 2),
         ("vm", "DELETE", 2),
         ("volume", "PART", 2),
-        ("volume", "DELETE", 1),
+        ("volume", "DELETE", 2),
     ];
     for (kind, effect, wanted) in expected {
         ensure!(count(&plan, kind, effect) == wanted, "{kind} {effect}: not {wanted}: {plan:#}");
@@ -146,7 +141,7 @@ async fn a_zone_goes_with_all_that_is_in_it() -> Result<()> {
 
     let ended = world.front.operation(Method::DELETE, &format!("{zone}?cascade=true"), None).await?;
     ensure!(ended["state"] == "OPERATION_STATE_SUCCEEDED", "{ended:#}");
-    ensure!(ended["steps"][0]["message"] == "deleted 11 of 11", "{ended:#}");
+    ensure!(ended["steps"][0]["message"] == "deleted 13 of 13", "{ended:#}");
     let left = world.left().await?;
     ensure!(left.is_empty(), "{left:?}");
     let inventory = world.node.node().agent().context("no agent")?.inventory();
@@ -199,7 +194,7 @@ async fn what_is_used_is_refused_and_what_is_loose_is_detached() -> Result<()> {
     let plan = world.plan(&world.front, &offering).await?;
     ensure!(plan["allowed"] == true && count(&plan, "vm", "DETACH") == 1, "{plan:#}");
     world.delete(&offering).await?;
-    world.delete(&format!("/v1/images/{}", world.image)).await?;
+    world.delete(&format!("/v1/images/{}?expunge=true", world.image)).await?;
     let row = front.get(&format!("/v1/vms/{vm}")).await?.good()?;
     ensure!(row["instanceOfferingUuid"].is_null() && row["imageUuid"].is_null(), "{row}");
     ensure!(row["state"] == "VM_STATE_RUNNING", "{row}");
@@ -221,6 +216,8 @@ async fn every_kind_that_can_be_deleted_tells_what_that_would_do() -> Result<()>
     let volume = json!({"name": "data", "hostUuid": world.site.hosts[0], "sizeBytes": (1 << 20).to_string()});
     world.front.done(Method::POST, "/v1/volumes", Some(volume)).await?;
     world.front.make("/v1/api-keys", json!({"name": "ci"})).await?;
+    world.node.node().mesh().allow_callbacks(Allow::new(["127.0.0.1:9".parse().map_err(anyhow::Error::msg)?]));
+    world.front.dead_letter().await?;
     let mut seen = 0;
     for method in catalog().methods().filter(|method| matches!(method.host, HostedBy::Service(_))) {
         let (true, Some(input)) = (method.name.starts_with("Delete"), catalog().message(method.input)) else {
@@ -244,92 +241,10 @@ async fn every_kind_that_can_be_deleted_tells_what_that_would_do() -> Result<()>
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_in_the_bin_goes_when_its_time_is_up() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let hosts = Hosts::Simulated(Simulation::default());
-    let often = |config: &mut gyre_node::NodeConfig| {
-        config.services.vm.reconcile_period = Duration::from_millis(100);
-    };
-    let node = TestNode::start_with(folder.path(), hosts, often).await?;
-    let front = node.front().await?;
-    let site = front.site("east", &["local"], "/var/lib/gyre").await?;
-    let image = front.upload(&site, "empty", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
-    let mut vms = Vec::new();
-    for name in ["stays", "goes", "never-there"] {
-        vms.push(front.done(Method::POST, "/v1/vms", Some(Front::vm(&site, &image, name))).await?);
-    }
-    let path = |at: usize| format!("/v1/vms/{}", vms[at]);
-    let set = async |value: &str, vm: Option<&String>| {
-        let body = match vm {
-            Some(vm) => json!({"name": "vm.bin-delay", "value": value, "resourceKind": "vm", "resourceUuid": vm}),
-            None => json!({"name": "vm.bin-delay", "value": value}),
-        };
-        front.post("/v1/settings", body).await?.good()
-    };
-    set("30d", Some(&vms[0])).await?;
-    for at in [0, 1] {
-        front.done(Method::DELETE, &path(at), None).await?;
-        ensure!(front.get(&path(at)).await?.good()?["state"] == "VM_STATE_DESTROYED");
-    }
-    set("1s", None).await?;
-    let began = Instant::now();
-    while front.get(&path(1)).await?.status.as_u16() != 404 {
-        ensure!(began.elapsed() < SOON, "it stays in the bin");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    ensure!(front.get(&path(0)).await?.good()?["state"] == "VM_STATE_DESTROYED", "the nearest setting wins");
-    set("0s", None).await?;
-    let ended = front.operation(Method::DELETE, &path(2), None).await?;
-    ensure!(ended["workflow"] == "delete-vm" && ended["state"] == "OPERATION_STATE_SUCCEEDED", "{ended:#}");
-    ensure!(front.get(&path(2)).await?.status.as_u16() == 404);
-    node.shutdown().await;
-    Ok(())
-}
-
 /// The node of [`a_cascade_goes_on_after_its_process_was_killed`]: this test as a process of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_process() -> Result<()> {
-    let Some(folder) = std::env::var_os(NODE) else { return Ok(()) };
-    let folder = Path::new(&folder);
-    let node = node(folder).await?;
-    let (name, password) = node.admin();
-    let told = json!({"endpoint": node.endpoint(), "account": name, "password": password});
-    let written = folder.join("node.json.new");
-    std::fs::write(&written, told.to_string())?;
-    std::fs::rename(written, folder.join("node.json"))?;
-    std::future::pending::<()>().await;
-    Ok(())
-}
-
-/// A node in a process of its own, which can be killed.
-struct Killable(Child);
-
-impl Killable {
-    async fn start(folder: &Path) -> Result<(Self, Front)> {
-        let told = folder.join("node.json");
-        let _ = std::fs::remove_file(&told);
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--exact", "node_process", "--nocapture"]).env(NODE, folder);
-        let child = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-        let began = Instant::now();
-        while !told.exists() {
-            ensure!(began.elapsed() < SOON, "the node does not answer");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let told: Value = serde_json::from_slice(&std::fs::read(told)?)?;
-        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
-        let front = Front::sign_in(&text("endpoint"), &text("account"), &text("password")).await?;
-        Ok((child, front))
-    }
-}
-
-impl Drop for Killable {
-    fn drop(&mut self) {
-        // SIGKILL: nothing is said to anybody
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    killable::serve(|_| ()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -374,7 +289,7 @@ async fn a_cascade_goes_on_after_its_process_was_killed() -> Result<()> {
     ensure!(all.len() == 60, "each machine is deleted by one operation, not {}", all.len());
     drop(process);
 
-    let node = node(folder.path()).await?;
+    let node = killable::node(folder.path(), |_| ()).await?;
     let left = left(node.node().store()).await?;
     ensure!(left.is_empty(), "{left:?}");
     let inventory = node.node().agent().context("no agent")?.inventory();

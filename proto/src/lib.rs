@@ -90,7 +90,7 @@ pub trait Page {
     /// What it is a page of.
     type Item: Resource;
     /// Puts a page together. The size is that of the whole list, where it was counted.
-    fn new(items: Vec<Self::Item>, next_page_token: String, total_size: i64) -> Self;
+    fn new(items: Vec<Self::Item>, next_page_token: String, total_size: Option<i64>) -> Self;
 }
 
 macro_rules! package {

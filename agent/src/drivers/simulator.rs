@@ -7,6 +7,7 @@
 //! `boot_id` in the folder names the present one, and where it was replaced or removed, every machine is off at the next start,
 //! as after a reboot of the host. Without a folder nothing is written, and what was made is gone with the process.
 
+mod delay;
 mod faults;
 mod hypervisor;
 mod storage;
@@ -18,7 +19,8 @@ use async_trait::async_trait;
 use gyre_model::{Result, Uuid};
 use gyre_proto::agent::v1::{HostFacts, MachineNic};
 
-pub use self::faults::{Delay, Faults};
+pub use self::delay::Delay;
+pub use self::faults::Faults;
 use self::hypervisor::SimHypervisor;
 use self::storage::{SimFetch, SimStorage};
 use crate::failure;
@@ -36,6 +38,8 @@ pub struct Simulation {
     pub delay: Delay,
     /// Kinds of work that fail, and how often (0 to 1).
     pub fault_rates: Vec<(crate::work::WorkKind, f64)>,
+    /// What delays and faults by chance follow from, in the order in which tasks begin.
+    pub seed: u64,
     /// Where everything is kept; nothing where it need not outlive the process.
     pub state_dir: Option<PathBuf>,
     /// Whether the hosts have been rebooted since the last start: their machines are off.
@@ -49,6 +53,7 @@ impl Default for Simulation {
             memory_bytes: 256 << 30,
             delay: Delay::default(),
             fault_rates: Vec::new(),
+            seed: 1,
             state_dir: None,
             reboot: false,
         }

@@ -177,14 +177,19 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// Starts the agent as a process on a free port. Answers it and its address.
 pub async fn process(args: &[&str]) -> (tokio::process::Child, String) {
+    process_at("127.0.0.1:0", args).await.expect("an address")
+}
+
+/// Starts the agent as a process. Nothing where it cannot listen there.
+pub async fn process_at(listen: &str, args: &[&str]) -> Option<(tokio::process::Child, String)> {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_gyre-agent"))
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["--listen", listen])
         .args(args)
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .expect("starts");
     let mut lines = BufReader::new(child.stdout.take().expect("output")).lines();
-    let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("in time").expect("a line").expect("a line");
-    (child, line.rsplit(' ').next().expect("an address").to_owned())
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("in time").expect("a line")?;
+    Some((child, line.rsplit(' ').next().expect("an address").to_owned()))
 }

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use tonic::transport::Endpoint;
 
-use crate::common::{has, hello, open, open_with, process};
+use crate::common::{has, hello, open, open_with, process, process_at};
 use crate::machines::Place;
 
 struct Authority {
@@ -118,4 +118,44 @@ async fn members_of_the_deployment_are_served_and_nobody_else() {
     session.run(Work::CreateVolume(create)).await.expect("made");
     assert_eq!(std::fs::read(storage.join("cache").join(image)).expect("cached"), vec![1; 1 << 20]);
     agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_simulator_is_called_at_many_ports_over_tls() {
+    let (authority, place) = (Authority::new(), Place::new());
+    let (certificate, key) = authority.certificate(&["127.0.0.1", AGENT_NAME], &[Usage::ServerAuth, Usage::ClientAuth]);
+    let files = [("cert.pem", &certificate), ("key.pem", &key), ("ca.pem", &authority.pem)];
+    let [certificate, key, ca] = files.map(|(name, text)| {
+        std::fs::write(place.path(name), text).expect("written");
+        place.path(name).display().to_string()
+    });
+    let ports = ["--simulate", "--sim-ports", "3", "--sim-delay", "exponential:1ms", "--sim-seed", "7"];
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &ca];
+    // below those that the kernel gives away; somebody else may have one of three
+    let first = 10_240 + std::process::id() % 5_000 * 4;
+    let mut tried = (0..5_u32).map(|place| first + place);
+    let (_agent, address) = loop {
+        let listen = format!("127.0.0.1:{}", tried.next().expect("three ports in a row"));
+        if let Some(started) = process_at(&listen, &[tls.as_slice(), &ports].concat()).await {
+            break started;
+        }
+    };
+    let (host, port) = address.rsplit_once(':').expect("a port");
+    let port: u16 = port.parse().expect("a port");
+    let member = authority.identity(&[Usage::ServerAuth, Usage::ClientAuth]);
+    let mut sessions = Vec::new();
+    for port in port..port + 3 {
+        let endpoint = Endpoint::from_shared(format!("https://{host}:{port}")).expect("an address");
+        let channel = endpoint.tls_config(member.client()).expect("tls").connect().await.expect("it listens");
+        sessions.push(open_with(AgentServiceClient::new(channel), hello(Uuid::new_v4(), 1)).await.expect("admitted"));
+    }
+    for session in &mut sessions {
+        let work = CreateVolume {
+            volume_uuid: Uuid::new_v4().to_string(),
+            folder: "/s".into(),
+            size_bytes: 1 << 20,
+            image: None,
+        };
+        session.run(Work::CreateVolume(work)).await.expect("made");
+    }
 }

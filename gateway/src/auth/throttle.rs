@@ -102,7 +102,7 @@ impl Throttle {
 }
 
 /// An address as one caller has it: of IPv6 the network of 64 bits, since one caller has all of it.
-fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => match six.to_ipv4_mapped() {

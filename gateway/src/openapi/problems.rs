@@ -100,6 +100,8 @@ const FAILURES: &[Failure] = &[
         name: "Exhausted",
         description: "No room, a quota is used up, or too many calls; Retry-After says when it is worth another try.",
         reasons: &[
+            ("OVERLOADED", "too many calls of the account at once"),
+            ("TOO_MANY_OPERATIONS", "too many operations of the account are under way"),
             ("LANE_FULL", "too much work waits on the resource"),
             ("TOO_MANY_SIGN_INS", "too many failed sign-ins"),
             ("DATABASE_BUSY", "too many calls at once"),

@@ -131,6 +131,9 @@ impl Schemas {
             if field.rule.immutable {
                 schema["x-gyre-immutable"] = json!(true);
             }
+            if field.rule.admin_only {
+                schema["x-gyre-admin-only"] = json!(true);
+            }
             properties.insert(field.json_name.to_owned(), schema);
             if field.rule.required {
                 required.push(field.json_name);

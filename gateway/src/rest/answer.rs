@@ -51,7 +51,7 @@ pub async fn unary(
     if let Some(wait) = wait
         && !has_ended(&operation)
     {
-        match wait_for(front, along, &operation.uuid, wait).await {
+        match wait_for(front, along, &operation, wait).await {
             Ok(later) => {
                 operation = read(&later)?;
                 message = later;
@@ -76,13 +76,13 @@ pub async fn unary(
     Ok(response)
 }
 
-async fn wait_for(front: &Front, along: &Along, uuid: &str, wait: Duration) -> Result<Bytes, Error> {
+async fn wait_for(front: &Front, along: &Along, operation: &Operation, wait: Duration) -> Result<Bytes, Error> {
     let request = WaitOperationRequest {
-        uuid: uuid.to_owned(),
+        uuid: operation.uuid.clone(),
         timeout: Some(ProtoDuration { seconds: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), nanos: 0 }),
     };
     let along = Along { timeout: Some(wait + GRACE), callback: None, ..along.clone() };
-    front.forward.unary(known(WAIT)?, &along, wire::frame(&request.encode_to_vec())).await
+    front.forward.unary_about(operation, known(WAIT)?, &along, wire::frame(&request.encode_to_vec())).await
 }
 
 fn has_ended(operation: &Operation) -> bool {

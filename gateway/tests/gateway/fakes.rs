@@ -26,8 +26,8 @@ use gyre_proto::identity::v1::{
 };
 use gyre_proto::storage::v1::image_service_server::ImageService;
 use gyre_proto::storage::v1::{
-    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
+    CreateImageRequest, DeleteImageRequest, ExpungeImageRequest, GetImageRequest, Image, ListImagesRequest,
+    ListImagesResponse, RecoverImageRequest, SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
 use gyre_proto::vm::v1::vm_service_server::VmService;
 use gyre_proto::vm::v1::{
@@ -37,6 +37,7 @@ use gyre_proto::vm::v1::{
 };
 use parking_lot::Mutex;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use tokio::sync::Notify;
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -58,6 +59,9 @@ pub struct State {
     pub sign_ins: AtomicUsize,
     /// The callbacks that calls to start a machine came with.
     pub callbacks: Mutex<Vec<Option<String>>>,
+    /// How many calls have been held, and what lets them go.
+    pub held: AtomicUsize,
+    pub release: Notify,
     /// Whether identity's database is away.
     pub away: AtomicBool,
 }
@@ -68,6 +72,12 @@ impl State {
             return Err(Error::unavailable("DATABASE_AWAY", "the database does not answer").into());
         }
         Ok(())
+    }
+
+    /// Holds a call until it is let go.
+    async fn hold(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.release.notified().await;
     }
 }
 
@@ -82,6 +92,8 @@ pub const ADMIN: Uuid = Uuid::from_u128(0x2222_2222_2222_4222_8222_2222_2222_222
 pub const VM: &str = "33333333-3333-4333-8333-333333333333";
 pub const OPERATION: &str = "44444444-4444-4444-8444-444444444444";
 pub const IMAGE: &str = "55555555-5555-4555-8555-555555555555";
+/// Who waits for an operation for so many seconds is held.
+pub const HELD: i64 = 77;
 pub const API_KEY: &str = "gyre_good-key";
 
 pub fn now() -> i64 {
@@ -195,6 +207,9 @@ impl OperationService for Fakes {
     }
 
     async fn wait_operation(&self, request: Request<WaitOperationRequest>) -> Answer<Operation> {
+        if request.get_ref().timeout.is_some_and(|timeout| timeout.seconds == HELD) {
+            self.state.hold().await;
+        }
         // Those who wait long see the end; those who wait a second do not.
         let long = request.get_ref().timeout.is_some_and(|timeout| timeout.seconds > 1);
         Ok(Response::new(if long { ended() } else { begun(VM) }))
@@ -220,6 +235,9 @@ impl VmService for Fakes {
     async fn create_vm(&self, request: Request<CreateVmRequest>) -> Answer<Operation> {
         self.saw(&request);
         let request = request.into_inner();
+        if request.vm.as_ref().is_some_and(|vm| vm.name == "hold") {
+            self.state.hold().await;
+        }
         let uuid = request.vm.as_ref().map(|vm| vm.uuid.clone()).unwrap_or_default();
         *self.state.last_create.lock() = Some(request);
         Ok(Response::new(begun(&uuid)))
@@ -245,6 +263,7 @@ impl VmService for Fakes {
         caller(&request)?;
         *self.state.last_list.lock() = Some(request.get_ref().clone());
         match request.get_ref().filter.as_str() {
+            "hold" => self.state.hold().await,
             "hang" => std::future::pending().await,
             "panic" => panic!("on purpose"),
             _ => {}
@@ -326,6 +345,14 @@ impl ImageService for Fakes {
     }
 
     async fn delete_image(&self, _: Request<DeleteImageRequest>) -> Answer<Operation> {
+        Ok(Response::new(begun(IMAGE)))
+    }
+
+    async fn recover_image(&self, _: Request<RecoverImageRequest>) -> Answer<Operation> {
+        Ok(Response::new(begun(IMAGE)))
+    }
+
+    async fn expunge_image(&self, _: Request<ExpungeImageRequest>) -> Answer<Operation> {
         Ok(Response::new(begun(IMAGE)))
     }
 

@@ -7,6 +7,7 @@ mod fakes;
 mod fixture;
 mod grpc;
 mod limits;
+mod overload;
 mod random;
 mod rest;
 mod streams;

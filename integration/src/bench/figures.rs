@@ -1,14 +1,16 @@
 //! Figures of calls in the form that all scenarios share: one JSON object each, or a line of a table for people.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use super::rss_mib;
-use super::stats::Latencies;
+use super::counters::Each;
+use super::processes::{Processes, Spent};
+use super::stats::Samples;
 
-/// What a scenario measured. Keys that a scenario cannot tell are left out.
+/// What a scenario measured. What it cannot tell is null.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// Which.
@@ -24,23 +26,30 @@ pub struct Figures {
     /// Calls a second.
     pub rate_per_s: f64,
     /// Half of the calls took at most this.
-    pub p50_ms: f64,
+    pub p50_ms: Option<f64>,
     /// Nine in ten took at most this.
-    pub p90_ms: f64,
+    pub p90_ms: Option<f64>,
     /// Ninety-nine in a hundred took at most this.
-    pub p99_ms: f64,
+    pub p99_ms: Option<f64>,
     /// The longest.
-    pub max_ms: f64,
-    /// Processor time of a call: of this process, which is the node as well as who calls.
+    pub max_ms: Option<f64>,
+    /// Processor time of a call, of all processes that are known.
     pub cpu_ms_per_call: f64,
-    /// Processor time of a call in the database server, where that is another process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub database_cpu_ms_per_call: Option<f64>,
-    /// Resident memory of this process in MiB.
+    /// The same by the name of the program. A node inside the driver is one process with it.
+    pub cpu_ms_per_call_by_process: BTreeMap<String, f64>,
+    /// What is counted; null where nobody says where.
+    #[serde(flatten)]
+    pub each: Each,
+    /// Resident memory in MiB of the processes that do the work, at the end.
     pub rss_mb: f64,
+    /// The same by the name of the program.
+    pub rss_mb_by_process: BTreeMap<String, f64>,
     /// What it was measured against.
     #[serde(flatten)]
     pub against: Against,
+    /// What else the scenario tells.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
     /// The first thing that went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -51,116 +60,127 @@ pub struct Figures {
 pub struct Against {
     /// `sqlite` or `postgresql`.
     pub database: &'static str,
-    /// Machines in the database.
+    /// Machines in the database when it began, as far as the driver made them.
     pub machines: u64,
-    /// Callers at a time.
-    pub callers: usize,
+    /// Calls at a time.
+    pub concurrency: usize,
 }
 
-/// A clock for processor time: of this process, and of others.
-#[derive(Debug, Clone)]
-pub struct Clock {
-    begun: Instant,
-    own: f64,
-    others: Vec<(u32, f64)>,
+/// How calls were answered.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// How long those took that were answered as they should be.
+    pub well: Samples,
+    /// How many more there were of those, whose time says nothing.
+    pub untimed: usize,
+    /// How many were not.
+    pub failed: usize,
+    /// What was wrong with the first of them.
+    pub problem: Option<String>,
 }
 
-/// What a clock has counted.
-#[derive(Debug, Clone, Copy)]
-pub struct Spent {
-    /// Time that has passed.
-    pub wall: Duration,
-    /// Processor seconds of this process.
-    pub own: f64,
-    /// Processor seconds of the others together.
-    pub others: f64,
-}
-
-/// Processor seconds that a process has used, all of its threads together; in hundredths, as the kernel tells them.
-fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the name of the program may have blanks in it, and ends with the last parenthesis
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system) / 100.0)
-}
-
-impl Clock {
-    /// Starts it. Processes that have ended count as nothing.
-    pub fn start(others: &[u32]) -> Self {
-        let own = cpu_seconds(std::process::id()).unwrap_or_default();
-        let others = others.iter().filter_map(|pid| Some((*pid, cpu_seconds(*pid)?))).collect();
-        Self { begun: Instant::now(), own, others }
-    }
-
-    /// What it has counted so far.
-    pub fn spent(&self) -> Spent {
-        let own = cpu_seconds(std::process::id()).unwrap_or_default() - self.own;
-        let others = self.others.iter().filter_map(|(pid, before)| Some(cpu_seconds(*pid)? - before)).sum();
-        Spent { wall: self.begun.elapsed(), own, others }
+impl Answers {
+    /// Takes in others.
+    pub fn add(&mut self, others: Self) {
+        self.well.add(others.well);
+        self.untimed += others.untimed;
+        self.failed += others.failed;
+        self.problem = self.problem.take().or(others.problem);
     }
 }
 
 impl Figures {
-    /// Of calls that were answered well, of those that were not, and of what they cost together.
-    ///
-    /// # Errors
-    /// When the memory of this process cannot be read.
-    pub fn of(
-        scenario: &str,
-        against: Against,
-        well: Vec<Duration>,
-        problems: Vec<String>,
-        spent: Spent,
-    ) -> Result<Self> {
-        let (ok, failed) = (well.len(), problems.len());
+    /// Of calls, and of what they cost together.
+    pub fn of(scenario: &str, against: Against, answers: Answers, spent: &Spent, processes: &Processes) -> Self {
+        let Answers { well, untimed, failed, problem } = answers;
+        let (measured, ok) = (well.count(), well.count() + untimed);
+        let latencies = well.latencies();
         let count = ok + failed;
         let each = |seconds: f64| seconds * 1000.0 / count.max(1) as f64;
-        let latencies = Latencies::of(well);
-        Ok(Self {
+        let by_process: BTreeMap<_, _> =
+            spent.seconds.iter().map(|(name, seconds)| (name.clone(), each(*seconds))).collect();
+        let memory = processes.memory();
+        let (wall_s, timed) = (spent.wall.as_secs_f64(), |ms: f64| (measured > 0).then_some(ms));
+        Self {
             scenario: scenario.to_owned(),
             count,
             ok,
             failed,
-            wall_s: spent.wall.as_secs_f64(),
-            rate_per_s: count as f64 / spent.wall.as_secs_f64().max(1e-9),
-            p50_ms: latencies.p50_ms,
-            p90_ms: latencies.p90_ms,
-            p99_ms: latencies.p99_ms,
-            max_ms: latencies.max_ms,
-            cpu_ms_per_call: each(spent.own),
-            database_cpu_ms_per_call: (against.database == "postgresql").then(|| each(spent.others)),
-            rss_mb: rss_mib(std::process::id()).context("this process has no memory")?,
+            wall_s,
+            rate_per_s: count as f64 / wall_s.max(1e-9),
+            p50_ms: timed(latencies.p50_ms),
+            p90_ms: timed(latencies.p90_ms),
+            p99_ms: timed(latencies.p99_ms),
+            max_ms: timed(latencies.max_ms),
+            cpu_ms_per_call: by_process.values().sum(),
+            cpu_ms_per_call_by_process: by_process,
+            each: Each::default(),
+            rss_mb: processes.memory_of_the_work(&memory),
+            rss_mb_by_process: memory,
             against,
-            problem: problems.into_iter().next(),
-        })
+            more: Map::new(),
+            problem,
+        }
+    }
+
+    /// With what is counted for each call.
+    #[must_use]
+    pub fn with_each(mut self, each: Each) -> Self {
+        self.each = each;
+        self
+    }
+
+    /// With something else that the scenario tells.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(key.to_owned(), value.into());
+        self
     }
 
     /// The heads of the columns of [`Figures::line`].
     pub fn head() -> String {
         format!(
-            "{:<28} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}",
-            "scenario", "count", "failed", "rate/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "cpu ms", "db ms"
+            "{:<30} {:>7} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>6} {:>7}",
+            "scenario",
+            "count",
+            "failed",
+            "rate/s",
+            "p50 ms",
+            "p90 ms",
+            "p99 ms",
+            "max ms",
+            "cpu ms",
+            "commits",
+            "stmts",
+            "rss MiB"
         )
     }
 
     /// A line for people.
     pub fn line(&self) -> String {
-        let database = self.database_cpu_ms_per_call.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
-        let problem = self.problem.as_ref().map_or_else(String::new, |problem| format!("  {problem}"));
-        format!(
-            "{:<28} {:>6} {:>6} {:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>7.2} {:>7}{problem}",
+        let shown = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2}"));
+        let mut line = format!(
+            "{:<30} {:>7} {:>6} {:>8.0} {:>8} {:>8} {:>8} {:>8} {:>7.2} {:>7} {:>6} {:>7.0}",
             self.scenario,
             self.count,
             self.failed,
             self.rate_per_s,
-            self.p50_ms,
-            self.p90_ms,
-            self.p99_ms,
-            self.max_ms,
+            shown(self.p50_ms),
+            shown(self.p90_ms),
+            shown(self.p99_ms),
+            shown(self.max_ms),
             self.cpu_ms_per_call,
-            database
-        )
+            shown(self.each.commits_per_call),
+            self.each.statements_per_call.map_or_else(|| "-".to_owned(), |statements| format!("{statements:.1}")),
+            self.rss_mb,
+        );
+        for (key, value) in &self.more {
+            line.push_str(&format!("  {key}={value}"));
+        }
+        if let Some(problem) = &self.problem {
+            line.push_str(&format!("  {problem}"));
+        }
+        line
     }
 
     /// Prints it: as JSON, or as a line for people.

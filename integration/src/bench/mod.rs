@@ -1,13 +1,26 @@
 //! What `gyre-bench` measures, one file a subject. Figures are of one run on whatever machine it is: compare ratios.
 
-pub mod create;
+pub mod args;
+pub mod calls;
+pub mod changes;
+pub mod counters;
+pub mod delete_account;
 pub mod figures;
+pub mod flood;
+pub mod hosts;
+pub mod mixed;
+pub mod opened;
+pub mod over_tls;
+pub mod processes;
 pub mod query;
 pub mod read;
 pub mod ring;
+pub mod start;
 pub mod stats;
 pub mod step;
+pub mod sums;
 pub mod takeover;
+pub mod vms;
 pub mod watch;
 
 use anyhow::{Context as _, Result};

@@ -1,97 +1,84 @@
 //! How many machines are read by UUID in a second, over HTTP and over gRPC, with the driver on the same processors.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use gyre_proto::vm::v1::GetVmRequest;
 use gyre_proto::vm::v1::vm_service_client::VmServiceClient;
-use serde::Serialize;
-use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
-use super::stats::Latencies;
+use super::args::Load;
+use super::calls::{Extent, timed};
+use super::figures::Figures;
+use super::opened::Opened;
+use super::vms;
 use crate::front::Front;
 
-/// The figures.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figures {
-    /// "http" or "grpc".
-    pub way: &'static str,
-    /// Callers at a time.
-    pub callers: usize,
-    /// Reads a second.
-    pub per_second: f64,
-    /// Of each read.
-    pub latency: Latencies,
-}
+/// Reads of each way where nobody says how many.
+const COUNT: usize = 100_000;
+/// Of a warm-up.
+const WARM_UP: usize = 2_000;
+/// Reads at a time.
+const CONCURRENCY: usize = 64;
+/// Connections that gRPC calls share.
+const CONNECTIONS: usize = 4;
 
-/// Reads machines over HTTP for so long.
+/// Reads machines, in each way.
 ///
 /// # Errors
-/// When a read fails.
-pub async fn http(front: &Front, vms: &[String], callers: usize, time: Duration) -> Result<Figures> {
-    let mut set = JoinSet::new();
-    let begun = Instant::now();
-    for caller in 0..callers {
-        let (front, vms) = (front.clone(), vms.to_vec());
-        set.spawn(async move {
-            let mut samples = Vec::new();
-            let mut at = caller;
-            while begun.elapsed() < time {
-                let read = Instant::now();
-                let answer = front.get(&format!("/v1/vms/{}", vms[at % vms.len()])).await?;
-                ensure!(answer.status.is_success(), "{}", answer.body);
-                samples.push(read.elapsed());
-                at += 1;
-            }
-            anyhow::Ok(samples)
-        });
+/// When the machines cannot be made.
+pub async fn run(load: &Load, machines: usize, mut told: impl FnMut(Figures) -> Result<()>) -> Result<()> {
+    let opened = Opened::of(load, machines, 1, CONCURRENCY).await?;
+    let vms: Arc<[String]> = vms::create(&opened, "read", machines).await?.made.into();
+    let warm_up = load.warm_up.unwrap_or(WARM_UP);
+    let count = load.count.unwrap_or(COUNT);
+    let channels = channels(&opened.node.front).await?;
+    for extent in [warm_up, count].map(|count| Extent { machines: machines as u64, ..Extent::of(count) }) {
+        if extent.count == 0 {
+            continue;
+        }
+        let ways = [http(&opened, &vms, extent).await?, grpc(&opened, &channels, &vms, extent).await?];
+        if extent.count == count {
+            ways.into_iter().try_for_each(&mut told)?;
+        }
     }
-    collect("http", callers, begun, set).await
+    vms::expunge(&opened, vms.to_vec()).await?;
+    opened.close().await;
+    Ok(())
 }
 
-/// Reads machines over gRPC for so long, over a few connections.
-///
-/// # Errors
-/// When a read fails.
-pub async fn grpc(front: &Front, vms: &[String], callers: usize, time: Duration) -> Result<Figures> {
+async fn http(opened: &Opened, vms: &Arc<[String]>, extent: Extent) -> Result<Figures> {
+    let (front, vms) = (opened.node.front.clone(), Arc::clone(vms));
+    let call = move |at: usize| {
+        let (front, path) = (front.clone(), format!("/v1/vms/{}", vms[at % vms.len()]));
+        timed(async move {
+            let (status, body) = front.fetch(&path).await?;
+            ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+            Ok(())
+        })
+    };
+    Ok(opened.node.runner.run("read-http", extent, call).await?.figures)
+}
+
+async fn channels(front: &Front) -> Result<Arc<[Channel]>> {
     let mut channels = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..CONNECTIONS {
         channels.push(Endpoint::from_shared(front.endpoint().to_owned())?.tcp_nodelay(true).connect().await?);
     }
-    let mut set = JoinSet::new();
-    let begun = Instant::now();
-    for caller in 0..callers {
-        let mut client = VmServiceClient::new(channels[caller % channels.len()].clone());
-        let authorization: tonic::metadata::MetadataValue<_> = format!("Bearer {}", front.token()).parse()?;
-        let vms = vms.to_vec();
-        set.spawn(async move {
-            let mut samples = Vec::new();
-            let mut at = caller;
-            while begun.elapsed() < time {
-                let read = Instant::now();
-                let mut request = tonic::Request::new(GetVmRequest { uuid: vms[at % vms.len()].clone() });
-                request.metadata_mut().insert("authorization", authorization.clone());
-                client.get_vm(request).await?;
-                samples.push(read.elapsed());
-                at += 1;
-            }
-            anyhow::Ok(samples)
-        });
-    }
-    collect("grpc", callers, begun, set).await
+    Ok(channels.into())
 }
 
-async fn collect(
-    way: &'static str,
-    callers: usize,
-    begun: Instant,
-    mut set: JoinSet<Result<Vec<Duration>>>,
-) -> Result<Figures> {
-    let mut samples = Vec::new();
-    while let Some(done) = set.join_next().await {
-        samples.extend(done??);
-    }
-    let per_second = samples.len() as f64 / begun.elapsed().as_secs_f64();
-    Ok(Figures { way, callers, per_second, latency: Latencies::of(samples) })
+async fn grpc(opened: &Opened, channels: &Arc<[Channel]>, vms: &Arc<[String]>, extent: Extent) -> Result<Figures> {
+    let authorization: tonic::metadata::MetadataValue<_> = format!("Bearer {}", opened.node.front.token()).parse()?;
+    let (channels, vms) = (Arc::clone(channels), Arc::clone(vms));
+    let call = move |at: usize| {
+        let mut client = VmServiceClient::new(channels[at % channels.len()].clone());
+        let mut request = tonic::Request::new(GetVmRequest { uuid: vms[at % vms.len()].clone() });
+        request.metadata_mut().insert("authorization", authorization.clone());
+        timed(async move {
+            client.get_vm(request).await?;
+            Ok(())
+        })
+    };
+    Ok(opened.node.runner.run("read-grpc", extent, call).await?.figures)
 }

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Serialize;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
-use crate::front::{Front, Site};
+use super::calls::{Extent, Runner, timed};
+use super::figures::Figures;
+use super::opened::Opened;
+use crate::front::Front;
 
 /// Machines that are asked for at a time.
 const CALLERS: usize = 32;
@@ -19,21 +20,6 @@ const CALLERS: usize = 32;
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest that anything may take.
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// The figures. All times count from the kill.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figures {
-    /// Operations under way in the whole cluster.
-    pub operations: usize,
-    /// Those of the instance that was killed.
-    pub of_the_dead: usize,
-    /// Until the instance was gone from the ring.
-    pub noticed_ms: f64,
-    /// Until half of its operations had their next owner.
-    pub half_resumed_ms: f64,
-    /// Until all of them had.
-    pub all_resumed_ms: f64,
-}
 
 /// The operations that are in one of some states, by UUID.
 async fn operations(front: &Front, filter: &str) -> Result<BTreeMap<String, Value>> {
@@ -76,24 +62,22 @@ async fn members(front: &Front) -> Result<BTreeSet<String>> {
 const UNFINISHED: &str = "workflow = \"create-vm\" AND \
      (state = \"QUEUED\" OR state = \"RUNNING\" OR state = \"UNDOING\" OR state = \"STUCK\")";
 
-/// Puts operations under way, kills the process, and looks on.
+/// Puts operations under way, kills the process, and looks on. The calls are those that ask for machines; what else is told counts
+/// from the kill.
 ///
 /// # Errors
 /// When a call is refused, or nothing moves for minutes.
-pub async fn run(front: &Front, site: &Site, image: &str, count: usize, pid: u32) -> Result<Figures> {
-    let mut set = JoinSet::new();
-    for caller in 0..CALLERS {
-        let (front, site, image) = (front.clone(), site.clone(), image.to_owned());
-        set.spawn(async move {
-            for at in (caller..count).step_by(CALLERS) {
-                front.post("/v1/vms", Front::vm(&site, &image, &format!("takeover-{at}"))).await?.good()?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(done) = set.join_next().await {
-        done??;
-    }
+pub async fn run(opened: &Opened, count: usize, pid: u32) -> Result<Figures> {
+    let front = &opened.node.front;
+    let (asking, site, image) = (front.clone(), opened.site.clone(), opened.image.clone());
+    let call = move |at: usize| {
+        let (front, vm) = (asking.clone(), Front::vm(&site, &image, &format!("takeover-{at}")));
+        timed(async move { front.post("/v1/vms", vm).await?.good().map(drop) })
+    };
+    let runner = Runner { concurrency: CALLERS, ..opened.node.runner.clone() };
+    let asked = runner.run("takeover", Extent::of(count), call).await?.figures;
+    let problem = asked.problem.clone().unwrap_or_default();
+    ensure!(asked.failed == 0, "{} machines were refused: {problem}", asked.failed);
     let before = members(front).await?;
     let under_way = operations(front, UNFINISHED).await?;
     ensure!(
@@ -129,11 +113,7 @@ pub async fn run(front: &Front, site: &Site, image: &str, count: usize, pid: u32
         tokio::time::sleep(LOOK).await;
     };
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    Ok(Figures {
-        operations: under_way.len(),
-        of_the_dead,
-        noticed_ms: ms(noticed),
-        half_resumed_ms: ms(half.unwrap_or(resumed)),
-        all_resumed_ms: ms(resumed),
-    })
+    let figures = asked.with("operations", under_way.len()).with("of_the_dead", of_the_dead);
+    let figures = figures.with("noticed_ms", ms(noticed)).with("half_resumed_ms", ms(half.unwrap_or(resumed)));
+    Ok(figures.with("all_resumed_ms", ms(resumed)))
 }

@@ -12,12 +12,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
+use super::calls::{Extent, Ran, Runner, timed};
+use super::figures::Figures;
+use super::opened::Opened;
 use super::rss_mib;
-use crate::front::{Front, Site};
+use crate::front::Front;
 
 /// Streams that share a connection.
 const STREAMS: usize = 500;
@@ -31,29 +35,6 @@ pub enum Way {
     Grpc,
     /// Server-sent events, over HTTP/2.
     Events,
-}
-
-/// The figures. What is left of the memory of one phase is not taken out of the next.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figures {
-    /// Operations watched at once, none of which had ended.
-    pub operations: usize,
-    /// How they were watched.
-    pub way: Way,
-    /// Resident memory before the first operation.
-    pub idle_mib: f64,
-    /// With all operations under way, and nobody watching.
-    pub under_way_mib: f64,
-    /// With a watcher of each.
-    pub watched_mib: f64,
-    /// What the operations cost.
-    pub operations_mib: f64,
-    /// What the watchers cost.
-    pub watchers_mib: f64,
-    /// What one operation under way costs, with all that its host and the other services have of it.
-    pub kib_per_operation: f64,
-    /// What one watcher costs.
-    pub kib_per_watcher: f64,
 }
 
 /// The resident memory once it stays as it is: operations that have just begun still grow.
@@ -70,13 +51,15 @@ async fn settled_mib(pid: u32) -> Result<f64> {
     bail!("the memory of process {pid} does not settle")
 }
 
-/// Makes machines and watches all of their operations, until each watcher has heard something.
+/// Makes machines and watches all of their operations, until each watcher has heard something. The calls are those that ask for
+/// machines. What is left of the memory of one phase is not taken out of the next.
 ///
 /// # Errors
 /// When a call is refused or a stream breaks.
-pub async fn run(front: &Front, site: &Site, image: &str, operations: usize, pid: u32, way: Way) -> Result<Figures> {
+pub async fn run(opened: &Opened, operations: usize, pid: u32, way: Way) -> Result<Figures> {
+    let front = &opened.node.front;
     let idle_mib = settled_mib(pid).await?;
-    let uuids = begin(front, site, image, operations).await?;
+    let Ran { figures: asked, made: uuids, .. } = begin(opened, operations).await?;
     let under_way_mib = settled_mib(pid).await?;
     let mut watchers = JoinSet::new();
     let (told, mut first) = tokio::sync::mpsc::channel(operations.max(1));
@@ -105,40 +88,36 @@ pub async fn run(front: &Front, site: &Site, image: &str, operations: usize, pid
     );
     let (operations_mib, watchers_mib) = (under_way_mib - idle_mib, watched_mib - under_way_mib);
     let each = |mib: f64| mib * 1024.0 / watching as f64;
-    Ok(Figures {
-        operations: under_way,
-        way,
-        idle_mib,
-        under_way_mib,
-        watched_mib,
-        operations_mib,
-        watchers_mib,
-        kib_per_operation: each(operations_mib),
-        kib_per_watcher: each(watchers_mib),
-    })
+    let way = match way {
+        Way::Grpc => "grpc",
+        Way::Events => "events",
+    };
+    let figures = asked.with("operations", under_way).with("way", way);
+    let figures =
+        figures.with("idle_mib", idle_mib).with("under_way_mib", under_way_mib).with("watched_mib", watched_mib);
+    let figures = figures.with("operations_mib", operations_mib).with("watchers_mib", watchers_mib);
+    Ok(figures.with("kib_per_operation", each(operations_mib)).with("kib_per_watcher", each(watchers_mib)))
 }
 
-/// Asks for machines; answers the UUIDs of their operations.
-async fn begin(front: &Front, site: &Site, image: &str, operations: usize) -> Result<Vec<String>> {
-    let mut set = JoinSet::new();
-    for caller in 0..CALLERS {
-        let (front, site, image) = (front.clone(), site.clone(), image.to_owned());
-        set.spawn(async move {
-            let mut uuids = Vec::new();
-            for at in (caller..operations).step_by(CALLERS) {
-                let vm = Front::vm(&site, &image, &format!("watched-{at}"));
-                let operation = front.post("/v1/vms", vm).await?.good()?;
-                uuids.push(operation["uuid"].as_str().context("an operation without UUID")?.to_owned());
-            }
-            anyhow::Ok(uuids)
-        });
-    }
-    let mut uuids = Vec::with_capacity(operations);
-    while let Some(made) = set.join_next().await {
-        uuids.extend(made??);
-    }
-    Ok(uuids)
+/// Asks for machines; answers the UUIDs of their operations, too.
+async fn begin(opened: &Opened, operations: usize) -> Result<Ran<String>> {
+    let (front, site, image) = (opened.node.front.clone(), opened.site.clone(), opened.image.clone());
+    let call = move |at: usize| {
+        let (front, vm) = (front.clone(), Front::vm(&site, &image, &format!("watched-{at}")));
+        timed(async move {
+            let operation = front.post("/v1/vms", vm).await?.good()?;
+            Ok(operation["uuid"].as_str().context("an operation without UUID")?.to_owned())
+        })
+    };
+    let runner = Runner { concurrency: CALLERS, ..opened.node.runner.clone() };
+    let begun = runner.run("watch", Extent::of(operations), call).await?;
+    let problem = begun.figures.problem.clone().unwrap_or_default();
+    ensure!(begun.figures.failed == 0, "{} machines were refused: {problem}", begun.figures.failed);
+    Ok(begun)
 }
+
+/// Streams that are being opened: one account has so many calls at a time and may let some more wait.
+static OPENING: Semaphore = Semaphore::const_new(64);
 
 /// A connection that watchers share.
 #[derive(Clone)]
@@ -166,11 +145,13 @@ impl Connection {
     async fn watch(self, front: Front, uuid: String, told: Sender<()>) -> Result<()> {
         let token = format!("Bearer {}", front.token());
         let mut told = Some(told);
+        let opening = OPENING.acquire().await?;
         match self {
             Self::Grpc(channel) => {
                 let mut request = tonic::Request::new(WatchOperationRequest { uuid });
                 request.metadata_mut().insert("authorization", token.parse()?);
                 let mut stream = OperationServiceClient::new(channel).watch_operation(request).await?.into_inner();
+                drop(opening);
                 while stream.message().await?.is_some() {
                     tell(&mut told).await;
                 }
@@ -179,6 +160,7 @@ impl Connection {
                 let path = format!("{}/v1/operations/{uuid}:watch", front.endpoint());
                 let request = http::Request::get(path).header("authorization", token).body(Empty::new())?;
                 let response = client.request(request).await?;
+                drop(opening);
                 ensure!(response.status().is_success(), "watching was answered with {}", response.status());
                 let mut body = response.into_body();
                 while let Some(frame) = body.frame().await {

@@ -393,9 +393,11 @@ impl Matrix {
                 // what a host reports may have brought it to its end meanwhile, or does so right before the call is made again
                 if !self.differs(&begun, &whole, REPORTS)?.is_empty()
                     && let Err(error) = self.again(&begun, &whole)
-                    && !self.differs(&begun, &whole, SETTLING)?.is_empty()
                 {
-                    return Err(error.context(format!("it left {differs:#?}")));
+                    let still = self.differs(&begun, &whole, SETTLING)?;
+                    if !still.is_empty() {
+                        return Err(error.context(format!("it left {differs:#?}, and then {still:#?}")));
+                    }
                 }
                 Verdict::ByReason
             }

@@ -116,8 +116,6 @@ fn on_postgres() -> Result<()> {
     let touch_most = ["create-vm", "delete-volume", "stop-vm"];
     let all: Vec<_> = workflows()?.into_iter().filter(|known| touch_most.contains(&known.name.as_str())).collect();
     run(&all, Part::Steps, true, None)?;
-    // A crash right after a report of the host said that a machine is off leaves its room to the periodic look, which is off here.
-    let all: Vec<_> = all.into_iter().filter(|known| known.name != "stop-vm").collect();
     run(&all, Part::Crashes, true, None)
 }
 

@@ -18,8 +18,10 @@ use crate::slate::sql_uuid;
 use crate::world::{World, uuid};
 
 /// Workflows whose call has another name.
-const OTHER_NAMES: [(&str, &str); 4] = [
+const OTHER_NAMES: [(&str, &str); 6] = [
     ("destroy-vm", "DeleteVm"),
+    ("bin-volume", "DeleteVolume"),
+    ("bin-image", "DeleteImage"),
     ("await-upload", "CreateImage"),
     ("finish-upload", "UploadImage"),
     ("confirm-volume", "CreateRootVolume"),

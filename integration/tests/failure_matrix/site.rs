@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use gyre_agent::{Agent, AgentConfig, Simulation};
 use gyre_mesh::Mesh;
 use gyre_mesh::config::ProcessArgs;
+use gyre_mesh::egress::Allow;
 use gyre_mesh::serve::{Process, Running};
 use gyre_model::Caller;
 use gyre_node::{Node, NodeConfig};
@@ -19,6 +20,9 @@ use tokio::runtime::Runtime;
 use tonic::service::Routes;
 
 use crate::slate::Dialect;
+
+/// Where nobody listens, and webhooks may point.
+pub const NOBODY: &str = "127.0.0.1:9";
 
 /// What differs between sites.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +116,8 @@ impl Site {
         config.services.host.scan_period = Duration::from_millis(200);
         let runtime = runtime("node")?;
         let node = runtime.block_on(Node::start(config))?;
+        let nobody = NOBODY.parse().map_err(anyhow::Error::msg)?;
+        node.mesh().allow_callbacks(Allow::new([nobody]));
         self.node = Some(Live { node, runtime });
         Ok(())
     }

@@ -145,7 +145,7 @@ pub fn wrong(site: &Site) -> Result<Vec<String>> {
     wrong.extend(site.run(site.store().read("matrix-interfaces", interfaces))?);
     let known = site.run(site.store().read("matrix-machines", machines))?;
     let paths = site.run(site.store().read("matrix-volumes", |conn| {
-        let rows = conn.query(Sql::new("SELECT path FROM volume WHERE state = 'READY'"))?;
+        let rows = conn.query(Sql::new("SELECT path FROM volume WHERE state IN ('READY', 'DESTROYED')"))?;
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<gyre_model::Result<Vec<_>>>()
     }))?;
     let images =

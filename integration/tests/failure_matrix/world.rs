@@ -6,11 +6,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use gyre_model::{Caller, Uuid, catalog, parse_uuid};
 use gyre_proto::Message as _;
 use gyre_proto::common::v1::{Operation, OperationState};
+use gyre_proto::identity::v1::DeadLetter;
+use gyre_query::Change;
 use gyre_store::Sql;
 use serde_json::{Value as Json, json};
 
 use crate::call::{call, method};
-use crate::site::{Settings, Site};
+use crate::site::{NOBODY, Settings, Site};
 
 /// How long an operation and what follows from it may take to end, crashes included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,11 +115,13 @@ impl World {
         for (table, condition, kept) in [
             ("image", "state = 'READY'", 2),
             ("image", "state = 'UPLOADING'", 1),
+            ("image", "state = 'DESTROYED'", 1),
             ("host", "name <> 'main' AND state = 'ENABLED'", 1),
             // so that more refers to the cluster 'spare', which stays, than to those that are deleted
             ("primary_storage", "name <> 'main' AND state = 'ENABLED'", 2),
             ("image_server", "name <> 'main'", 1),
             ("volume", "type = 'DATA' AND state = 'READY' AND name NOT LIKE 'owned-%'", 1),
+            ("volume", "type = 'DATA' AND state = 'DESTROYED'", 1),
             ("instance_offering", "name <> 'small'", 1),
             ("zone", "name <> 'zone'", 1),
             ("cluster", "name NOT IN ('main', 'spare')", 1),
@@ -127,6 +131,8 @@ impl World {
             ("account", "type = 'NORMAL'", 1),
             ("volume", "name LIKE 'owned-%'", 1),
             ("api_key", "1 = 1", 1),
+            ("webhook", "1 = 1", 1),
+            ("dead_letter", "1 = 1", 1),
             ("vm", "state = 'DESTROYED'", 1),
             ("vm", "state = 'STOPPED'", 1),
             ("vm", "state = 'RUNNING'", 1),
@@ -135,11 +141,14 @@ impl World {
                 let name = self.name();
                 let path = format!("/var/lib/gyre/{name}");
                 match (table, condition) {
-                    ("image", "state = 'READY'") => {
+                    ("image", "state = 'READY'" | "state = 'DESTROYED'") => {
                         let url = format!("https://images.invalid/{name}");
                         let image =
                             json!({"name": name, "url": url, "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
-                        self.done("CreateImage", json!({"image": image}))?;
+                        let image = self.done("CreateImage", json!({"image": image}))?;
+                        if condition == "state = 'DESTROYED'" {
+                            self.done("DeleteImage", json!({"uuid": image}))?;
+                        }
                     }
                     ("image", _) => {
                         let image = json!({"name": name, "url": "upload", "format": "IMAGE_FORMAT_RAW", "imageServerUuid": server});
@@ -190,6 +199,12 @@ impl World {
                         self.make("CreateAccount", json!({"account": account}))?;
                     }
                     ("api_key", _) => drop(self.make("CreateApiKey", json!({"apiKey": {"name": name}}))?),
+                    ("webhook", _) => {
+                        let url = format!("http://{NOBODY}/");
+                        let webhook = json!({"name": name, "url": url, "disabled": true});
+                        self.make("CreateWebhook", json!({"webhook": webhook}))?;
+                    }
+                    ("dead_letter", _) => self.stock_dead_letter()?,
                     ("volume", "name LIKE 'owned-%'") => {
                         let account = uuid(&self.need("account", "type = 'NORMAL'")?)?;
                         let volume = json!({
@@ -199,13 +214,28 @@ impl World {
                     }
                     ("volume", _) => {
                         let volume = json!({"name": name, "hostUuid": host, "sizeBytes": (1 << 20).to_string()});
-                        self.done("CreateVolume", json!({"volume": volume}))?;
+                        let volume = self.done("CreateVolume", json!({"volume": volume}))?;
+                        if condition.contains("DESTROYED") {
+                            self.done("DeleteVolume", json!({"uuid": volume}))?;
+                        }
                     }
                     _ => self.stock_vm(name, &host, condition)?,
                 }
             }
         }
         Ok(())
+    }
+
+    /// No call makes one: Gyre does, when it gives a delivery up.
+    fn stock_dead_letter(&self) -> Result<()> {
+        let webhook_uuid = self.need("webhook", "1 = 1")?;
+        let letter = DeadLetter {
+            uuid: Uuid::new_v4().to_string(),
+            account_uuid: self.admin.account_uuid.to_string(),
+            webhook_uuid,
+            ..DeadLetter::default()
+        };
+        self.site.sql(move |conn| gyre_query::insert(conn, &Change::by(Caller::system()), &letter).map(drop))
     }
 
     fn stock_vm(&self, name: String, host: &str, condition: &str) -> Result<()> {

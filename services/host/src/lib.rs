@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub flow: Flow,
     pub sessions: Sessions,
     pub config: Arc<Config>,
+    /// Hosts with room, as placements saw them last.
+    pub recent: Arc<placement::Recent>,
 }
 
 impl Service {
@@ -71,7 +73,7 @@ impl Service {
         let config = Arc::new(config);
         let flow = Flow::new(NAME, mesh.clone(), store.clone());
         let sessions = Sessions::new(mesh.clone(), store.clone(), Arc::clone(&config));
-        let inner = Arc::new(Inner { mesh, store, flow, sessions, config });
+        let inner = Arc::new(Inner { mesh, store, flow, sessions, config, recent: Arc::default() });
         workflows::register(&inner)?;
         let sessions = inner.sessions.clone();
         inner.flow.lane_source(move || sessions.lanes());

@@ -6,6 +6,7 @@
 //! 2. The choice is made among a sample ([`SAMPLE`] hosts from a random place in the order of UUIDs) that one indexed statement
 //!    reads: the least loaded of many chosen at random is nearly the least loaded of all, and costs the same with 10 hosts and
 //!    with 10,000. The statement goes on until the sample is full, so a host with room is found wherever it is.
+//!    It is believed for a moment ([`recent`]), so that many placements at once read it once.
 //! 3. Near-equals are shuffled, so that callers that read the same moment do not all run after the same host.
 //! 4. A claim holds one place. The same claim again is answered with the place that it holds, if that still is what is asked for;
 //!    else it gives it back and takes another in the same transaction.
@@ -14,11 +15,13 @@
 //! 6. Why no host would do is found out only then, host by host, outside the transaction.
 
 mod choose;
+mod recent;
 mod refuse;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gyre_flow::fence;
@@ -31,8 +34,12 @@ use crate::metrics;
 use crate::random::Random;
 use crate::store::placement as table;
 
+pub(crate) use recent::Recent;
+
 /// Hosts that are compared.
 const SAMPLE: usize = 64;
+/// Hosts of an older sample that are tried before a new one is read.
+const HINTS: usize = 2;
 /// Tries where others took what was free a moment ago.
 const TRIES: u32 = 4;
 
@@ -138,9 +145,9 @@ impl Want {
 ///
 /// # Errors
 /// `NO_HOST_WITH_ROOM`, `NO_HOST`, `NOT_FOUND` for a host that is asked for by name.
-pub(crate) async fn reserve(store: &Store, caller: Caller, want: Want) -> Result<Seat> {
+pub(crate) async fn reserve(store: &Store, recent: &Arc<Recent>, caller: Caller, want: Want) -> Result<Seat> {
     let began = Instant::now();
-    let result = reserve_somewhere(store, caller, &want).await;
+    let result = reserve_somewhere(store, recent, caller, &want).await;
     let outcome = match &result {
         Ok(_) => "placed",
         Err(error) if error.kind() == Kind::ResourceExhausted => "refused",
@@ -150,14 +157,14 @@ pub(crate) async fn reserve(store: &Store, caller: Caller, want: Want) -> Result
     result
 }
 
-async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result<Seat> {
+async fn reserve_somewhere(store: &Store, recent: &Arc<Recent>, caller: Caller, want: &Want) -> Result<Seat> {
     for _ in 0..TRIES {
-        let wish = want.clone();
+        let (wish, recent) = (want.clone(), Arc::clone(recent));
         let taken = store.write_again("placement-reserve", move |conn| {
             fence::check(conn, &caller)?;
             let mut wish = wish.clone();
             wish.excluded.extend(table::apart(conn, &wish, true)?);
-            take_somewhere(conn, &wish)
+            take_somewhere(conn, &recent, &wish)
         });
         match taken.await {
             Ok(seat) => return Ok(seat),
@@ -181,7 +188,7 @@ async fn reserve_somewhere(store: &Store, caller: Caller, want: &Want) -> Result
 }
 
 /// Takes room on the best host of a sample. An error where none has any, so that a claim keeps what it holds.
-fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Seat> {
+fn take_somewhere(conn: &mut Conn, recent: &Recent, want: &Want) -> Result<Seat> {
     let mut preferred = want.preferred;
     if let Some(held) = table::held(conn, want.claim)? {
         if let Some(seat) = table::seat(conn, held.host)?
@@ -202,9 +209,18 @@ fn take_somewhere(conn: &mut Conn, want: &Want) -> Result<Seat> {
     }
     if want.host.is_none() {
         let mut random = Random::new();
+        for candidate in choose::order(want, recent.candidates(want), &mut random).into_iter().take(HINTS) {
+            if table::take(conn, want, candidate.seat.host)? {
+                recent.took(want, candidate.seat.host);
+                return Ok(candidate.seat);
+            }
+            recent.refused(candidate.seat.host);
+        }
         let found = table::candidates(conn, want, random.uuid(), SAMPLE + want.excluded.len())?;
+        recent.keep(want, &found);
         for candidate in choose::order(want, found, &mut random) {
             if table::take(conn, want, candidate.seat.host)? {
+                recent.took(want, candidate.seat.host);
                 return Ok(candidate.seat);
             }
         }

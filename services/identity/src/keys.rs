@@ -103,7 +103,7 @@ fn key_insert(conn: &mut Conn, sequence: i64, now: i64) -> Result<bool> {
             Value::time(now),
         ])
         .sql(")");
-    match conn.savepoint(|conn| conn.execute(sql)) {
+    match conn.try_execute(sql) {
         Ok(_) => Ok(true),
         Err(DbError::Unique(_)) => Ok(false),
         Err(error) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! Accounts, signing in, and what programs sign in with.
+//! Accounts, signing in, what programs sign in with, and where changes are posted to ([`webhooks`]).
 //!
 //! # Theory
 //! - An account's row is a resource like any other. What it proves itself with lies beside it, in tables that no list, filter or
@@ -20,6 +20,7 @@ mod password;
 mod secret;
 mod store;
 mod token;
+mod webhooks;
 mod workflows;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,9 @@ use gyre_model::Result;
 use gyre_proto::identity::v1::account_service_server::AccountServiceServer;
 use gyre_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use gyre_proto::identity::v1::authentication_service_server::AuthenticationServiceServer;
+use gyre_proto::identity::v1::dead_letter_service_server::DeadLetterServiceServer;
 use gyre_proto::identity::v1::session_service_server::SessionServiceServer;
+use gyre_proto::identity::v1::webhook_service_server::WebhookServiceServer;
 use gyre_store::Store;
 use tonic::service::Routes;
 
@@ -90,6 +93,7 @@ pub(crate) struct Inner {
     pub store: Store,
     pub passwords: Passwords,
     pub config: Config,
+    pub webhooks: webhooks::Webhooks,
 }
 
 impl Service {
@@ -100,12 +104,13 @@ impl Service {
     pub async fn start(mesh: Mesh, store: Store, config: Config) -> Result<Self> {
         let flow = Flow::new(NAME, mesh, store.clone());
         let passwords = Passwords::new(&config)?;
-        let inner = Arc::new(Inner { flow, store, passwords, config });
+        let inner = Arc::new(Inner { flow, store, passwords, config, webhooks: webhooks::Webhooks::default() });
         keys::tend(&inner.store, &inner.config).await?;
         keys::start(&inner);
         let directory = inner.config.workflows.as_deref();
         inner.flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, directory)?;
         inner.flow.start();
+        webhooks::start(&inner);
         Ok(Self { inner })
     }
 
@@ -138,6 +143,8 @@ impl gyre_flow::process::Service for Service {
         let routes = Routes::new(AccountServiceServer::new(api.clone()))
             .add_service(ApiKeyServiceServer::new(api.clone()))
             .add_service(SessionServiceServer::new(api.clone()))
+            .add_service(WebhookServiceServer::new(api.clone()))
+            .add_service(DeadLetterServiceServer::new(api.clone()))
             .add_service(AuthenticationServiceServer::new(api));
         self.inner.flow.answer(routes)
     }

@@ -1,4 +1,4 @@
-//! The workflows of accounts: deleting one, and an API key. All else about them is rows.
+//! The workflows of this service: each deletes something. All else is rows.
 
 use std::sync::Arc;
 
@@ -9,8 +9,12 @@ use crate::Inner;
 use crate::store;
 
 /// The definitions, one file each.
-pub(crate) const DEFINITIONS: &[&str] =
-    &[include_str!("workflows/delete-account.yaml"), include_str!("workflows/delete-api-key.yaml")];
+pub(crate) const DEFINITIONS: &[&str] = &[
+    include_str!("workflows/delete-account.yaml"),
+    include_str!("workflows/delete-api-key.yaml"),
+    include_str!("workflows/delete-webhook.yaml"),
+    include_str!("workflows/delete-dead-letter.yaml"),
+];
 
 /// Whether the account was enabled before.
 const WAS: Var<bool> = Var::new("was_enabled");

@@ -121,6 +121,11 @@ impl Node {
         self.address
     }
 
+    /// Where its metrics are, if it serves them.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running.metrics_address()
+    }
+
     /// The mesh.
     pub fn mesh(&self) -> &Mesh {
         self.running.mesh()

@@ -21,13 +21,15 @@ use gyre_store::Conn;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 
-use crate::store::{lock, uuid_of};
+use crate::hosts::Limits;
+use crate::store::{SYSTEM, hold, uuid_of};
 use upload::Uploads;
 
 /// The calls of this service.
 #[derive(Clone)]
 pub(crate) struct Api {
     flow: Flow,
+    limits: Limits,
     uploads: Uploads,
 }
 
@@ -39,8 +41,8 @@ struct Patch<'a, R> {
 }
 
 impl Api {
-    pub(crate) fn new(flow: Flow, upload_pause: Duration) -> Self {
-        Self { flow, uploads: Uploads::new(upload_pause) }
+    pub(crate) fn new(flow: Flow, limits: Limits, upload_pause: Duration) -> Self {
+        Self { flow, limits, uploads: Uploads::new(upload_pause) }
     }
 
     /// All servers.
@@ -63,7 +65,8 @@ impl Api {
         P: Page + Send + 'static,
         L: ListRequest + Send + 'static,
     {
-        let page = self.flow.store().read("list", move |conn| gyre_query::list(conn, &caller, request.page())).await?;
+        let page =
+            self.flow.store().search("list", move |conn| gyre_query::list(conn, &caller, request.page())).await?;
         Ok(Response::new(page))
     }
 
@@ -83,13 +86,40 @@ impl Api {
         let Patch { resource, mask, request_id } = patch;
         let uuid = uuid_of("uuid", resource.uuid())?;
         let changed = gyre_flow::once(self.flow.store(), caller, method, request_id, request, move |conn, change| {
-            lock::<R>(conn, uuid)?;
+            hold::<R>(conn, uuid)?;
             let before: R = gyre_query::get(conn, &change.caller, uuid)?;
             let mut after = gyre_query::apply_mask(&before, &resource, mask.as_ref())?;
             check(conn, &before, &mut after)?;
-            gyre_query::update(conn, change, &after)
+            gyre_query::update_from(conn, change, &before, &after)
         });
         Ok(Response::new(changed.await?))
+    }
+
+    /// Whether a deletion puts something into the bin: there is one, and what it is can be recovered. What is not there is told by who
+    /// deletes it.
+    async fn goes_to_bin<R: Resource + 'static>(&self, uuid: Uuid, can: fn(&R) -> bool) -> Result<bool> {
+        let found = self.flow.store().read("bin-find", move |conn| {
+            let row = gyre_query::find::<R>(conn, &SYSTEM, uuid)?;
+            Ok(row.as_ref().is_none_or(can) && !gyre_flow::bin::delay(conn, R::KIND, uuid)?.is_zero())
+        });
+        found.await
+    }
+
+    /// Starts a workflow on something that is there. Where other work is under way the first step looks whether it is as it must be, when its
+    /// turn comes; otherwise the closure does at once.
+    async fn work<R: Resource + 'static, M: Named>(
+        &self,
+        (caller, workflow): (Caller, &'static str),
+        uuid: &str,
+        wish: (&str, &M),
+        check: impl FnOnce(&mut Conn, &R) -> Result<()> + Clone + Send + Sync + 'static,
+    ) -> Result<Response<Operation>, Status> {
+        let uuid = uuid_of("uuid", uuid)?;
+        self.submit((caller, workflow), uuid, wish, move |conn, _| {
+            let row: R = gyre_query::get(conn, &caller, uuid)?;
+            if gyre_flow::busy(conn, uuid)? { Ok(()) } else { check(conn, &row) }
+        })
+        .await
     }
 
     /// Starts a workflow with the rows that it begins with.

@@ -27,7 +27,7 @@ pub(crate) struct Limits {
 }
 
 /// A host that cannot be asked now.
-fn not_connected(uuid: Uuid, host: Option<&Host>) -> Error {
+pub(crate) fn not_connected(uuid: Uuid, host: Option<&Host>) -> Error {
     let (name, why) = match host {
         Some(host) => (host.name.as_str(), host.status_reason.as_str()),
         None => ("", "it is gone"),

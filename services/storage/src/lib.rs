@@ -11,9 +11,12 @@
 //! 2. A create that fails leaves nothing: first the file goes, then row and room in one commit. Where the host cannot be reached,
 //!    the operation rests as `STUCK` and keeps row and room, so that nothing is promised twice.
 //! 3. A delete is marked before a host is asked. If it fails and the file is certainly there, the mark is taken back; if it may be
-//!    gone, the mark stays, nobody uses the thing any more, and the delete can be asked for again.
-//! 4. Preparing a folder, making and deleting are idempotent on the host, so steps may run again.
-//! 5. A shared image is seen by every account, and changed by its owner and administrators only.
+//!    gone, the mark stays, nobody uses the thing any more, and the delete can be asked for again. A root volume that goes with its
+//!    machine needs no mark and no operation of its own: the machine's operation is past its point of no return, which says the same.
+//! 4. What is in the bin keeps its file, row and room, and is used by nothing new: whoever would use it looks at its state under its row's
+//!    lock. The way into the bin and out of it is one commit, in the resource's lane.
+//! 5. Preparing a folder, making and deleting are idempotent on the host, so steps may run again.
+//! 6. A shared image is seen by every account, and changed by its owner and administrators only.
 
 mod api;
 mod drivers;
@@ -50,6 +53,8 @@ pub struct Config {
     pub upload_pause: Duration,
     /// How often the totals of primary storages are compared with the sums over their hosts.
     pub totals_period: Duration,
+    /// How often the bins are looked through for what is due.
+    pub bin_period: Duration,
     /// The directory of files that change workflows.
     pub workflows: Option<PathBuf>,
 }
@@ -61,6 +66,7 @@ impl Default for Config {
             task_limit: Duration::from_secs(60),
             upload_pause: Duration::from_secs(60),
             totals_period: Duration::from_secs(60),
+            bin_period: Duration::from_secs(60),
             workflows: None,
         }
     }
@@ -83,8 +89,9 @@ impl Service {
         let limits = Limits { transfer: config.transfer_limit, task: config.task_limit };
         workflows::register(&flow, limits, config.workflows.as_deref())?;
         flow.start();
+        flow.empty_bins(config.bin_period);
         flow.tasks().background("storage-totals", config.totals_period, Activator::default(), Totals::new(store));
-        Ok(Self { api: Api::new(flow.clone(), config.upload_pause), flow })
+        Ok(Self { api: Api::new(flow.clone(), limits, config.upload_pause), flow })
     }
 
     /// The engine that runs its workflows.

@@ -5,17 +5,18 @@
 //! 2. Room is taken with guarded updates only; nothing is read and then written ([`crate::drivers`]).
 //! 3. Rows are locked in one order, so that transactions wait for each other and never in a circle: image, volume, the room on a
 //!    host, the primary storage.
-//! 4. A state is only left for another under the row's lock ([`modify`]).
+//! 4. A state is only left for another while the row is held ([`modify`]).
 
 pub(crate) mod image_servers;
 pub(crate) mod images;
 pub(crate) mod primary_storages;
+pub(crate) mod roots;
 pub(crate) mod volumes;
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::Resource;
 use gyre_query::{Change, table};
-use gyre_store::{Conn, Sql};
+use gyre_store::{Conn, Dialect, Sql};
 
 /// Gyre itself: what this service reads for its own work.
 pub(crate) const SYSTEM: Caller = Caller::system();
@@ -41,25 +42,48 @@ pub(crate) fn plain_path(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Locks a row until the end of the transaction. False where it is gone.
-pub(crate) fn lock<R: Resource>(conn: &mut Conn, uuid: Uuid) -> Result<bool> {
-    let sql = Sql::new(format!("UPDATE {} SET generation = generation WHERE uuid = ", table::<R>().kind.table));
-    Ok(conn.execute(sql.bind(uuid))? == 1)
+/// How a row is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody else changes or holds it.
+    Alone,
+    /// Nobody changes it; others may hold it, too.
+    Shared,
 }
 
-/// Changes a row under its lock, so that no other change comes between. Answers it as it stands; nothing where it is gone.
-pub(crate) fn modify<R: Resource>(
+/// Reads a row that stays as it is until the end of the transaction. Nothing where it is gone. On SQLite, whose one writer runs one
+/// transaction after the other, that is so without doing anything.
+pub(crate) fn held<R: Resource>(conn: &mut Conn, uuid: Uuid, hold: Hold) -> Result<Option<R>> {
+    if conn.dialect() == Dialect::Postgres {
+        let how = match hold {
+            Hold::Alone => "UPDATE",
+            Hold::Shared => "SHARE",
+        };
+        let sql = Sql::new(format!("SELECT 1 FROM {} WHERE uuid = ", table::<R>().kind.table)).bind(uuid);
+        conn.query(sql.sql(format!(" FOR {how}")))?;
+    }
+    gyre_query::find(conn, &SYSTEM, uuid)
+}
+
+/// The same for what must be there.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub(crate) fn hold<R: Resource>(conn: &mut Conn, uuid: Uuid) -> Result<R> {
+    held(conn, uuid, Hold::Alone)?.ok_or_else(|| Error::not_found(R::KIND, uuid))
+}
+
+/// Changes a row while it is held, so that no other change comes between. Answers it as it stands; nothing where it is gone.
+pub(crate) fn modify<R: Resource + Clone>(
     conn: &mut Conn,
     change: &Change,
     uuid: Uuid,
     with: impl FnOnce(&mut R),
 ) -> Result<Option<R>> {
-    if !lock::<R>(conn, uuid)? {
-        return Ok(None);
-    }
-    let mut row: R = gyre_query::get(conn, &SYSTEM, uuid)?;
+    let Some(before) = held::<R>(conn, uuid, Hold::Alone)? else { return Ok(None) };
+    let mut row = before.clone();
     with(&mut row);
-    gyre_query::update(conn, change, &row).map(Some)
+    gyre_query::update_from(conn, change, &before, &row).map(Some)
 }
 
 /// How many rows a `SELECT COUNT(*)` finds.

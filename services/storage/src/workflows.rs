@@ -18,7 +18,7 @@ use gyre_model::Result;
 
 use crate::hosts::Limits;
 
-const DEFINITIONS: [&str; 17] = [
+const DEFINITIONS: [&str; 23] = [
     include_str!("workflows/allocate-volume.yaml"),
     include_str!("workflows/measure-room.yaml"),
     include_str!("workflows/create-primary-storage.yaml"),
@@ -34,6 +34,12 @@ const DEFINITIONS: [&str; 17] = [
     include_str!("workflows/confirm-volume.yaml"),
     include_str!("workflows/delete-volume.yaml"),
     include_str!("workflows/destroy-volume.yaml"),
+    include_str!("workflows/bin-image.yaml"),
+    include_str!("workflows/recover-image.yaml"),
+    include_str!("workflows/expunge-image.yaml"),
+    include_str!("workflows/bin-volume.yaml"),
+    include_str!("workflows/recover-volume.yaml"),
+    include_str!("workflows/expunge-volume.yaml"),
     include_str!("workflows/sweep-volume.yaml"),
     include_str!("workflows/sweep-image.yaml"),
 ];

@@ -14,7 +14,6 @@
 //!   which are chosen before the operation is durable.
 
 mod api;
-mod expire;
 mod look;
 mod metrics;
 mod reconcile;
@@ -118,8 +117,8 @@ impl Service {
         let directory = inner.config.workflows.as_deref();
         flow.register_with(workflows::steps(&inner), workflows::DEFINITIONS, directory)?;
         flow.start();
+        flow.empty_bins(inner.config.reconcile_period);
         reconcile::start(&inner);
-        expire::start(&inner);
         Ok(Self { inner })
     }
 

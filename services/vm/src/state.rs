@@ -144,9 +144,19 @@ pub fn next(state: VmState, event: Event) -> Option<VmState> {
             | S::Destroying
             | S::Unknown => None,
         },
+        // in its lane nothing else works on it, so a state on its way is one that somebody left
         Event::Erase => match state {
-            S::Running | S::Stopped | S::Destroyed | S::Expunging | S::Unknown => Some(S::Expunging),
-            S::Unspecified | S::Creating | S::Starting | S::Stopping | S::Rebooting | S::Destroying => None,
+            S::Creating
+            | S::Starting
+            | S::Running
+            | S::Stopping
+            | S::Stopped
+            | S::Rebooting
+            | S::Destroying
+            | S::Destroyed
+            | S::Expunging
+            | S::Unknown => Some(S::Expunging),
+            S::Unspecified => None,
         },
         Event::Running => match state {
             S::Creating | S::Starting | S::Rebooting | S::Running => Some(S::Running),

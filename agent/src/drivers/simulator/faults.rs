@@ -5,43 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use gyre_model::{Error, Kind, Result, Uuid};
 use parking_lot::Mutex;
 
+use super::Delay;
 use crate::progress::Progress;
 use crate::work::WorkKind;
 
-/// How long simulated work takes: a time, or between two.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Delay {
-    /// At least.
-    pub least: Duration,
-    /// At most.
-    pub most: Duration,
-}
-
-impl Delay {
-    /// Always the same.
-    pub fn of(delay: Duration) -> Self {
-        Self { least: delay, most: delay }
-    }
-}
-
-impl std::str::FromStr for Delay {
-    type Err = String;
-
-    /// Reads milliseconds: "20", or "20-50".
-    fn from_str(text: &str) -> Result<Self, String> {
-        let read = |text: &str| text.parse().map(Duration::from_millis);
-        let (least, most) = text.split_once('-').unwrap_or((text, text));
-        match (read(least), read(most)) {
-            (Ok(least), Ok(most)) if least <= most => Ok(Self { least, most }),
-            _ => Err(format!("{text:?} is no delay; write milliseconds such as 20, or 20-50")),
-        }
-    }
-}
+/// The step of the dice: odd, and without a pattern in its digits.
+const WEYL: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[derive(Default)]
 struct Plan {
@@ -63,11 +36,17 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// With delays and with faults by chance.
-    pub fn new(delay: Delay, rates: &[(WorkKind, f64)]) -> Self {
+    /// Without any; what is drawn by chance later follows from the seed and from how often was drawn before.
+    pub fn seeded(seed: u64) -> Self {
         let faults = Self::default();
-        faults.dice.store(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        if delay != Delay::default() || !rates.is_empty() {
+        faults.dice.store(seed.wrapping_mul(WEYL), Ordering::Relaxed);
+        faults
+    }
+
+    /// With delays and with faults by chance.
+    pub fn new(delay: Delay, rates: &[(WorkKind, f64)], seed: u64) -> Self {
+        let faults = Self::seeded(seed);
+        if !delay.is_none() || !rates.is_empty() {
             faults.set(|plan| {
                 plan.delay = delay;
                 plan.rates = rates.iter().copied().collect();
@@ -129,9 +108,9 @@ impl Faults {
         self.set(|plan| *plan = Plan::default());
     }
 
-    fn roll(&self) -> f64 {
+    pub(super) fn roll(&self) -> f64 {
         // a Weyl sequence, mixed: cheap, without a lock, and the same in every run
-        let mut value = self.dice.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mut value = self.dice.fetch_add(WEYL, Ordering::Relaxed);
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((value ^ (value >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
@@ -148,10 +127,10 @@ impl Faults {
         let (delay, hangs, fails) = {
             let mut plan = self.plan.lock();
             *plan.seen.entry(kind).or_default() += 1;
-            let spread = (plan.delay.most - plan.delay.least).mul_f64(self.roll());
+            let delay = plan.delay.draw(|| self.roll());
             let rate = plan.rates.get(&kind).copied().unwrap_or(0.0);
             let by_chance = rate > 0.0 && self.roll() < rate;
-            (plan.delay.least + spread, strike(&mut plan.hang, kind), by_chance || strike(&mut plan.before, kind))
+            (delay, strike(&mut plan.hang, kind), by_chance || strike(&mut plan.before, kind))
         };
         if hangs {
             std::future::pending::<()>().await;
@@ -218,10 +197,18 @@ mod tests {
         assert!(faults.heart_beats(host));
     }
 
-    #[test]
-    fn delays_are_read() {
-        assert_eq!("20".parse(), Ok(Delay::of(Duration::from_millis(20))));
-        assert_eq!("20-50".parse(), Ok(Delay { least: Duration::from_millis(20), most: Duration::from_millis(50) }));
-        assert!("50-20".parse::<Delay>().is_err() && "soon".parse::<Delay>().is_err());
+    #[tokio::test]
+    async fn the_same_seed_is_the_same_chance() {
+        let (host, silent) = (Uuid::new_v4(), Progress::silent());
+        let fails = async |seed| {
+            let faults = Faults::new(Delay::default(), &[(WorkKind::StartMachine, 0.5)], seed);
+            let mut fails = Vec::new();
+            for _ in 0..64 {
+                fails.push(faults.before(host, WorkKind::StartMachine, &silent).await.is_err());
+            }
+            fails
+        };
+        assert_eq!(fails(1).await, fails(1).await);
+        assert_ne!(fails(1).await, fails(2).await);
     }
 }

@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import time
 import unittest
 from datetime import datetime, timedelta, timezone
 
@@ -100,6 +101,21 @@ class Tries(unittest.TestCase):
         self.assertIsInstance(operation, Operation)
         ids = {headers["X-Request-Id"] for _, _, headers, _ in Played.asked}
         self.assertEqual((len(Played.asked), len(ids)), (3, 1))
+
+    def test_what_is_too_much_is_tried_again_when_it_is_told_to(self):
+        busy = {"code": "RESOURCE_EXHAUSTED", "reason": "OVERLOADED", "detail": "too many calls"}
+        Played.answers += [(429, busy, ("Retry-After", "1")), (200, {"uuid": "u", "name": "a"})]
+        began = time.monotonic()
+        self.assertEqual(self.cloud.vms.get("u").name, "a")
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+        # not where that would be too late, and not where nobody says when
+        late, silent, soon = (429, busy, ("Retry-After", "60")), (429, busy), (429, busy, ("Retry-After", "1"))
+        for answer, timeout in [(late, 30), (silent, 30), (soon, 0.5)]:
+            Played.asked.clear()
+            Played.answers += [answer]
+            with self.assertRaises(errors.ResourceExhausted):
+                self.cloud.vms.get("u", timeout=timeout)
+            self.assertEqual(len(Played.asked), 1)
 
     def test_tries_end(self):
         Played.answers += [(503, {"code": "UNAVAILABLE", "detail": "away"})] * 3

@@ -8,8 +8,8 @@ use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo};
 use prost_reflect::FieldDescriptor;
 
 use super::globals::Globals;
-use super::value::{Given, parse};
-use crate::nouns::{Noun, alias, noun as find_noun};
+use super::value::{Given, loose, parse};
+use crate::nouns::{Noun, alias, kind_beside, noun as find_noun, says_kind};
 
 /// Where the value stands on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct Flag {
     descriptor: FieldDescriptor,
     /// The kind of resource that it names, empty where it names none.
     pub(super) refers_to: &'static str,
+    /// The field that says of which kind the resource is that it names, where the .proto file does not.
+    pub kind: Option<&'static FieldInfo>,
+    /// Whether it says of which kind another names one.
+    pub says_kind: bool,
     /// Where it stands.
     pub place: Place,
     /// Whether a command cannot do without it.
@@ -43,7 +47,7 @@ pub struct Flag {
 }
 
 impl Flag {
-    pub(super) fn new(field: &'static FieldInfo, descriptor: FieldDescriptor, message: &MessageInfo) -> Self {
+    pub(super) fn new(field: &'static FieldInfo, descriptor: FieldDescriptor, message: &'static MessageInfo) -> Self {
         let full = field.name.replace('_', "-");
         let short = ["_uuids", "_uuid", "_bytes"]
             .iter()
@@ -64,6 +68,10 @@ impl Flag {
         {
             aliases.insert(0, alias.to_owned());
         }
+        // what a list calls so
+        if field.name == "fields" {
+            aliases.push("columns".to_owned());
+        }
         let place = if field.rule.secret { Place::Secret } else { Place::Option };
         if place == Place::Secret {
             name.push_str("-file");
@@ -73,7 +81,18 @@ impl Flag {
             let last = message.name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
             name = format!("{last}-{name}");
         }
-        Self { name, aliases, outer: None, field, descriptor, refers_to: &field.rule.refers_to, place, required: false }
+        Self {
+            name,
+            aliases,
+            outer: None,
+            field,
+            descriptor,
+            refers_to: &field.rule.refers_to,
+            kind: kind_beside(message, field),
+            says_kind: says_kind(message, field),
+            place,
+            required: false,
+        }
     }
 
     /// What the value is called in usage lines: "IMAGE", "SIZE".
@@ -106,6 +125,9 @@ impl Flag {
         let rule = &self.field.rule;
         if find_noun(self.refers_to).is_some_and(Noun::has_name) {
             note("a UUID, or a name that only one has");
+        }
+        if self.kind.is_some() {
+            note("a UUID, or a name that only one of its kind has");
         }
         if rule.secret {
             note("read from this file up to the first line break, - reads standard input");
@@ -173,8 +195,16 @@ impl Flag {
         if find_noun(self.refers_to).is_some_and(|noun| noun.list().is_some()) {
             arg = arg.add(crate::complete::resources(self.refers_to));
         }
+        if self.says_kind || (self.place == Place::Positional && self.field.name == "kind") {
+            arg = arg.add(crate::complete::words(gyre_model::catalog().kinds().map(|kind| kind.kind).collect()));
+        }
         let field = self.field;
         let (descriptor, refers_to) = (self.descriptor.clone(), self.refers_to);
+        if field.ty == FieldType::Text && refers_to.is_empty() && self.place == Place::Option {
+            return arg
+                .allow_hyphen_values(true)
+                .value_parser(move |text: &str| parse(field, &descriptor, "", &loose(text)?));
+        }
         arg.allow_negative_numbers(matches!(field.ty, FieldType::Int | FieldType::Float))
             .value_parser(move |text: &str| parse(field, &descriptor, refers_to, text))
     }

@@ -1,5 +1,6 @@
 //! Flags that every command takes. This is the one place that reads `GYRE_*` of the environment.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,37 +39,39 @@ fn arg(name: &'static str) -> Arg {
     Arg::new(name).long(name).global(true).help_heading(HEADING)
 }
 
+/// A path; an empty one counts as none, and is no error.
+fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
+}
+
+/// What the environment says for a flag: `GYRE_CA_FILE` for `--ca-file`.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(format!("GYRE_{}", name.replace('-', "_").to_ascii_uppercase())).ok()
+}
+
 /// Their definitions.
 pub fn args() -> Vec<Arg> {
     vec![
         arg("profile")
             .value_name("NAME")
-            .env("GYRE_PROFILE")
-            .hide_env_values(true)
             .add(crate::complete::profiles())
-            .help("The cloud to talk to, of those that `gyre profile list` shows"),
+            .help("The cloud to talk to, of those that `gyre profile list` shows [env: GYRE_PROFILE]"),
         arg("endpoint")
             .value_name("URL")
-            .env("GYRE_ENDPOINT")
-            .hide_env_values(true)
-            .help("The gateway, such as http://127.0.0.1:7070"),
+            .help("The gateway, such as http://127.0.0.1:7070 [env: GYRE_ENDPOINT]"),
         arg("token")
             .value_name("TOKEN")
-            .env("GYRE_TOKEN")
-            .hide_env_values(true)
-            .help("The token or API key to send (other users of the machine can see flags: better in the environment)"),
+            .help("The token or API key to send (other users of the machine can see flags: better in the environment) [env: GYRE_TOKEN]"),
         arg("ca-file")
             .value_name("PATH")
-            .env("GYRE_CA_FILE")
-            .hide_env_values(true)
-            .value_parser(value_parser!(PathBuf))
-            .help("PEM certificates to trust for https://, instead of the system's"),
+            .value_parser(path)
+            .value_hint(clap::ValueHint::FilePath)
+            .help("PEM certificates to trust for https://, instead of the system's [env: GYRE_CA_FILE]"),
         arg("sign-in-file")
             .value_name("PATH")
-            .env("GYRE_SIGN_IN_FILE")
-            .hide_env_values(true)
-            .value_parser(value_parser!(PathBuf))
-            .help("The sign-in file that `gyre up` wrote, where it is not in the usual place"),
+            .value_parser(path)
+            .value_hint(clap::ValueHint::FilePath)
+            .help("The sign-in file that `gyre up` wrote, where it is not in the usual place [env: GYRE_SIGN_IN_FILE]"),
         arg("output")
             .short('o')
             .value_name("FORMAT")
@@ -94,10 +97,17 @@ pub fn args() -> Vec<Arg> {
 impl Globals {
     /// Reads them. Empty values count as not given, so that `GYRE_TOKEN= gyre …` unsets it.
     pub fn read(matches: &ArgMatches) -> Self {
-        let text = |name: &str| matches.get_one::<String>(name).filter(|text| !text.is_empty()).cloned();
-        let path = |name: &str| matches.get_one::<PathBuf>(name).filter(|path| !path.as_os_str().is_empty()).cloned();
-        // A profile that is named on the command line stands before what the environment says of another cloud.
+        // clap is not told of the environment: its usage lines would show what is set there as if it had been typed.
         let flag = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let text = |name: &str| {
+            let typed = matches.get_one::<String>(name).cloned();
+            typed.or_else(|| environment(name)).filter(|text| !text.is_empty())
+        };
+        let path = |name: &str| {
+            let typed = matches.get_one::<PathBuf>(name).cloned();
+            typed.or_else(|| environment(name).map(PathBuf::from)).filter(|path| !path.as_os_str().is_empty())
+        };
+        // A profile that is named on the command line stands before what the environment says of another cloud.
         let named = flag("profile");
         let cloud = |name: &str| text(name).filter(|_| flag(name) || !named);
         Self {

@@ -10,12 +10,14 @@ mod value;
 pub use flag::{Flag, Place};
 pub use flags::flags;
 pub use globals::Globals;
+use value::loose;
 pub use value::{Given, duration, parse, size};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Command, value_parser};
 use gyre_model::catalog::{MessageInfo, catalog};
 
+use crate::document::field_of;
 use crate::failure::EXIT_CODES;
 use crate::nouns::{Noun, Service, Shape, Verb, alias, call, call_name, noun, nouns, open_calls, service, services};
 
@@ -217,6 +219,10 @@ fn verb_flags(mut command: Command, verb: &Verb) -> Command {
              it is then",
         ));
     }
+    if verb.changes() && !verb.starts_operation() {
+        // What is done when it is answered needs no waiting: scripts may say it of everything.
+        command = command.arg(wait_arg("It is done when it is answered: changes nothing here").hide(true));
+    }
     if verb.takes_callback() {
         command = command.arg(
             Arg::new(names::CALLBACK)
@@ -295,24 +301,38 @@ fn list_args(verb: &Verb) -> Vec<Arg> {
 
 /// Whether a table of these rows has a column: a field, or a path through references to one field.
 fn column(row: &MessageInfo, text: &str) -> Result<String, String> {
-    if row.field(text).is_some() {
-        return Ok(text.to_owned());
-    }
     let (way, last) = text.rsplit_once('.').unwrap_or(("", text));
     let mut here = row;
+    let mut path = String::new();
     for segment in way.split('.').filter(|segment| !segment.is_empty()) {
         let edge = here.kind.and_then(|kind| catalog().edge(kind, segment)).filter(|edge| !edge.many());
-        let there = edge.and_then(|edge| catalog().message(catalog().kind(edge.to())?.message));
-        here = there.ok_or_else(|| format!("{segment:?} is no reference to one resource"))?;
+        let there = edge.as_ref().and_then(|edge| catalog().message(catalog().kind(edge.to())?.message));
+        here = there.ok_or_else(|| astray(here, segment))?;
+        path += &format!("{}.", edge.map_or(segment, |edge| edge.segment));
     }
     let fields = || here.fields.iter().map(|field| field.name);
-    match here.field(last) {
-        Some(_) => Ok(text.to_owned()),
+    match field_of(here, last) {
+        Some(field) => Ok(path + field.name),
         None => {
             let near = crate::document::nearest(last, fields());
             let near = if near.is_empty() { fields().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
             Err(format!("there is no field {last:?}; there is {near}"))
         }
+    }
+}
+
+/// Why a segment of a column's path leads nowhere.
+fn astray(here: &MessageInfo, segment: &str) -> String {
+    let edges: Vec<_> = here.kind.into_iter().flat_map(|kind| catalog().edges(kind)).collect();
+    if edges.iter().any(|edge| edge.segment == segment) {
+        return format!("{segment:?} leads to several, and a column has one; filters take it");
+    }
+    let ones = || edges.iter().filter(|edge| !edge.many()).map(|edge| edge.segment);
+    let near = crate::document::nearest(segment, ones());
+    let near = if near.is_empty() { ones().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
+    match near.is_empty() {
+        true => format!("{segment:?} is no reference"),
+        false => format!("{segment:?} is no reference; there is {near}"),
     }
 }
 
@@ -323,13 +343,15 @@ fn all_list_args(row: Option<&'static MessageInfo>) -> Vec<Arg> {
         None => Ok(text.to_owned()),
     };
     vec![
-        Arg::new(names::FILTER).long("filter").value_name("FILTER").help(
+        Arg::new(names::FILTER).long("filter").value_name("FILTER").allow_hyphen_values(true).value_parser(loose).help(
             "Which ones: comparisons of fields and of what rows are linked with, such as 'state = RUNNING AND host.zone.name = \
              \"east\"' (docs/query.md)",
         ),
         Arg::new(names::ORDER_BY)
             .long("order-by")
             .value_name("FIELDS")
+            .allow_hyphen_values(true)
+            .value_parser(loose)
             .help("Fields to sort by, such as \"host.name, create_time desc\""),
         Arg::new(names::LIMIT)
             .long("limit")

@@ -72,6 +72,20 @@ pub fn parse(
     Ok(Given::Value(value))
 }
 
+/// A text as it stands, which may begin with a hyphen; but not one that looks like a flag whose own value was forgotten.
+///
+/// # Errors
+/// What to do about it.
+pub fn loose(text: &str) -> Result<String, String> {
+    match text.strip_prefix("--").and_then(|rest| rest.chars().next()) {
+        Some(letter) if letter.is_ascii_alphabetic() => {
+            Err("looks like a flag, and a value is missing before it; a text that begins so can be given with -f"
+                .to_owned())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
 fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" => Ok(true),

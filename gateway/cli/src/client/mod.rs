@@ -3,6 +3,7 @@
 //!
 //! Every command is one trace: all its calls carry the same W3C trace id.
 
+mod again;
 mod codec;
 mod connect;
 mod credentials;
@@ -17,6 +18,7 @@ pub use paths::{DEFAULT, Paths};
 pub use trace::Trace;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +32,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use crate::failure::{Failure, Result};
 
@@ -49,6 +51,8 @@ pub struct Client {
     trace: Trace,
     timeout: Duration,
     verbose: bool,
+    /// How to get another token.
+    sign_in: Option<Arc<SignIn>>,
 }
 
 impl Client {
@@ -65,6 +69,7 @@ impl Client {
             trace: Trace::new(),
             timeout: Duration::from_secs(30),
             verbose: false,
+            sign_in: None,
         })
     }
 
@@ -79,6 +84,23 @@ impl Client {
         value.set_sensitive(true);
         self.token = Some(value);
         Ok(self)
+    }
+
+    /// The same, which can get another token when its own has ended.
+    #[must_use]
+    pub fn with_sign_in(mut self, sign_in: &SignIn) -> Self {
+        self.sign_in = Some(Arc::new(sign_in.clone()));
+        self
+    }
+
+    /// The same with a new token; nothing where it does not know how to get one.
+    ///
+    /// # Errors
+    /// When the sign-in is refused, or nobody answers.
+    pub async fn renewed(&self) -> Result<Option<Self>> {
+        let Some(sign_in) = &self.sign_in else { return Ok(None) };
+        let session = self.sign_in(&sign_in.account, &sign_in.password).await?;
+        self.clone().with_token(&session.token).map(Some)
     }
 
     /// The same, asking with its calls that begin an operation for it to be posted to a URL once it has ended.
@@ -173,11 +195,20 @@ impl Client {
         message: &DynamicMessage,
         timeout: Duration,
     ) -> Result<DynamicMessage> {
-        self.tell(method.path);
-        let mut request = self.open_request(Bytes::from(message.encode_to_vec()));
-        request.set_timeout(timeout.min(LONGEST_TIMEOUT));
+        let bytes = Bytes::from(message.encode_to_vec());
         let path = PathAndQuery::from_static(method.path);
-        let answer = self.grpc().await?.unary(request, path, codec::BytesCodec).await?;
+        let grpc = self.grpc().await?;
+        let once = |left| {
+            self.tell(method.path);
+            let mut request = self.open_request(bytes.clone());
+            request.set_timeout(left);
+            let (mut grpc, path) = (grpc.clone(), path.clone());
+            async move {
+                ready(&mut grpc).await?;
+                grpc.unary(request, path, codec::BytesCodec).await
+            }
+        };
+        let answer = again::again(timeout.min(LONGEST_TIMEOUT), again::repeatable(method, message), once).await?;
         decode(method.descriptor.output(), answer.into_inner())
     }
 
@@ -186,10 +217,19 @@ impl Client {
     /// # Errors
     /// What the service answers, or that nobody does.
     pub async fn open(&self, method: &'static MethodInfo, message: &DynamicMessage) -> Result<Answers> {
-        self.tell(method.path);
-        let request = self.open_request(Bytes::from(message.encode_to_vec()));
+        let bytes = Bytes::from(message.encode_to_vec());
         let path = PathAndQuery::from_static(method.path);
-        let answer = self.grpc().await?.server_streaming(request, path, codec::BytesCodec).await?;
+        let grpc = self.grpc().await?;
+        let once = |_| {
+            self.tell(method.path);
+            let request = self.open_request(bytes.clone());
+            let (mut grpc, path) = (grpc.clone(), path.clone());
+            async move {
+                ready(&mut grpc).await?;
+                grpc.server_streaming(request, path, codec::BytesCodec).await
+            }
+        };
+        let answer = again::again(self.timeout, again::repeatable(method, message), once).await?;
         Ok(Answers { stream: answer.into_inner(), descriptor: method.descriptor.output() })
     }
 
@@ -235,6 +275,11 @@ impl Client {
         let answer = SessionServiceClient::new(self.channel()).create_session(self.request(request)).await?;
         Ok(answer.into_inner())
     }
+}
+
+/// Waits until a call may be made: a clone of what was ready is not.
+async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
+    grpc.ready().await.map_err(|error| Status::from_error(Box::new(error)))
 }
 
 fn decode(descriptor: MessageDescriptor, bytes: Bytes) -> Result<DynamicMessage> {

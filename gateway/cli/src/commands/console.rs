@@ -41,7 +41,7 @@ pub async fn run(client: &Client, globals: &Globals, matches: &ArgMatches) -> Re
     };
     let printing = async {
         while let Some(piece) = stream.message().await? {
-            output::print_bytes(&piece.data)?;
+            output::print_piece(&piece.data)?;
         }
         Ok(())
     };

@@ -72,10 +72,12 @@ fn line(node: &DeletionNode) -> String {
         DeletionEffect::Detach => "detach ",
         DeletionEffect::Forbid => "in the way: ",
     };
+    let by = if node.plugin.is_empty() { String::new() } else { format!(" (plugin {})", plain(&node.plugin)) };
     let kind = match catalog().kind(&node.kind) {
         Some(info) if node.count != 1 => info.plural,
         _ => node.kind.as_str(),
     };
+    let kind = format!("{}{by}", plain(kind));
     let names: Vec<_> = node
         .items
         .iter()
@@ -117,6 +119,7 @@ mod tests {
             node(2, "host", Delete, 1, &["h1"]),
             node(3, "vm", Delete, 300, &["web-1", "web-2"]),
             node(4, "volume", Part, 300, &["root", "root"]),
+            DeletionNode { plugin: "dns".into(), ..node(4, "names in DNS", Delete, 2, &["a.example", "b.example"]) },
             node(2, "l2-network", Delete, 1, &["wire"]),
             DeletionNode { hidden: true, ..node(1, "host", Forbid, 0, &[]) },
         ];
@@ -125,7 +128,8 @@ mod tests {
                       ├─ delete 2 clusters: a, b\n\
                       │  ├─ delete 1 host: h1\n\
                       │  │  └─ delete 300 vms: web-1, web-2, …\n\
-                      │  │     └─ with it 300 volumes: root, root, …\n\
+                      │  │     ├─ with it 300 volumes: root, root, …\n\
+                      │  │     └─ delete 2 names in DNS (plugin dns): a.example, b.example\n\
                       │  └─ delete 1 l2-network: wire\n\
                       └─ in the way: hosts that you may not see\n\
                       \nthis would be refused: because \n";

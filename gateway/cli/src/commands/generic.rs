@@ -22,6 +22,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Makes the call and prints the answer. `noun` is what it is done to, for people.
 pub async fn run(client: &Client, globals: &Globals, noun: &str, verb: &Verb, matches: &ArgMatches) -> Result<()> {
+    made(client, globals, noun, verb, matches).await.map_err(|failure| request::by_flags(verb, failure))
+}
+
+async fn made(client: &Client, globals: &Globals, noun: &str, verb: &Verb, matches: &ArgMatches) -> Result<()> {
     if verb.method.path == query::QUERY {
         return query::run(client, globals, verb, matches).await;
     }
@@ -58,7 +62,8 @@ pub async fn run(client: &Client, globals: &Globals, noun: &str, verb: &Verb, ma
         }
         _ => caller.call(verb.method, &request).await?,
     };
-    match matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten() {
+    let wait = matches.try_get_one::<Option<Duration>>(names::WAIT).ok().flatten();
+    match wait.filter(|_| verb.starts_operation()) {
         Some(limit) => finish(client, globals, &ui, &answer, *limit).await,
         None if verb.method.output == explain::EXPLAINED && globals.format.for_people() => explain::print(&answer),
         None => {
@@ -165,7 +170,7 @@ async fn show(globals: &Globals, verb: &Verb, mut answers: Answers) -> Result<()
         match (&raw, globals.format) {
             (Some(field), Format::Table | Format::Wide) => {
                 if let Some(bytes) = message.get_field(field).as_bytes() {
-                    output::print_bytes(bytes)?;
+                    output::print_piece(bytes)?;
                 }
             }
             _ => output::print_next(globals.format, &message)?,

@@ -41,7 +41,7 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
             client.call(verb.method, &request).await?.get_field_by_name("total_size").and_then(|size| size.as_i64());
         return output::print(&format!("{}\n", total.unwrap_or_default()));
     }
-    if !wanted.is_empty() && !globals.format.structured() {
+    if !wanted.is_empty() {
         mask(&mut request, &wanted);
     }
     let mut found = Vec::new();
@@ -74,7 +74,16 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
         let plural = row.kind.and_then(|kind| catalog().kind(kind)).map_or("rows", |kind| kind.plural);
         eprintln!("no {}", plural.replace('-', " "));
     }
+    if !wanted.is_empty() && globals.format.structured() {
+        found.iter_mut().for_each(|item| cut(item, &wanted));
+    }
     output::print_rows(globals.format, row, &wanted, &found)
+}
+
+/// Leaves these fields in a message: the gateway answers the UUID besides, and of rows that are no resources all that they have.
+fn cut(item: &mut DynamicMessage, wanted: &[&str]) {
+    let others: Vec<_> = item.descriptor().fields().filter(|field| !wanted.contains(&field.name())).collect();
+    others.iter().for_each(|field| item.clear_field(field));
 }
 
 /// Asks for these fields only, and for the UUID, by which rows are named.

@@ -96,6 +96,7 @@ async fn signed_in(globals: &Globals, paths: &Paths, name: &str, matches: &ArgMa
         Source::Nobody => command(&client, globals, name, matches).await,
         Source::Token(token) => command(&client.clone().with_token(token)?, globals, name, matches).await,
         Source::SignIn(sign_in, kept) => {
+            let client = client.clone().with_sign_in(sign_in);
             let first = match kept {
                 Some(token) => Some(command(&client.clone().with_token(token)?, globals, name, matches).await),
                 None => None,

@@ -1,7 +1,7 @@
 //! `gyre query`, and lists whose columns lie behind references: rows that are no messages of one kind, as tables.
 
 use clap::ArgMatches;
-use gyre_model::catalog::{FieldInfo, FieldType, catalog};
+use gyre_model::catalog::catalog;
 use gyre_proto::common::v1::{QueryPlan, QueryResponse};
 use prost_reflect::{DynamicMessage, Value};
 use serde_json::{Value as Json, json};
@@ -11,7 +11,7 @@ use crate::args::{Globals, names};
 use crate::client::Client;
 use crate::failure::{Failure, Result};
 use crate::nouns::{Verb, call, same_kind};
-use crate::output::{self, Format, human_size};
+use crate::output::{self, Column, Format};
 
 /// The call.
 pub const QUERY: &str = "/gyre.common.v1.QueryService/Query";
@@ -38,15 +38,21 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
     let mut columns = match kind {
         _ if grouped => [texts(&request, "group_by"), vec!["count".to_owned()], aggregates].concat(),
         _ if chosen => fields,
-        Some(kind) => kind.columns.iter().map(|name| (*name).to_owned()).collect(),
+        Some(kind) => catalog()
+            .message(kind.message)
+            .map(|message| output::columns_of(globals.format, message).into_iter().map(str::to_owned).collect())
+            .unwrap_or_default(),
         None => Vec::new(),
     };
     // what a table does not show need not come
     if !grouped && !chosen && globals.format == Format::Table && !columns.is_empty() {
         let fields = columns.iter().map(|name| Value::String(name.clone())).collect();
         request.set_field_by_name("fields", Value::List(fields));
-    } else if !grouped && !chosen {
+    } else if !grouped && !chosen && globals.format.structured() {
         columns.clear();
+    } else if !grouped && globals.format == Format::Name {
+        // rows are named by their UUIDs
+        request.set_field_by_name("fields", Value::List(vec![Value::String("uuid".to_owned())]));
     }
     if request.get_field_by_name("explain").is_some_and(|explain| explain.as_bool() == Some(true)) {
         return explain(globals, &page(client, &request).await?.plan.unwrap_or_default());
@@ -54,7 +60,7 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
     let counted = request.get_field_by_name("count").is_some_and(|count| count.as_bool() == Some(true));
     if counted && !grouped && matches.get_one::<u64>(names::LIMIT).is_none() && !chosen {
         request.set_field_by_name("page_size", Value::I32(1));
-        return output::print(&format!("{}\n", page(client, &request).await?.total_size));
+        return output::print(&format!("{}\n", page(client, &request).await?.total_size.unwrap_or_default()));
     }
     let (rows, total) = all(client, matches, request).await?;
     if counted && !globals.quiet {
@@ -74,7 +80,9 @@ pub async fn list(
     let method = call("QueryService.Query").ok_or_else(|| Failure::general("there is no call Query"))?;
     let mut request = DynamicMessage::new(method.descriptor.input());
     request.set_field_by_name("kind", Value::String(kind.to_owned()));
-    let fields = columns.iter().map(|name| Value::String((*name).to_owned())).collect();
+    // rows are named by their UUIDs
+    let wanted = if globals.format == Format::Name { &["uuid"] } else { columns };
+    let fields = wanted.iter().map(|name| Value::String((*name).to_owned())).collect();
     request.set_field_by_name("fields", Value::List(fields));
     for name in [names::FILTER, names::ORDER_BY] {
         if let Some(text) = matches.try_get_one::<String>(name).ok().flatten() {
@@ -120,7 +128,7 @@ async fn all(client: &Client, matches: &ArgMatches, mut request: DynamicMessage)
         }
         let enough = limit.is_some_and(|limit| rows.len() as u64 >= limit);
         if page.next_page_token.is_empty() || enough {
-            return Ok((rows, page.total_size));
+            return Ok((rows, page.total_size.unwrap_or_default()));
         }
         request.set_field_by_name("page_token", Value::String(page.next_page_token));
     }
@@ -143,7 +151,8 @@ fn print(globals: &Globals, kind: &str, columns: &[String], rows: Vec<Json>) -> 
     }
     if rows.is_empty() && globals.format.for_people() {
         if !globals.quiet {
-            eprintln!("no rows");
+            let plural = catalog().kind(kind).map_or("rows", |kind| kind.plural);
+            eprintln!("no {}", plural.replace('-', " "));
         }
         return Ok(());
     }
@@ -151,84 +160,6 @@ fn print(globals: &Globals, kind: &str, columns: &[String], rows: Vec<Json>) -> 
         let line = |row: &Json| row["uuid"].as_str().map(|uuid| format!("{kind}/{uuid}\n"));
         return output::print(&rows.iter().filter_map(line).collect::<String>());
     }
-    let named: Vec<String>;
-    let columns = if columns.is_empty() {
-        let first = rows.first().and_then(Json::as_object);
-        named = first.map(|row| row.keys().cloned().collect()).unwrap_or_default();
-        &named
-    } else {
-        columns
-    };
-    let fields: Vec<_> = columns.iter().map(|path| field(kind, path)).collect();
-    let people = globals.format.for_people();
-    let cells = rows.iter().map(|row| {
-        columns.iter().zip(&fields).map(|(path, field)| cell(value(row, path), *field, people)).collect::<Vec<_>>()
-    });
-    let heads: Vec<&str> = columns.iter().map(String::as_str).collect();
-    output::print_cells(globals.format, &heads, cells.collect())
-}
-
-/// The field that a path leads to, be it within an aggregate.
-fn field(kind: &str, path: &str) -> Option<&'static FieldInfo> {
-    let mut here = catalog().kind(kind)?;
-    let path = ["sum.", "min.", "max."].iter().find_map(|function| path.strip_prefix(function)).unwrap_or(path);
-    let (way, last) = path.rsplit_once('.').unwrap_or(("", path));
-    for segment in way.split('.').filter(|segment| !segment.is_empty()) {
-        here = catalog().kind(catalog().edge(here.kind, segment)?.to())?;
-    }
-    let fields = &catalog().message(here.message)?.fields;
-    fields.iter().find(|field| field.name == last || field.json_name == last)
-}
-
-/// Where a path leads to in a row.
-fn value<'r>(row: &'r Json, path: &str) -> &'r Json {
-    path.split('.')
-        .fold(row, |here, segment| here.get(camel(segment)).or_else(|| here.get(segment)).unwrap_or(&Json::Null))
-}
-
-fn camel(name: &str) -> String {
-    let mut upper = false;
-    let letter = |letter: char| match letter {
-        '_' => {
-            upper = true;
-            None
-        }
-        _ if std::mem::take(&mut upper) => Some(letter.to_ascii_uppercase()),
-        _ => Some(letter),
-    };
-    name.chars().filter_map(letter).collect()
-}
-
-/// What stands in a cell.
-fn cell(value: &Json, field: Option<&'static FieldInfo>, people: bool) -> String {
-    match (value, field) {
-        (Json::Null, _) => String::new(),
-        (Json::String(text), Some(field)) if matches!(field.ty, FieldType::Enum(_)) => {
-            let short = field.value_number(text).and_then(|number| field.value_name(number));
-            short.unwrap_or(text).to_owned()
-        }
-        (Json::String(text), Some(field)) if people && field.name.ends_with("_bytes") => {
-            text.parse().map_or_else(|_| text.clone(), human_size)
-        }
-        // what others wrote must not steer this terminal
-        (Json::String(text), _) => text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect(),
-        (Json::Array(all), _) => all.iter().map(|one| cell(one, field, people)).collect::<Vec<_>>().join(", "),
-        (other, _) => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_read_along_paths() {
-        let row = json!({"name": "a", "host": {"memoryBytes": "1073741824"}, "state": "VM_STATE_RUNNING"});
-        let shown = |path: &str, people| cell(value(&row, path), field("vm", path), people);
-        assert_eq!(shown("host.memory_bytes", true), "1 GiB");
-        assert_eq!(shown("host.memory_bytes", false), "1073741824");
-        assert_eq!(shown("state", true), "RUNNING");
-        assert_eq!(shown("host.name", true), "");
-        assert_eq!(field("vm", "sum.host.memory_bytes").map(|field| field.name), Some("memory_bytes"));
-    }
+    let row = catalog().kind(kind).and_then(|kind| catalog().message(kind.message));
+    output::print_json_rows(globals.format, &Column::all(row, columns.iter().map(String::as_str)), &rows)
 }

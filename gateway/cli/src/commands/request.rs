@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use gyre_model::catalog::FieldInfo;
 use gyre_model::error::{Error, Violation};
-use gyre_model::validate;
+use gyre_model::{parse_uuid, validate};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
 use serde_json::{Map, Value as Json};
@@ -17,7 +17,7 @@ use crate::args::{Flag, Given, flags, names};
 use crate::client::Client;
 use crate::document::{self, Document, Filled, field_of, fill};
 use crate::failure::{Failure, Result};
-use crate::nouns::{Shape, Verb, update_mask};
+use crate::nouns::{Shape, Verb, kind_named, update_mask};
 
 /// The request that a command line asks for: what a file says, and over it what the flags say. Names are looked up; a call that
 /// changes something gets a request id.
@@ -43,11 +43,16 @@ pub async fn build(client: &Client, verb: &Verb, matches: &ArgMatches) -> Result
     let flags = flags(verb);
     for flag in &flags {
         let Some(given) = flag.given(matches).map_err(|error| Failure::usage(error.to_string()))? else { continue };
-        let value = value(client, flag, given).await?;
+        let mut value = value(client, flag, given).await?;
         let target = match flag.outer {
             Some(outer) => inner(&mut request, outer)?,
             None => &mut request,
         };
+        if let (Some(kind), Some(text)) = (flag.kind, value.as_str()) {
+            value = Value::String(referred(client, target, kind, flag, text).await?);
+        } else if let Some(text) = value.as_str().filter(|_| flag.says_kind) {
+            value = Value::String(known_kind(flag, text)?);
+        }
         put(target, flag.descriptor(), value)?;
         if flag.outer.is_some() {
             changed.push(flag.field.name);
@@ -186,6 +191,27 @@ fn refuse(problems: &[Violation], place: &str) -> Result<()> {
     Err(Failure::from(error).with("document", place))
 }
 
+/// A refusal of the service with its fields named as the flags are, and what to do about it here.
+pub fn by_flags(verb: &Verb, failure: Failure) -> Failure {
+    let flags = flags(verb);
+    let own = [names::FILTER, names::ORDER_BY, names::PAGE_SIZE];
+    let flag = |path: &str| {
+        let flag = flags.iter().find(|flag| flag.path() == path || flag.field.name == path);
+        let name = path.replace('_', "-");
+        match flag {
+            Some(flag) => flag.shown(),
+            None if matches!(verb.shape, Shape::List) && own.contains(&name.as_str()) => format!("--{name}"),
+            None => path.to_owned(),
+        }
+    };
+    // what a document says is named as the document has it
+    let failure = if failure.has("document") { failure } else { failure.rename_fields(flag) };
+    match failure.reason() {
+        "NEEDS_CASCADE" => failure.hint("--dry-run shows all that would go, and --cascade deletes it"),
+        _ => failure,
+    }
+}
+
 /// Checks a request as the gateway would.
 ///
 /// # Errors
@@ -236,6 +262,43 @@ async fn value(client: &Client, flag: &Flag, given: Vec<Given>) -> Result<Value>
     } else {
         list.pop().ok_or_else(|| Failure::usage(format!("{} has no value", flag.shown())))
     }
+}
+
+/// The UUID of what a flag names, whose kind another field says.
+async fn referred(
+    client: &Client,
+    target: &DynamicMessage,
+    kind: &FieldInfo,
+    flag: &Flag,
+    text: &str,
+) -> Result<String> {
+    if text.is_empty() || parse_uuid(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let said = target.get_field_by_number(kind.number);
+    match said.as_ref().and_then(|said| kind_named(said.as_str()?)) {
+        Some(kind) => resolve(client, kind, text).await,
+        None => {
+            let flags = format!("--{} says of which kind it is, and a name will do", kind.name.replace('_', "-"));
+            Err(Failure::usage(format!("{}: {text:?} is no UUID", flag.shown())).hint(flags))
+        }
+    }
+}
+
+/// The kind that a flag's text means, by the name that the API has for it.
+fn known_kind(flag: &Flag, text: &str) -> Result<String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    kind_named(text).map(str::to_owned).ok_or_else(|| {
+        let failure = Failure::usage(format!("{}: there is no kind {text:?}", flag.shown()));
+        let kinds: Vec<_> = gyre_model::catalog().kinds().map(|kind| kind.kind).collect();
+        let near = document::nearest(text, kinds.iter().copied());
+        failure.hint(match near.is_empty() {
+            true => format!("there is {}", kinds.join(", ")),
+            false => format!("did you mean {}?", near.join(" or ")),
+        })
+    })
 }
 
 fn put(target: &mut DynamicMessage, field: &FieldDescriptor, value: Value) -> Result<()> {

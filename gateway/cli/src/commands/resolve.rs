@@ -10,6 +10,8 @@ use crate::failure::{Failure, Result};
 use crate::nouns::{Noun, noun};
 use crate::output;
 
+/// So few names are told where none looks like the one that is not there.
+const FEW: usize = 8;
 /// How many resources of the same name an error tells of.
 const CANDIDATES: usize = 10;
 
@@ -43,15 +45,25 @@ pub async fn resolve(client: &Client, kind: &'static str, text: &str) -> Result<
     }
 }
 
-/// Adds the names that look like the one that is not there. Not being able to ask costs the hint, no more.
+/// Adds the names that look like the one that is not there, or all where there are few. Not being able to ask costs the hint, no more.
 async fn similar(client: &Client, noun: Noun, text: &str, failure: Failure) -> Failure {
     let Some(method) = noun.list() else { return failure };
     let mut request = DynamicMessage::new(method.descriptor.input());
     request.set_field_by_name("page_size", Value::I32(1000));
     let Ok(page) = client.call(method, &request).await else { return failure };
-    let names: Vec<_> = items(&page).iter().map(|item| field(item, "name")).collect();
+    let mut names: Vec<_> = items(&page).iter().map(|item| field(item, "name")).collect();
     let near = nearest(text, names.iter().map(String::as_str));
-    if near.is_empty() { failure } else { failure.hint(format!("did you mean {}?", near.join(" or "))) }
+    if !near.is_empty() {
+        return failure.hint(format!("did you mean {}?", near.join(" or ")));
+    }
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    match names.len() {
+        0 => failure.hint(format!("there are no {} that can be seen", plural(noun.kind.kind).replace('-', " "))),
+        1..=FEW => failure.hint(format!("there is {}", names.join(", "))),
+        _ => failure,
+    }
 }
 
 fn uuid(item: &DynamicMessage) -> String {

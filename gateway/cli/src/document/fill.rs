@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::{field_of, near_keys};
 use crate::args::{Given, parse};
+use crate::nouns::{kind_beside, kind_named};
 
 /// A place in a message that names a resource which has still to be looked up.
 #[derive(Debug, Clone)]
@@ -120,7 +121,37 @@ impl Reader<'_> {
             }
             self.way.pop();
         }
+        self.kinds(message, info, &given, path);
         given
+    }
+
+    /// What is named beside the field that says its kind: kinds become those of the API, names have to be looked up.
+    fn kinds(&mut self, message: &mut DynamicMessage, info: &'static MessageInfo, given: &[&str], path: &str) {
+        for field in info.fields.iter().filter(|field| given.contains(&field.name)) {
+            let Some(beside) = kind_beside(info, field) else { continue };
+            let text = |message: &DynamicMessage, field: &FieldInfo| {
+                let value = message.get_field_by_number(field.number);
+                value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+            };
+            let kind = kind_named(&text(message, beside));
+            if let Some(kind) = kind {
+                message.set_field_by_number(beside.number, Value::String(kind.to_owned()));
+            }
+            let name = text(message, field);
+            if name.is_empty() || parse_uuid(&name).is_some() {
+                continue;
+            }
+            let shown = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
+            match kind {
+                Some(kind) => {
+                    let path = self.way.iter().copied().chain([field.number]).collect();
+                    self.filled.references.push(Reference { path, index: None, kind, text: name, field: shown });
+                }
+                None => {
+                    self.say(&shown, format!("{name:?} is no UUID; a name will do where {} says its kind", beside.name))
+                }
+            }
+        }
     }
 
     /// The value of a field; none where what is wrong with it was said already.

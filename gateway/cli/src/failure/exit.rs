@@ -20,6 +20,8 @@ Exit codes:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// Nothing went wrong: there was only nobody left to tell.
+    Done = 0,
     /// A failure without a code of its own.
     General = 1,
     /// Wrong usage, or a value that breaks a rule.

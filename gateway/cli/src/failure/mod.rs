@@ -97,6 +97,16 @@ impl Failure {
         Self::plain(Exit::Interrupted, Kind::Cancelled.name(), "INTERRUPTED", message)
     }
 
+    /// Ctrl-C where that is how people end it: nothing is told.
+    pub fn ended() -> Self {
+        Self::interrupted("")
+    }
+
+    /// Nobody reads what is printed any more. Nothing is told, and it is no failure.
+    pub fn unread() -> Self {
+        Self::plain(Exit::Done, Kind::Cancelled.name(), "UNREAD", "")
+    }
+
     /// An operation that ended badly, with its own error where it has one.
     pub fn operation(message: impl Into<String>, error: Option<Error>) -> Self {
         let mut failure = error
@@ -144,6 +154,11 @@ impl Failure {
         &self.0.reason
     }
 
+    /// Whether it has a fact of this name.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.metadata.contains_key(key)
+    }
+
     /// Whether the gateway does not know who calls.
     pub fn unauthenticated(&self) -> bool {
         self.0.code == Kind::Unauthenticated.name()
@@ -185,6 +200,9 @@ impl Failure {
 
     /// Tells of the failure on standard error and answers the exit code.
     pub fn report(&self, format: Format) -> ExitCode {
+        if self.0.message.is_empty() && self.0.violations.is_empty() {
+            return ExitCode::from(self.0.exit as u8);
+        }
         let text = match format {
             // What others wrote must not steer this terminal.
             Format::Table | Format::Wide | Format::Csv | Format::Name => self

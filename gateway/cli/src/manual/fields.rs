@@ -62,6 +62,9 @@ pub fn rules(field: &FieldInfo) -> String {
     if rule.secret {
         said.push("secret: never answered".to_owned());
     }
+    if rule.admin_only {
+        said.push("for administrators only".to_owned());
+    }
     match (rule.min, rule.max) {
         (Some(min), Some(max)) => said.push(format!("{min} to {max}")),
         (Some(min), None) => said.push(format!("at least {min}")),

@@ -12,7 +12,7 @@ pub use http::{Route, route};
 pub use service::{Service, service, services};
 pub use verb::{OPERATION, Shape, Verb, update_mask};
 
-use gyre_model::catalog::{Access, HostedBy, KindInfo, MessageInfo, MethodInfo, catalog};
+use gyre_model::catalog::{Access, FieldInfo, HostedBy, KindInfo, MessageInfo, MethodInfo, catalog};
 
 /// Shorter names for kinds whose full name is long to type.
 const ALIASES: &[(&str, &str)] = &[("l3-network", "network"), ("instance-offering", "offering")];
@@ -60,6 +60,23 @@ pub fn same_kind(text: &str, kind: &str) -> bool {
     text == plain(kind)
         || info.is_some_and(|info| text == plain(info.plural))
         || alias(kind).is_some_and(|alias| text == plain(alias))
+}
+
+/// The kind that a text means.
+pub fn kind_named(text: &str) -> Option<&'static str> {
+    catalog().kinds().map(|kind| kind.kind).find(|kind| same_kind(text, kind))
+}
+
+/// The field that says of which kind the resource is that another field names: `resource_kind` beside `resource_uuid`, of which the
+/// .proto file says no kind.
+pub fn kind_beside(message: &'static MessageInfo, field: &FieldInfo) -> Option<&'static FieldInfo> {
+    let stem = field.name.strip_suffix("_uuid").filter(|_| field.rule.refers_to.is_empty() && !field.repeated)?;
+    message.fields.iter().find(|other| other.name.strip_suffix("_kind") == Some(stem))
+}
+
+/// Whether a field says the kind of what the one beside it names.
+pub fn says_kind(message: &'static MessageInfo, field: &FieldInfo) -> bool {
+    message.fields.iter().any(|other| kind_beside(message, other).is_some_and(|found| found.name == field.name))
 }
 
 /// A kind of resource that commands name.
@@ -116,6 +133,11 @@ impl Noun {
         self.message.field("name").is_some() && self.list().is_some()
     }
 
+    /// Whether whoever makes one names it.
+    pub fn is_named(self) -> bool {
+        self.has_name() && self.message.field("name").is_some_and(|name| !name.rule.output_only)
+    }
+
     /// The kind with its article: "a vm", "an image".
     pub fn article(self) -> String {
         let article = if self.kind.kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
@@ -145,7 +167,7 @@ mod tests {
         }
         assert_eq!(verbs("l3-network"), ["create", "get", "list", "update", "delete"]);
         assert_eq!(verbs("operation"), ["get", "list", "watch", "wait", "cancel", "explain", "retry"]);
-        assert_eq!(verbs("image"), ["create", "get", "list", "update", "delete", "upload"]);
+        assert_eq!(verbs("image"), ["create", "get", "list", "update", "delete", "recover", "expunge", "upload"]);
         assert_eq!(verbs("primary-storage"), ["create", "get", "list", "update", "delete"]);
         let vm = verbs("vm");
         for verb in ["create", "start", "stop", "reboot", "recover", "expunge", "read-console", "write-console"] {

@@ -2,8 +2,10 @@
 
 use gyre_model::catalog::{FieldInfo, FieldType, MessageInfo, catalog};
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
+use serde_json::Value as Json;
 
-use super::{Format, csv, print, print_value, table};
+use super::column::Column;
+use super::{Format, cell, csv, print, print_value, table};
 use crate::failure::Result;
 
 /// The most columns of a table whose .proto does not name any.
@@ -52,22 +54,41 @@ pub fn columns_of(format: Format, message: &'static MessageInfo) -> Vec<&'static
 }
 
 /// A list as text.
-pub fn text(format: Format, info: &MessageInfo, columns: &[&str], rows: &[DynamicMessage]) -> String {
+pub fn text(format: Format, info: &'static MessageInfo, columns: &[&str], rows: &[DynamicMessage]) -> String {
     match format {
-        Format::Csv => csv::head(columns) + &csv::lines(info, columns, rows),
-        Format::Name => lines(format, info, columns, rows),
+        Format::Csv => csv::line(columns) + &lines(format, info, columns, rows),
         _ if rows.is_empty() => String::new(),
+        _ => lines(format, info, columns, rows),
+    }
+}
+
+/// The same without a head, where it is none of people.
+pub fn lines(format: Format, info: &'static MessageInfo, columns: &[&str], rows: &[DynamicMessage]) -> String {
+    match format {
+        Format::Csv => {
+            let columns = Column::all(Some(info), columns.iter().copied());
+            rows.iter().map(|row| csv_line(&columns, &cell::whole(row))).collect()
+        }
+        Format::Name => rows.iter().map(name).collect(),
         _ => table::rows(info, columns, rows),
     }
 }
 
-/// The same without a head.
-pub fn lines(format: Format, info: &MessageInfo, columns: &[&str], rows: &[DynamicMessage]) -> String {
-    match format {
-        Format::Csv => csv::lines(info, columns, rows),
-        Format::Name => rows.iter().map(name).collect(),
-        _ => table::rows(info, columns, rows),
+/// A row as a line of CSV.
+fn csv_line(columns: &[Column], row: &Json) -> String {
+    csv::line(columns.iter().map(|column| column.cell(Format::Csv, row)))
+}
+
+/// Prints rows of JSON: a table for people, else CSV.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print_json_rows(format: Format, columns: &[Column], rows: &[Json]) -> Result<()> {
+    if format.for_people() {
+        return print(&table::of(columns, rows));
     }
+    let lines: String = rows.iter().map(|row| csv_line(columns, row)).collect();
+    print(&(csv::line(columns.iter().map(Column::path)) + &lines))
 }
 
 /// "vm/UUID" for a resource; its UUID or name for what is none. Such a line is understood where a UUID is.

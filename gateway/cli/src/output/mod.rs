@@ -2,13 +2,19 @@
 //!
 //! Answers go to standard output and nothing else does; progress, warnings and errors go to standard error.
 
+mod cell;
+mod column;
 mod csv;
 mod human;
+mod json;
 mod list;
 mod table;
 
+pub use cell::{facts, whole};
+pub use column::{Column, camel, headings, picked};
+pub use csv::line as csv_line;
 pub use human::{human_size, local_time};
-pub use list::{columns_of, print_rows, rows_of, scalars};
+pub use list::{columns_of, print_json_rows, print_rows, rows_of, scalars};
 pub use table::{detail, field_text, one_line, rows, text_table};
 
 use std::io::{self, Write as _};
@@ -68,14 +74,26 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Prints the next piece of a stream. A reader that has gone away ends the command: nothing else would.
+///
+/// # Errors
+/// When it cannot be written, or nobody reads any more.
+pub fn print_piece(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unread()),
+        outcome => outcome.map_err(Failure::from),
+    }
+}
+
 /// Prints what can be serialized, for programs.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn print_value(format: Format, value: &impl Serialize) -> Result<()> {
     let text = match format {
-        Format::Yaml => serde_yaml_ng::to_string(value).map_err(|error| Failure::general(error.to_string()))?,
-        _ => serde_json::to_string_pretty(value).map_err(|error| Failure::general(error.to_string()))? + "\n",
+        Format::Yaml => json::yaml(value)?,
+        _ => json::pretty(value)? + "\n",
     };
     print(&text)
 }
@@ -89,7 +107,7 @@ pub fn print_cells(format: Format, head: &[&str], rows: Vec<Vec<String>>) -> Res
         let head: Vec<_> = head.iter().map(|name| name.to_ascii_uppercase()).collect();
         return print(&text_table(&head, rows));
     }
-    print(&(csv::head(head) + &csv::cells(rows)))
+    print(&(csv::line(head) + &rows.iter().map(csv::line).collect::<String>()))
 }
 
 /// Prints one message. An answer that is a list (of a call that has no command of its own) is printed as its rows.
@@ -120,30 +138,31 @@ pub fn print_message(format: Format, message: &DynamicMessage) -> Result<()> {
 /// The full name of an operation's timeline, which is one thing though it holds a list.
 const EXPLAINED: &str = "gyre.common.v1.ExplainOperationResponse";
 
-/// A resource as a line of CSV.
-pub fn csv_lines(info: &'static gyre_model::catalog::MessageInfo, message: &DynamicMessage) -> String {
-    csv::lines(info, &columns_of(Format::Csv, info), std::slice::from_ref(message))
-}
-
 /// Prints a message of a stream: one line of JSON each, or one YAML document each.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn print_next(format: Format, message: &DynamicMessage) -> Result<()> {
-    match format {
-        Format::Table | Format::Wide => print(&(detail(message) + "\n")),
-        Format::Json => {
-            let text = serde_json::to_string(message).map_err(|error| Failure::general(error.to_string()))?;
-            print(&(text + "\n"))
-        }
-        Format::Yaml => {
-            print("---\n")?;
-            print_value(format, message)
-        }
+    let text = match format {
+        Format::Table | Format::Wide => detail(message) + "\n",
+        Format::Json | Format::Yaml => return print_next_value(format, message),
         Format::Csv | Format::Name => match catalog().message(message.descriptor().full_name()) {
             // The names of the columns would come again with each message.
-            Some(info) => print(&list::lines(format, info, &columns_of(format, info), std::slice::from_ref(message))),
-            None => Ok(()),
+            Some(info) => list::lines(format, info, &columns_of(format, info), std::slice::from_ref(message)),
+            None => return Ok(()),
         },
-    }
+    };
+    print_piece(text.as_bytes())
+}
+
+/// Prints a value of a stream for programs: one line of JSON, or one YAML document.
+///
+/// # Errors
+/// When it cannot be written, or nobody reads any more.
+pub fn print_next_value(format: Format, value: &impl Serialize) -> Result<()> {
+    let text = match format {
+        Format::Yaml => format!("---\n{}", json::yaml(value)?),
+        _ => json::line(value)? + "\n",
+    };
+    print_piece(text.as_bytes())
 }

@@ -135,6 +135,8 @@ fn obey(line: &str, flags: &[String], runtime: &Runtime) -> Ended {
     let globals = Globals::read(&matches);
     let outcome = runtime.block_on(async {
         tokio::select! {
+            // one that hears Ctrl-C itself knows better what to say
+            biased;
             outcome = commands::run(&globals, &matches) => outcome,
             _ = tokio::signal::ctrl_c() => Err(Failure::interrupted("interrupted")),
         }

@@ -158,11 +158,12 @@ async fn serve(args: UpArgs) -> Result<()> {
 }
 
 fn agent(args: &UpArgs, folders: &Folders, simulated: bool) -> Result<AgentConfig> {
-    if simulated {
+    let mut config = if simulated {
         let state_dir = Some(folders.at("simulator"));
-        return Ok(AgentConfig::simulated(Simulation { state_dir, ..Simulation::default() }));
-    }
-    let mut config = AgentConfig::real(folders.at("agent"));
+        AgentConfig::simulated(Simulation { state_dir, ..Simulation::default() })
+    } else {
+        AgentConfig::real(folders.at("agent"))
+    };
     if let Mode::Real(real) = &mut config.mode {
         real.network = args.network;
     }

@@ -105,3 +105,20 @@ fn a_gateway_that_does_not_answer_is_given_up() {
     let text = User::nobody().run(&words).failed(6).err();
     assert!(text.contains("DEADLINE_EXCEEDED"), "{text}");
 }
+
+#[test]
+fn what_the_environment_says_is_no_part_of_the_usage_and_empty_counts_as_nothing() {
+    let fake = Fake::start();
+    let user = User::of(&fake);
+    let mut command = user.command(&["vm", "start"]);
+    let told = crate::fake::Done(command.env("GYRE_SIGN_IN_FILE", "/nowhere").output().unwrap()).failed(2).err();
+    assert!(
+        told.contains("Usage: gyre vm start [OPTIONS] <VM>") || told.contains("Usage: gyre vm start <VM>"),
+        "{told}"
+    );
+    let mut command = user.command(&["vm", "list", "-q"]);
+    for name in ["GYRE_SIGN_IN_FILE", "GYRE_CA_FILE", "GYRE_TOKEN", "GYRE_PROFILE"] {
+        command.env(name, "");
+    }
+    crate::fake::Done(command.output().unwrap()).fine();
+}

@@ -12,7 +12,11 @@ fn wide_shows_every_plain_field() {
     let table = user.run(&["vm", "list", "-o", "wide"]).fine().out();
     let head: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(head[..4], ["UUID", "NAME", "STATE", "CPU_COUNT"]);
-    for name in ["DESCRIPTION", "ACCOUNT", "ROOT_VOLUME", "STATE_REASON"] {
+    let mut once = head.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), head.len(), "a column has a name of its own: {head:?}");
+    for name in ["DESCRIPTION", "ACCOUNT", "ROOT_VOLUME_BYTES", "ROOT_VOLUME_UUID", "STATE_REASON"] {
         assert!(head.contains(&name), "{name} in {head:?}");
     }
     assert!(table.contains("the shop") && table.contains("1 GiB") && !head.contains(&"NICS"), "{table}");

@@ -12,6 +12,8 @@ mod fake;
 mod formats;
 mod lists;
 mod manual;
+#[cfg(feature = "up")]
+mod node;
 mod operations;
 mod profiles;
 #[cfg(feature = "up")]
@@ -20,3 +22,5 @@ mod shell;
 mod signing_in;
 mod streams;
 mod terminal;
+#[cfg(feature = "up")]
+mod watch;

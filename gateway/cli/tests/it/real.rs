@@ -1,77 +1,7 @@
 //! The command against a real node with a simulated host: what the fake gateway only plays.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-
 use crate::calls::fed;
-use crate::fake::User;
-
-/// `gyre up`, ended with the test.
-struct Node {
-    process: Child,
-    user: User,
-}
-
-impl Node {
-    fn start() -> Self {
-        let mut user = User::nobody();
-        let mut command = user.command(&["up", "--simulated", "--listen", "127.0.0.1:0"]);
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let mut said = Vec::new();
-        let endpoint = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("the node ended: {said:?}"));
-            if let Some(rest) = line.strip_prefix("Gyre answers at ") {
-                break rest.split(' ').next().unwrap().to_owned();
-            }
-            said.push(line);
-        };
-        // Nobody reads on, but the pipe must not fill.
-        std::thread::spawn(move || lines.for_each(drop));
-        user.endpoint = Some(endpoint);
-        Self { process, user }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const SITE: &str = "\
-kind: ip-range
-name: pool
-network: lan
-start_address: 10.9.0.10
-end_address: 10.9.0.99
-gateway: 10.9.0.1
-prefix_length: 24
----
-kind: network
-name: lan
-l2_network: wire
----
-kind: l2-network
-name: wire
-cluster: rack
-type: bridge
-bridge: br9
----
-kind: cluster
-name: rack
-zone: east
----
-kind: zone
-name: east
-description: the first
----
-kind: offering
-name: small
-cpu_count: 1
-memory: 64MiB
-";
+use crate::node::{Node, SITE};
 
 #[test]
 fn a_site_is_applied_changed_deleted_and_applied_again() {
@@ -143,6 +73,120 @@ fn every_kind_is_listed_and_every_format_shows_what_is_there() {
     let completed =
         user.command(&["--", "gyre", "network", "delete", ""]).env("GYRE_COMPLETE", "fish").output().unwrap();
     assert!(String::from_utf8(completed.stdout).unwrap().starts_with("lan\t"));
+    let few = user.run(&["cluster", "delete", "something-else"]).failed(3).err();
+    assert!(few.contains("there is rack"), "{few}");
+    let none = user.run(&["vm", "stop", "web-1"]).failed(3).err();
+    assert!(none.contains("there are no vms"), "{none}");
     let wrong = user.run(&["cluster", "delete", "rakc"]).failed(3).err();
     assert!(wrong.contains("did you mean rack?"), "{wrong}");
+}
+
+#[test]
+fn what_has_any_kind_is_named_beside_its_kind() {
+    let node = Node::start();
+    let user = &node.user;
+    fed(user, &["apply", "-f", "-", "-q"], SITE).fine();
+    user.run(&["tag", "create", "--resource-kind", "network", "--resource-uuid", "lan", "--text", "-a=b", "--wait"])
+        .fine();
+    user.run(&["tag", "create", "--resource-kind", "zones", "--resource", "east", "--text", "tier=1"]).fine();
+    let tagged =
+        "kind: tag\nresource_kind: cluster\nresource: new\ntext: env=test\n---\nkind: cluster\nname: new\nzone: east\n";
+    let made = fed(user, &["apply", "-f", "-", "-q"], tagged).fine().out();
+    assert_eq!(made.matches(": created (").count(), 2, "{made}");
+    let again = fed(user, &["apply", "-f", "-", "-q"], tagged).fine().out();
+    assert_eq!(again.matches(": unchanged").count(), 2, "{again}");
+    let told =
+        user.run(&["tag", "list", "--columns", "resource_kind,text", "--order-by", "text", "-o", "csv"]).fine().out();
+    assert_eq!(told, "resource_kind,text\r\nl3-network,-a=b\r\ncluster,env=test\r\nzone,tier=1\r\n");
+
+    let set = ["setting", "set", "--name", "cluster.cpu-overcommit", "--value", "8"];
+    user.run(&[&set[..], &["--resource-kind", "zone", "--resource", "east"]].concat()).fine();
+    let of = [
+        "setting",
+        "get-effective",
+        "--name",
+        "cluster.cpu-overcommit",
+        "--resource-kind",
+        "cluster",
+        "--resource",
+        "rack",
+    ];
+    assert_eq!(user.run(&[&of[..], &["-o", "json"]].concat()).fine().json()["value"], "8");
+    let beside = user.run(&[&set[..], &["--resource", "east"]].concat()).failed(2).err();
+    assert!(beside.contains("--resource-kind says of which kind it is"), "{beside}");
+    let kind = user.run(&[&set[..], &["--resource-kind", "zoen", "--resource", "east"]].concat()).failed(2).err();
+    assert!(kind.contains("did you mean zone?"), "{kind}");
+    let typo = user.run(&[&set[..], &["--resource-kind", "zone", "--resource", "esat"]].concat()).failed(3).err();
+    assert!(typo.contains("did you mean east?"), "{typo}");
+}
+
+#[test]
+fn columns_are_those_of_rows_and_of_what_they_refer_to_in_every_format() {
+    let node = Node::start();
+    let user = &node.user;
+    fed(user, &["apply", "-f", "-", "-q"], SITE).fine();
+    user.run(&["zone", "update", "east", "--tags", "tier=1,x"]).fine();
+    user.run(&["cluster", "update", "rack", "--tags", "a"]).fine();
+    let list =
+        |columns: &str, format: &str| user.run(&["cluster", "list", "--columns", columns, "-o", format]).fine().out();
+    assert_eq!(list("name,tags,zone.name", "table"), "NAME  TAGS  ZONE.NAME\nrack  a     east\n");
+    // shorter names, and plain fields alike with and without a path beside them
+    let plain = list("name,zone,memory_overcommit", "csv");
+    let beside = list("name,zone,memory_overcommit,zone.tags", "csv");
+    assert!(plain.starts_with("name,zone_uuid,memory_overcommit\r\nrack,"), "{plain}");
+    assert_eq!(beside.replace(",zone.tags", "").replace(",tier=1;x", ""), plain);
+    let table = list("name,create_time", "table");
+    assert_eq!(table.lines().next(), Some("NAME  CREATE"));
+    assert!(list("create_time,zone.create_time", "wide").starts_with("CREATE  ZONE.CREATE\n"));
+    assert!(list("zone.name", "name").starts_with("cluster/"));
+    let json = user.run(&["cluster", "list", "--columns", "name,tags", "-o", "json"]).fine().json();
+    assert_eq!(json, serde_json::json!([{"name": "rack", "tags": ["a"]}]));
+    let json = user.run(&["query", "cluster", "--fields", "name,tags,zone.name", "-o", "json"]).fine().json();
+    assert_eq!(json, serde_json::json!([{"name": "rack", "tags": ["a"], "zone": {"name": "east"}}]));
+    let wrong = user.run(&["cluster", "list", "--columns", "zoen.name"]).failed(2).err();
+    assert!(wrong.contains("there is zone"), "{wrong}");
+    let wrong = user.run(&["cluster", "list", "--columns", "hosts.name"]).failed(2).err();
+    assert!(wrong.contains("leads to several"), "{wrong}");
+    assert_eq!(user.run(&["query", "cluster", "--columns", "name"]).fine().out(), "NAME\nrack\n");
+    let csv = user.run(&["query", "cluster", "-o", "csv"]).fine().out();
+    assert!(csv.starts_with("uuid,name,"), "{csv}");
+    assert!(user.run(&["query", "cluster", "--fields", "name", "-o", "name"]).fine().out().starts_with("cluster/"));
+}
+
+#[test]
+fn filters_may_begin_with_a_hyphen_and_refusals_name_the_flag() {
+    let node = Node::start();
+    let user = &node.user;
+    fed(user, &["apply", "-f", "-", "-q"], SITE).fine();
+    let not = user.run(&["zone", "list", "--filter", "-name = east", "-q", "--columns", "name"]).fine().out();
+    assert_eq!(not, "");
+    assert_eq!(user.run(&["query", "zone", "--filter", "-name = x", "--fields", "name"]).fine().out(), "NAME\neast\n");
+    let forgotten = user.run(&["zone", "list", "--filter", "--watch"]).failed(2).err();
+    assert!(forgotten.contains("a value is missing"), "{forgotten}");
+    let wrong = user.run(&["zone", "list", "--filter", "nmae = x"]).failed(2).err();
+    assert!(wrong.contains("\n  --filter: zone has no field"), "{wrong}");
+    let wrong = user.run(&["setting", "set", "--name", "vm.stop-grace", "--value", "-1s"]).failed(2).err();
+    assert!(wrong.contains("\n  --value: vm.stop-grace"), "{wrong}");
+    let refused = user.run(&["zone", "delete", "east"]).failed(5).err();
+    assert!(refused.contains("--cascade deletes it"), "{refused}");
+}
+
+#[test]
+fn a_simulated_host_takes_images_from_where_the_operator_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("disk.img"), vec![0; 1 << 20]).unwrap();
+    let allowed = folder.path().to_str().unwrap();
+    let node = Node::with(&["--allow-image-path", allowed]);
+    let user = &node.user;
+    fed(user, &["apply", "-f", "-", "-q"], SITE).fine();
+    user.run(&["host", "create", "--name", "h", "--cluster", "rack", "--address", "local", "--wait", "-q"]).fine();
+    user.run(&["image-server", "create", "--name", "s", "--host", "h", "--path", "/srv/images", "--wait", "-q"]).fine();
+    let create = |name: &str, url: &str| {
+        let words =
+            ["image", "create", "--name", name, "--image-server", "s", "--format", "raw", "--wait", "-q", "--url", url];
+        user.run(&words)
+    };
+    create("allowed", &format!("file://{allowed}/disk.img")).fine();
+    let refused = create("other", "file:///etc/hostname").failed(7).err();
+    assert!(refused.contains("IMAGE_URL_NOT_ALLOWED"), "{refused}");
 }

@@ -71,6 +71,18 @@ pub fn get(name: &str, machines: u64) -> Ask {
     Ask { name: name.to_owned(), asker: Asker::Admin, path: Box::new(path), expected: Expected::One }
 }
 
+/// What pages are filtered by.
+pub const FILTER: &str = "state = \"STOPPED\" AND cpu_count = 1";
+
+/// Pages of the list of machines: so many are there, and so many of them pass [`FILTER`].
+pub fn pages(machines: u64, filtered: u64) -> Vec<Ask> {
+    vec![
+        same("list by create time", Asker::Admin, "", "", machines),
+        same("list by name", Asker::Admin, "", "name", machines),
+        same("list filtered by state", Asker::Admin, FILTER, "name", filtered),
+    ]
+}
+
 /// All scenarios on a full database.
 pub fn all(plan: Plan) -> Vec<Ask> {
     let mut asks = vec![get("get by uuid", plan.machines)];

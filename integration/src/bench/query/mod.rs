@@ -8,6 +8,7 @@ mod asks;
 mod fill;
 mod plan;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,19 +18,21 @@ use gyre_agent::Simulation;
 use gyre_model::Uuid;
 use gyre_store::{Dialect, Sql, Store};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use super::figures::{Against, Clock, Figures};
+use super::calls::{Extent, Outcome, Runner};
+use super::counters::Counters;
+use super::figures::Figures;
+use super::opened::PERIOD;
+use super::processes::Processes;
 use crate::front::Front;
 use crate::node::{Hosts, TestNode};
 use asks::{Ask, Asker, Expected};
 use fill::{Filler, Owners};
 use plan::Plan;
+pub use plan::mixed;
 
 /// Machines of a database that counts as empty.
 const FEW: u64 = 100;
-/// Calls before those that count.
-const WARM_UP: u64 = 30;
 /// Answers of at most so many bytes are all read.
 const SMALL: usize = 4 << 10;
 /// Of larger ones each of so many is.
@@ -49,13 +52,32 @@ pub struct Settings {
     /// Where the node lives. What a run left there is used again.
     pub folder: PathBuf,
     /// Callers at a time.
-    pub callers: usize,
+    pub concurrency: usize,
     /// Calls of each scenario.
-    pub calls: u64,
+    pub count: usize,
+    /// Calls before those that count.
+    pub warm_up: usize,
     /// The longest that a scenario may take; it has fewer calls then.
     pub longest: Duration,
+    /// What is asked.
+    pub asked: Asked,
     /// Only scenarios whose name has this in it.
     pub only: Option<String>,
+}
+
+impl Settings {
+    fn wants(&self, ask: &Ask) -> bool {
+        self.only.as_ref().is_none_or(|only| ask.name.contains(only.as_str()))
+    }
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Questions along references, searches and reads.
+    Questions,
+    /// Pages of lists, with few machines and with all, to see whether they cost the same.
+    Pages,
 }
 
 struct Bench {
@@ -64,7 +86,6 @@ struct Bench {
     admin: Front,
     user: Front,
     settings: Settings,
-    backends: Vec<u32>,
 }
 
 /// Measures, and hands each scenario's figures on as they come.
@@ -76,12 +97,20 @@ pub async fn run(settings: Settings, mut told: impl FnMut(Figures) -> Result<()>
     let mut bench = Bench::open(settings).await?;
     let there = fill::count(&bench.store).await?;
     let filler = Arc::new(Filler::new(plan, bench.owners().await?));
+    let on = |machines: u64| (0..machines).filter(|vm| !plan.binned(*vm)).count() as u64;
     if there == 0 {
         let few = FEW.min(plan.machines);
         filler.ground(&bench.store).await?;
         filler.machines(&bench.store, 0, few).await?;
         bench.connected().await?;
-        bench.measure(asks::get("get by uuid, few machines", few), few, &mut told).await?;
+        let asked = match bench.settings.asked {
+            Asked::Questions => vec![asks::get("get by uuid", few)],
+            Asked::Pages => asks::pages(few, on(few)),
+        };
+        for mut ask in asked {
+            ask.name.push_str(", few machines");
+            bench.measure(ask, few, &mut told).await?;
+        }
         let begun = Instant::now();
         filler.machines(&bench.store, few, plan.machines).await?;
         eprintln!("{} machines in {:.1} s", plan.machines, begun.elapsed().as_secs_f64());
@@ -90,7 +119,11 @@ pub async fn run(settings: Settings, mut told: impl FnMut(Figures) -> Result<()>
         bench.connected().await?;
     }
     fill::settle(&bench.store).await?;
-    for ask in asks::all(plan) {
+    let asked = match bench.settings.asked {
+        Asked::Questions => asks::all(plan),
+        Asked::Pages => asks::pages(plan.machines, on(plan.machines)),
+    };
+    for ask in asked {
         bench.measure(ask, plan.machines, &mut told).await?;
     }
     bench.node.shutdown().await;
@@ -102,8 +135,9 @@ impl Bench {
         let folder: &Path = &settings.folder;
         std::fs::create_dir_all(folder)?;
         let node = TestNode::start_with(folder, Hosts::Simulated(Simulation::default()), |config| {
-            config.services.host.report_period = Duration::from_secs(10);
-            config.services.host.heartbeat = Duration::from_secs(10);
+            config.process.metrics_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            config.services.host.report_period = PERIOD;
+            config.services.host.heartbeat = PERIOD;
             if let Some(url) = &settings.database {
                 config.process.database = Some(url.clone());
             }
@@ -117,7 +151,7 @@ impl Bench {
         }
         let user = Front::sign_in(&node.endpoint(), USER.0, USER.1).await?;
         let store = node.node().store().clone();
-        Ok(Self { node, store, admin, user, settings, backends: Vec::new() })
+        Ok(Self { node, store, admin, user, settings })
     }
 
     async fn owners(&self) -> Result<Owners> {
@@ -165,66 +199,98 @@ impl Bench {
     }
 
     async fn measure(&mut self, ask: Ask, machines: u64, told: &mut impl FnMut(Figures) -> Result<()>) -> Result<()> {
-        if self.settings.only.as_ref().is_some_and(|only| !ask.name.contains(only.as_str())) {
+        if !self.settings.wants(&ask) {
             return Ok(());
         }
         let front = if ask.asker == Asker::Admin { &self.admin } else { &self.user };
-        let (front, ask) = (front.clone(), Arc::new(ask));
-        let database = if self.store.dialect() == Dialect::Sqlite { "sqlite" } else { "postgresql" };
-        let against = Against { database, machines, callers: self.settings.callers };
-        let begun = Instant::now();
-        let mut warm = 0;
-        while warm < WARM_UP && begun.elapsed() < self.settings.longest / 4 {
-            // what is wrong with an answer is told of those that count
-            let _ = once(&front, &ask, warm).await?;
-            warm += 1;
-        }
-        self.backends = self.backends().await?;
-        let (calls, callers) = (self.settings.calls, self.settings.callers.max(1) as u64);
-        let longest = self.settings.longest;
-        let clock = Clock::start(&self.backends);
-        let mut set = JoinSet::new();
-        for caller in 0..callers {
-            let (front, ask) = (front.clone(), Arc::clone(&ask));
-            set.spawn(async move {
-                let (begun, mut well, mut problems) = (Instant::now(), Vec::new(), Vec::new());
-                for call in (caller..calls).step_by(usize::try_from(callers).unwrap_or(1)) {
-                    if begun.elapsed() > longest {
-                        break;
-                    }
-                    match once(&front, &ask, WARM_UP + call).await? {
-                        (time, None) => well.push(time),
-                        (_, Some(problem)) => problems.push(problem),
-                    }
-                }
-                anyhow::Ok((well, problems))
-            });
-        }
-        let (mut well, mut problems) = (Vec::new(), Vec::new());
-        while let Some(done) = set.join_next().await {
-            let (its, wrong) = done??;
-            well.extend(its);
-            problems.extend(wrong);
-        }
-        told(Figures::of(&ask.name, against, well, problems, clock.spent())?)
+        let metrics = self.node.node().metrics_address().map(|address| format!("http://{address}"));
+        let mut runner = Runner {
+            concurrency: self.settings.concurrency.max(1),
+            counters: Counters::at(metrics.into_iter().collect()),
+            processes: Processes::embedded(Vec::new()),
+            database: if self.store.dialect() == Dialect::Sqlite { "sqlite" } else { "postgresql" },
+        };
+        let asking = Asking { front, ask: &Arc::new(ask), settings: &self.settings, machines };
+        asking.warm_up(&runner).await?;
+        // by now the database works for this node in as many processes as it will
+        runner.processes = Processes::embedded(self.backends().await?);
+        told(asking.measured(&runner).await?)
     }
 }
 
-/// Asks once. Answers how long it took until the last byte was there, and what was wrong with the answer.
-async fn once(front: &Front, ask: &Ask, call: u64) -> Result<(Duration, Option<String>)> {
+/// A scenario that is asked again and again.
+struct Asking<'a> {
+    front: &'a Front,
+    ask: &'a Arc<Ask>,
+    settings: &'a Settings,
+    machines: u64,
+}
+
+impl Asking<'_> {
+    async fn run(&self, runner: &Runner, count: usize, longest: Duration, after: usize) -> Result<Figures> {
+        let (front, ask) = (self.front.clone(), Arc::clone(self.ask));
+        let call = move |at: usize| {
+            let (front, ask) = (front.clone(), Arc::clone(&ask));
+            async move { once(&front, &ask, (after + at) as u64).await }
+        };
+        let extent = Extent { count, longest, machines: self.machines };
+        Ok(runner.run(&self.ask.name, extent, call).await?.figures)
+    }
+
+    /// What is wrong with an answer is told of those that count.
+    async fn warm_up(&self, runner: &Runner) -> Result<()> {
+        self.run(runner, self.settings.warm_up, self.settings.longest / 4, 0).await.map(drop)
+    }
+
+    async fn measured(&self, runner: &Runner) -> Result<Figures> {
+        self.run(runner, self.settings.count, self.settings.longest, self.settings.warm_up).await
+    }
+}
+
+/// Pages of the list of whatever machines a deployment has.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn pages_of(
+    front: &Front,
+    runner: Runner,
+    settings: &Settings,
+    mut told: impl FnMut(Figures) -> Result<()>,
+) -> Result<()> {
+    let (all, filtered) = (count(front, "").await?, count(front, asks::FILTER).await?);
+    for ask in asks::pages(all, filtered).into_iter().filter(|ask| settings.wants(ask)) {
+        let asking = Asking { front, ask: &Arc::new(ask), settings, machines: all };
+        asking.warm_up(&runner).await?;
+        told(asking.measured(&runner).await?)?;
+    }
+    Ok(())
+}
+
+async fn count(front: &Front, filter: &str) -> Result<u64> {
+    let body = json!({"kind": "vm", "filter": filter, "count": true, "pageSize": 1});
+    let answer = front.post("/v1/query", body).await?.good()?;
+    Ok(answer["totalSize"].as_str().unwrap_or("0").parse()?)
+}
+
+/// Asks once. How long it took counts until the last byte was there.
+async fn once(front: &Front, ask: &Ask, call: u64) -> Outcome<()> {
     let path = (ask.path)(call);
     let begun = Instant::now();
-    let (status, body) = front.fetch(&path).await?;
-    let time = begun.elapsed();
-    if !status.is_success() {
-        return Ok((time, Some(format!("{path}: {status}: {}", String::from_utf8_lossy(&body)))));
-    }
-    // reading a page costs this process more than a fifth of what making it does: some are read, and all that are small
-    if body.len() > SMALL && !call.is_multiple_of(READ_EVERY) {
-        return Ok((time, None));
-    }
-    let body: Value = serde_json::from_slice(&body).with_context(|| format!("{path} answers no JSON"))?;
-    Ok((time, wrong(ask, &body).map(|wrong| format!("{path}: {wrong}"))))
+    let answered = front.fetch(&path).await;
+    let took = begun.elapsed();
+    let result = answered.and_then(|(status, body)| {
+        ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
+        // reading a page costs this process more than a fifth of what making it does: some are read, and all that are small
+        if body.len() > SMALL && !call.is_multiple_of(READ_EVERY) {
+            return Ok(());
+        }
+        let body: Value = serde_json::from_slice(&body).with_context(|| format!("{path} answers no JSON"))?;
+        match wrong(ask, &body) {
+            Some(wrong) => anyhow::bail!("{path}: {wrong}"),
+            None => Ok(()),
+        }
+    });
+    Outcome { took, result }
 }
 
 /// What is wrong with an answer.

@@ -103,7 +103,7 @@ impl ClusterService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let read = move |conn: &mut _| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.0.store.read("cluster-list", read).await?))
+        Ok(Response::new(self.0.store.search("cluster-list", read).await?))
     }
 
     async fn update_cluster(&self, request: Request<UpdateClusterRequest>) -> Result<Response<Cluster>, Status> {

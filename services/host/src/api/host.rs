@@ -84,7 +84,7 @@ impl HostService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let read = move |conn: &mut _| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.0.store.read("host-list", read).await?))
+        Ok(Response::new(self.0.store.search("host-list", read).await?))
     }
 
     async fn update_host(&self, request: Request<UpdateHostRequest>) -> Result<Response<Host>, Status> {

@@ -18,7 +18,7 @@ impl PlacementService for Api {
     ) -> Result<Response<ReservePlacementResponse>, Status> {
         let caller = caller(&request)?;
         let want = Want::read(request.get_ref())?;
-        Ok(Response::new(placement::reserve(&self.0.store, caller, want).await?.into()))
+        Ok(Response::new(placement::reserve(&self.0.store, &self.0.recent, caller, want).await?.into()))
     }
 
     async fn release_placement(

@@ -34,7 +34,7 @@ impl ZoneService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let read = move |conn: &mut _| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.0.store.read("zone-list", read).await?))
+        Ok(Response::new(self.0.store.search("zone-list", read).await?))
     }
 
     async fn update_zone(&self, request: Request<UpdateZoneRequest>) -> Result<Response<Zone>, Status> {

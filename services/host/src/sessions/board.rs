@@ -2,7 +2,8 @@
 //!
 //! # Theory
 //! 1. Who waits for a task holds a receiver of its [`News`]: levels, not a history, so that a slow reader holds up nobody.
-//! 2. Each kind of work has a lane: so many run, the others wait in order. What nobody waits for any longer is not started.
+//! 2. Each kind of work has a lane: so many run, the others wait, in turns between the accounts for which they are and of each in
+//!    order, so that nobody waits behind all machines of another. What nobody waits for any longer is not started.
 //! 3. A task that runs belongs to no session. With each new session it is sent again, and the agent joins it by its id; unless
 //!    nobody waits for it any longer, or its operation has ended, turned back or has another owner by now: then a repeat could do
 //!    what was long undone. Who waits may be cut off and not know it, so the database is asked ([`Board::unfinished`]).
@@ -16,7 +17,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use gyre_model::{Acting, Error, Kind, Uuid, parse_uuid};
+use gyre_model::fair::Turns;
+use gyre_model::{Acting, Error, Kind, Uuid, behalf, parse_uuid};
 use gyre_proto::agent::v1::session_request::Message;
 use gyre_proto::agent::v1::{
     AcknowledgeOutcomes, CancelTask, SessionRequest, Task, TaskBatch, TaskOutcome, TaskProgress,
@@ -76,7 +78,7 @@ struct State {
 #[derive(Default)]
 struct Lane {
     running: usize,
-    waiting: VecDeque<String>,
+    waiting: Turns<Uuid, String>,
 }
 
 struct Entry {
@@ -101,6 +103,8 @@ enum Stage {
 struct Work {
     task: Task,
     kind: WorkKind,
+    /// The account for which it is.
+    account: Uuid,
     serial: u64,
     began: Instant,
     /// Whether the agent may have it.
@@ -153,18 +157,19 @@ impl Board {
         }
         let (sender, news) = watch::channel(News::default());
         state.serial += 1;
-        let id = task.id.clone();
+        let (id, account) = (task.id.clone(), behalf::current().account);
         state.cancels.remove(&id);
         let work = Work {
             task,
             kind,
+            account,
             serial: state.serial,
             began: Instant::now(),
             sent: false,
             _counted: metrics::task_waiting(kind),
         };
         state.entries.insert(id.clone(), Entry { stage: Stage::Waiting(work), news: sender });
-        state.lanes.entry(kind).or_default().waiting.push_back(id);
+        state.lanes.entry(kind).or_default().waiting.push(account, id, true);
         state.admit(kind, &self.widths);
         self.changed.notify_one();
         news
@@ -389,11 +394,12 @@ impl Board {
                 Stage::Running(work) if work.kind == kind => Some((work.serial, id)),
                 Stage::Running(_) | Stage::Waiting(_) | Stage::Done { .. } => None,
             });
-            let head = running.min().map(|(_, id)| id).or(lane.waiting.front());
-            let oldest = lane.waiting.front().and_then(|id| match &state.entries.get(id)?.stage {
+            let head = running.min().map(|(_, id)| id).or(lane.waiting.next());
+            let waited = |id: &String| match &state.entries.get(id)?.stage {
                 Stage::Waiting(work) => Some(work.began.elapsed()),
                 Stage::Running(_) | Stage::Done { .. } => None,
-            });
+            };
+            let oldest = lane.waiting.fronts().filter_map(waited).max();
             proto::Lane {
                 kind: proto::LaneKind::HostWork.into(),
                 key_uuid: host.to_string(),
@@ -437,7 +443,7 @@ impl State {
     fn admit(&mut self, kind: WorkKind, widths: &Widths) {
         let Some(lane) = self.lanes.get_mut(&kind) else { return };
         while lane.running < widths.of(kind)
-            && let Some(id) = lane.waiting.pop_front()
+            && let Some(id) = lane.waiting.pop()
         {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             if entry.news.receiver_count() == 0 {
@@ -481,7 +487,7 @@ impl State {
             }
             Stage::Waiting(work) => {
                 if let Some(lane) = self.lanes.get_mut(&work.kind) {
-                    lane.waiting.retain(|waiting| waiting != id);
+                    lane.waiting.extract(&work.account, |waiting| waiting == id);
                 }
                 work.kind
             }

@@ -33,9 +33,13 @@ pub(super) struct Connected {
     pub session: Streams,
 }
 
-/// Opens a session. Nothing where the host's row is gone.
-pub(super) async fn open(shared: &Shared, link: &Arc<Link>) -> Result<Option<Connected>> {
-    let (fence, hello, session) = greet(shared, link).await?;
+/// What an agent said first in a session: its fence, its hello, and the streams.
+pub(super) type Greeted = (i64, AgentHello, Streams);
+
+/// Puts what the hello says into the host's row. Nothing where that is gone. Nobody may declare the host disconnected meanwhile: what
+/// is found unchanged here is not written.
+pub(super) async fn admit(shared: &Shared, link: &Arc<Link>, greeted: Greeted) -> Result<Option<Connected>> {
+    let (fence, hello, session) = greeted;
     let facts = hello.facts.clone().unwrap_or_default();
     let (uuid, seen) = (link.host, facts.clone());
     // mostly nothing has changed: a read tells so without a place in the writer's queue
@@ -58,9 +62,11 @@ pub(super) async fn open(shared: &Shared, link: &Arc<Link>) -> Result<Option<Con
 }
 
 /// Opens a session, and writes nothing of what the hello says. The fence is used up.
-pub(super) async fn greet(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams)> {
+pub(super) async fn greet(shared: &Shared, link: &Link) -> Result<Greeted> {
+    // outside of the limit, which is for the agent: after a restart thousands of hosts wait here for the database at once
+    let fence = link.next_fence(shared).await?;
     let limit = shared.config.connect_timeout;
-    let Ok(opened) = tokio::time::timeout(limit, hello(shared, link)).await else {
+    let Ok(opened) = tokio::time::timeout(limit, hello(shared, link, fence)).await else {
         let text = format!("the agent at {} did not say hello within {limit:?}", link.address);
         return Err(Error::unavailable("AGENT_UNREACHABLE", text));
     };
@@ -69,8 +75,7 @@ pub(super) async fn greet(shared: &Shared, link: &Link) -> Result<(i64, AgentHel
     Ok(opened)
 }
 
-async fn hello(shared: &Shared, link: &Link) -> Result<(i64, AgentHello, Streams)> {
-    let fence = link.next_fence(shared).await?;
+async fn hello(shared: &Shared, link: &Link, fence: i64) -> Result<Greeted> {
     let (requests, outgoing) = mpsc::channel(OUTGOING);
     let hello = ControllerHello {
         host_uuid: link.host.to_string(),

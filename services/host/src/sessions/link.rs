@@ -27,6 +27,9 @@ use crate::work::WorkKind;
 /// The wait before a status is written again that the database did not take.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often a host is tried at least before its silence counts.
+const TRIES_IN_GRACE: u32 = 3;
+
 /// How a link stands.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LinkStatus {
@@ -239,14 +242,19 @@ impl<'a> Keeper<'a> {
                 if !self.shared.mesh.owns(crate::NAME, self.link.host) || self.link.releasing.is_cancelled() {
                     return;
                 }
-                // the lease is in doubt: nothing is started until it is proved
+                // the lease is in doubt: nothing is started until it is proved, and who was not called is not silent
                 tokio::time::sleep(config.reconnect_first).await;
+                self.declare_at = self.declare_at.map(|_| Instant::now() + config.grace());
                 continue;
             }
             if self.link.releasing.is_cancelled() {
                 return release::anew(self.shared, self.link).await;
             }
-            let opened = self.meanwhile(connect::open(self.shared, self.link)).await;
+            let greeted = self.meanwhile(connect::greet(self.shared, self.link)).await;
+            let opened = match greeted {
+                Ok(greeted) => connect::admit(self.shared, self.link, greeted).await,
+                Err(error) => Err(error),
+            };
             match opened {
                 Ok(Some(connected)) => {
                     if self.work(connected).await {
@@ -257,6 +265,11 @@ impl<'a> Keeper<'a> {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, address = %self.link.address, "no session");
+                    // the agent answered, whoever else it listens to
+                    if error.reason() == "FENCED" {
+                        self.alive = Instant::now();
+                        self.declare_at = self.declare_at.map(|_| self.alive + config.grace());
+                    }
                     self.link.status.send_modify(|status| {
                         status.failures += 1;
                         status.failed = Some(error);
@@ -264,8 +277,8 @@ impl<'a> Keeper<'a> {
                 }
             }
             self.tidy();
-            let wait = self.random.jitter(self.wait);
-            self.wait = (self.wait * 2).min(config.reconnect_longest);
+            let wait = self.random.jitter(self.wait.min(self.longest_wait()));
+            self.wait = (self.wait * 2).min(self.longest_wait());
             let link = self.link;
             let waited = async {
                 tokio::select! {
@@ -277,6 +290,15 @@ impl<'a> Keeper<'a> {
             if self.meanwhile(waited).await {
                 self.wait = config.reconnect_first;
             }
+        }
+    }
+
+    /// The longest wait between two tries: a host that is not given up yet is tried a few times more before it is.
+    fn longest_wait(&self) -> Duration {
+        let config = &self.shared.config;
+        match self.declare_at {
+            Some(_) => config.reconnect_longest.min(config.grace() / TRIES_IN_GRACE),
+            None => config.reconnect_longest,
         }
     }
 

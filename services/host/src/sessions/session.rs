@@ -47,7 +47,14 @@ pub(super) async fn work(shared: &Arc<Shared>, link: &Arc<Link>, session: Stream
                     take(shared, link, answer.message, alive);
                 }
                 Ok(None) => break ("the agent ended the session".to_owned(), false),
-                Err(status) => break (Error::from(status).message().to_owned(), false),
+                Err(status) => {
+                    let error = Error::from(status);
+                    // an agent that cuts the session for a newer one lives
+                    if error.reason() == "FENCED" {
+                        alive = Instant::now();
+                    }
+                    break (error.message().to_owned(), false);
+                }
             },
             () = link.board.changed() => more = true,
             permit = requests.reserve(), if more => match permit {

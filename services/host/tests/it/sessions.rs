@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use gyre_host::Config;
 use gyre_model::parse_uuid;
+use gyre_proto::agent::v1::agent_service_client::AgentServiceClient;
+use gyre_proto::agent::v1::session_request::Message;
 use gyre_proto::agent::v1::task::Work;
-use gyre_proto::agent::v1::{MachineSpec, MachineState, StartMachine};
+use gyre_proto::agent::v1::{ControllerHello, MachineSpec, MachineState, SessionRequest, StartMachine};
 use gyre_proto::host::v1::{HostState, HostStatus, ReservePlacementRequest};
 
 use crate::support::{GIB, World, agent_at, config, eventually, reason, so, uuid};
@@ -95,6 +97,46 @@ async fn a_host_that_falls_silent_is_disconnected_and_comes_back() {
     .await;
     // the fences that no agent saw cost nothing
     assert!(world.fence(&host.uuid).await <= 3);
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_soon_after_a_long_silence_comes_back_before_the_host_counts_as_lost() {
+    // after the silence the wait between two tries is longer than the grace
+    let patient = Config { missed: 10, reconnect_longest: Duration::from_secs(6), ..config() };
+    let world = World::with(patient).await;
+    let agent = world.agent("a:1").await;
+    let host = world.host("h", "a:1").await;
+    let uuid = parse_uuid(&host.uuid).unwrap();
+    agent.faults().unwrap().lose_heartbeat(uuid, true);
+    world.mesh.forget_address("a:1");
+    let status = |wanted: HostStatus| {
+        let (world, host) = (&world, &host);
+        async move {
+            let host = world.get(&host.uuid).await.unwrap();
+            so(host.status() == wanted, &host)
+        }
+    };
+    eventually("it is disconnected", || status(HostStatus::Disconnected)).await;
+    // the waits have grown: no shorter way to see a try that failed late
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    agent.faults().unwrap().lose_heartbeat(uuid, false);
+    crate::support::serve(&world.mesh, "a:1", &agent);
+    eventually("it is connected again", || status(HostStatus::Connected)).await;
+
+    let fence = world.fence(&host.uuid).await + 1;
+    let hello = ControllerHello { host_uuid: host.uuid.clone(), fence, ..ControllerHello::default() };
+    let first = SessionRequest { message: Some(Message::Hello(hello)) };
+    let mut other = AgentServiceClient::new(world.mesh.channel("agent").at("a:1"));
+    let answers = other.session(futures::stream::iter([first])).await.unwrap().into_inner();
+    drop(answers);
+
+    let before = tokio::time::Instant::now();
+    while before.elapsed() < Duration::from_secs(4) {
+        let host = world.get(&host.uuid).await.unwrap();
+        assert_eq!(host.status(), HostStatus::Connected, "{host:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.run(&host.uuid, "op/start", start(&crate::support::uuid())).await.unwrap();
 }
 
 #[tokio::test]

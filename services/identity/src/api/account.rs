@@ -83,7 +83,7 @@ impl AccountService for Api {
     ) -> std::result::Result<Response<ListAccountsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("account-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read = self.inner.store.search("account-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

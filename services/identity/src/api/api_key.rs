@@ -67,7 +67,7 @@ impl ApiKeyService for Api {
     ) -> Result<Response<ListApiKeysResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("api-key-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read = self.inner.store.search("api-key-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

@@ -3,7 +3,9 @@
 mod account;
 mod api_key;
 mod authentication;
+mod dead_letter;
 mod session;
+mod webhook;
 
 use std::sync::Arc;
 

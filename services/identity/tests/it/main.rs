@@ -5,6 +5,8 @@
 mod accounts;
 mod api_keys;
 mod bootstrap;
+mod receiver;
 mod secrets;
 mod sessions;
 mod support;
+mod webhooks;

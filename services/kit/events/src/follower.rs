@@ -269,7 +269,10 @@ impl State {
                 let concerned = match &subscriber.interest {
                     Interest::Matching(CHANGE, matcher) => row.change().is_some_and(|image| matcher.has(image)),
                     Interest::Matching(..) => false,
-                    Interest::Touching(_, account) => account.is_none() || row.account == *account,
+                    // an operation on what no account owns may be an account's all the same
+                    Interest::Touching(_, account) => {
+                        account.is_none() || row.account.is_none_or(|row| Some(row) == *account)
+                    }
                     Interest::All => true,
                 };
                 if concerned {
@@ -353,7 +356,7 @@ impl Driver {
             commits.borrow_and_update();
             let Some(place) = self.inner.state.lock().head.clone() else { return };
             let begin = place.clone();
-            let read = move |conn: &mut gyre_store::Conn| row::after(conn, &begin, None, PAGE);
+            let read = move |conn: &mut gyre_store::Conn| row::after(conn, &begin, row::Only::default(), PAGE);
             let wait = match store.read("follow-log", read).await {
                 Ok(page) => {
                     let began = Instant::now();

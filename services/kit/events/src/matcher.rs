@@ -3,6 +3,7 @@
 
 use gyre_model::catalog::Scope;
 use gyre_model::{Caller, Uuid};
+use gyre_proto::Bytes;
 use gyre_query::filter::Predicate;
 use gyre_query::table::Table;
 use gyre_store::Value;
@@ -52,6 +53,11 @@ impl Matcher {
     /// Whether a resource as it was then is in the list.
     pub fn has(&self, image: &Image) -> bool {
         self.sees(image) && self.filter.as_ref().is_none_or(|filter| filter.holds(&image.values))
+    }
+
+    /// A resource's message as the caller sees it.
+    pub fn shown(&self, table: &Table, message: &Bytes) -> Bytes {
+        table.seen(message, self.caller.admin).map_or_else(|| message.clone(), Bytes::from)
     }
 
     /// The account whose rows are all that can concern it; nothing where others can, too.

@@ -85,9 +85,11 @@ async fn step(store: &Store, observer: &Observer) -> Result<bool> {
         None => store.write("observer-begin", move |conn| begin(conn, name)).await?,
     };
     let from = place.clone();
+    // rows of other kinds are passed over in the database: most are, and they are long
+    let kind = if let [kind] = kinds { Some(*kind) } else { None };
     let read = move |conn: &mut Conn| {
         row::check(conn, &from)?;
-        row::after(conn, &from, None, PAGE)
+        row::after(conn, &from, row::Only { kind, account: None }, PAGE)
     };
     let page = match store.read("observer-rows", read).await {
         Ok(page) => page,

@@ -258,12 +258,26 @@ pub fn trim(conn: &mut Conn, before: i64) -> Result<usize> {
     Ok(trimmed)
 }
 
-/// Reads the rows after a place: of one kind only, where it is named.
+/// Which rows of the log are wanted; all where nothing is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Only {
+    /// Those of this kind.
+    pub kind: Option<&'static str>,
+    /// Those that this account sees.
+    pub account: Option<Uuid>,
+}
+
+/// Reads the rows after a place.
 ///
 /// # Errors
 /// The database's.
-pub fn after(conn: &mut Conn, place: &Position, kind: Option<&'static str>, most: usize) -> Result<Page> {
+pub fn after(conn: &mut Conn, place: &Position, only: Only, most: usize) -> Result<Page> {
     let sql = Sql::new(format!("SELECT {} FROM change_log WHERE position > ", columns(conn)));
+    // who wants some rows only has seen all of the others, too
+    let seen = match &place.0 {
+        Place::Row(at) if only.kind.is_some() || only.account.is_some() => last(conn)?.max(*at),
+        _ => 0,
+    };
     let (sql, batch) = match &place.0 {
         Place::Row(at) => (sql.bind(*at), None),
         Place::Batch { from, until, at } => {
@@ -284,8 +298,12 @@ pub fn after(conn: &mut Conn, place: &Position, kind: Option<&'static str>, most
             (sql, Some((from, until)))
         }
     };
-    let sql = match kind {
+    let sql = match only.kind {
         Some(kind) => sql.sql(" AND kind = ").bind(kind),
+        None => sql,
+    };
+    let sql = match only.account {
+        Some(account) => sql.sql(" AND account_uuid = ").bind(account),
         None => sql,
     };
     let cells = conn.query(sql.sql(format!(" ORDER BY position LIMIT {most}")))?;
@@ -308,9 +326,23 @@ pub fn after(conn: &mut Conn, place: &Position, kind: Option<&'static str>, most
     let resumed = matches!(&place.0, Place::Batch { at: 1.., .. });
     let next = match (batch, full) {
         (Some((_, until)), false) => Position::behind(until),
+        (None, false) if seen > rows.last().map_or(0, |(row, _)| row.position) => Position::after(seen),
         (_, _) => last.unwrap_or_else(|| place.clone()),
     };
     Ok(Page { rows, next, more: full || resumed })
+}
+
+/// The newest rows that tell of changes of a resource, the newest first.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn newest(conn: &mut Conn, kind: &'static str, uuid: Uuid, most: usize) -> Result<Vec<Row>> {
+    let sql = Sql::new(format!("SELECT {} FROM change_log WHERE resource_uuid = ", columns(conn)))
+        .bind(uuid)
+        .sql(" AND kind = ")
+        .bind(kind)
+        .sql(format!(" AND action IN ('CREATE', 'UPDATE', 'DELETE') ORDER BY position DESC LIMIT {most}"));
+    conn.query(sql)?.into_iter().map(Row::read).collect()
 }
 
 /// The kind of the rows themselves.

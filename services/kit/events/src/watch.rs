@@ -37,7 +37,7 @@ use crate::matcher::Matcher;
 use crate::position::Position;
 use crate::row::{self, CHANGE, Row};
 
-use asking::Asking;
+use asking::{Asking, Left};
 use event::{changed, event, found};
 
 /// Resources that are read at once.
@@ -112,7 +112,8 @@ impl Watcher {
     /// `INVALID_ARGUMENT` for a filter that is wrong, `POSITION_EXPIRED` for a place that the log no longer has, the database's.
     pub async fn begin(tasks: &Tasks, store: &Store, wanted: Wanted) -> Result<Self> {
         let (kind, table) = (wanted.kind, by_kind(wanted.kind));
-        let predicate = if written_by_query(kind) { Predicate::compile(table, &wanted.filter)? } else { None };
+        let predicate =
+            if written_by_query(kind) { Predicate::compile(table, &wanted.caller, &wanted.filter)? } else { None };
         let (mode, interest) = match predicate {
             Some(predicate) => {
                 let matcher = Arc::new(Matcher::new(table, wanted.caller, Some(predicate)));
@@ -132,7 +133,7 @@ impl Watcher {
                 let check = move |conn: &mut gyre_store::Conn| {
                     stream::among(conn, &caller, kind, &filter, &[Uuid::nil()]).map(drop)
                 };
-                store.read("watch-check", check).await?;
+                store.search("watch-check", check).await?;
                 (Mode::Asking(Asking::new(others.contains(&kind))), Interest::Touching(kinds, only))
             }
         };
@@ -214,7 +215,8 @@ impl Watcher {
     /// Reads a page of the log.
     async fn catch_up(&mut self) -> Result<()> {
         let (place, kind) = (self.place.clone(), (self.wanted.kind != CHANGE).then_some(self.wanted.kind));
-        let read = move |conn: &mut gyre_store::Conn| row::after(conn, &place, kind, LOG_PAGE);
+        let read =
+            move |conn: &mut gyre_store::Conn| row::after(conn, &place, row::Only { kind, account: None }, LOG_PAGE);
         let page = self.store.read("watch-log", read).await?;
         let Mode::Rows(matcher) = &self.mode else {
             return Err(Error::internal("a list that is asked for in the log"));
@@ -241,7 +243,7 @@ impl Watcher {
             // behind all rows that the page can show
             Ok((page, row::head(conn)?))
         };
-        let (page, until) = self.store.read("watch-list", read).await?;
+        let (page, until) = self.store.search("watch-list", read).await?;
         let more = page.len() == PAGE;
         let last = page.last().map(|found| found.uuid);
         let sent = self.sent.get_or_insert_with(|| Sent { generations: HashMap::new(), until: until.clone() });
@@ -346,8 +348,15 @@ impl Watcher {
         let Wanted { caller, kind, filter, .. } = self.wanted.clone();
         let about = touched.clone();
         let read = move |conn: &mut gyre_store::Conn| stream::among(conn, &caller, kind, &filter, &about);
-        let there = self.store.read("watch-ask", read).await?;
-        let events = asking.compare(self.table, &self.place, &touched, there);
+        let there = self.store.search("watch-ask", read).await?;
+        let left = asking.left(&touched, &there);
+        let left = if left.is_empty() {
+            Left::new()
+        } else {
+            let read = move |conn: &mut gyre_store::Conn| asking::last_seen(conn, &caller, kind, &left);
+            self.store.search("watch-left", read).await?
+        };
+        let events = asking.compare(self.table, &self.place, &touched, there, left);
         self.ready.extend(events);
         Ok(())
     }
@@ -358,7 +367,7 @@ impl Watcher {
         asking.reading();
         let Wanted { caller, kind, filter, .. } = self.wanted.clone();
         let read = move |conn: &mut gyre_store::Conn| stream::keys(conn, &caller, kind, &filter, asking::MOST + 1);
-        let keys = self.store.read("watch-keys", read).await?;
+        let keys = self.store.search("watch-keys", read).await?;
         asking.differ(&keys)?;
         self.ask().await
     }

@@ -179,9 +179,9 @@ async fn memory_and_database_agree() {
         let caller = callers[chance.next(3)];
         let uuids: Vec<Uuid> = rows.iter().filter(|row| row.kind == kind).map(|row| row.uuid).collect();
         let asked = text.clone();
-        let database = store.read("ask", move |conn| gyre_query::matching(conn, &caller, kind, &asked, &uuids)).await;
+        let database = store.search("ask", move |conn| gyre_query::matching(conn, &caller, kind, &asked, &uuids)).await;
         let table = by_kind(kind);
-        let memory = Predicate::compile(table, &text);
+        let memory = Predicate::compile(table, &caller, &text);
         let mut database = match (database, &memory) {
             (Ok(database), Ok(_)) => database,
             (Err(_), Err(_)) => {

@@ -59,7 +59,7 @@ async fn come_again(store: Store, begin: Position, until: tokio::sync::watch::Re
         // a place is text to whoever keeps it
         place = Position::parse(&place.to_string(), store.dialect()).unwrap();
         let from = place.clone();
-        let page = store.read("page", move |conn| row::after(conn, &from, None, size)).await.unwrap();
+        let page = store.read("page", move |conn| row::after(conn, &from, row::Only::default(), size)).await.unwrap();
         seen.extend(page.rows.iter().map(|(row, _)| row.position));
         place = page.next;
         if until.borrow().is_some_and(|count| seen.len() >= count) {
@@ -122,7 +122,7 @@ async fn no_row_is_lost_or_comes_twice_under_concurrent_writers() {
     assert_eq!((count, &seen), (there.len(), &there));
     // nothing is behind the last place
     let last = last.unwrap();
-    let rest = store.read("rest", move |conn| row::after(conn, &last, None, 10)).await.unwrap();
+    let rest = store.read("rest", move |conn| row::after(conn, &last, row::Only::default(), 10)).await.unwrap();
     assert!(rest.rows.is_empty(), "{:?}", rest.rows);
     assert!(tasks.shutdown(Duration::from_secs(5)).await);
 }

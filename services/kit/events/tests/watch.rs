@@ -189,7 +189,7 @@ async fn keep(
         if *done.borrow() {
             let (caller, filter) = (wanted.caller, wanted.filter.clone());
             let read = move |conn: &mut Conn| gyre_query::stream::keys(conn, &caller, "image", &filter, 10_000);
-            let there = world.store.read("keys", read).await.unwrap();
+            let there = world.store.search("keys", read).await.unwrap();
             let there: BTreeMap<_, _> =
                 there.into_iter().map(|(uuid, generation)| (uuid.to_string(), generation)).collect();
             if kept.0 == there && kept.1 {
@@ -296,12 +296,61 @@ async fn a_filter_through_references_follows_what_they_lead_to() {
     world.write(move |conn, change| gyre_query::delete::<Cluster>(conn, change, uuid)).await;
     let event = next(&mut watcher).await;
     assert_eq!((event.r#type(), event.uuid.as_str()), (Event::Removed, one.uuid.as_str()));
+    // as it last was, since it is gone
+    assert_eq!(name(&event), "one");
+    // and as it is now, where only what it refers to has changed
+    let uuid = parse_uuid(&two.zone_uuid).unwrap();
+    world
+        .write(move |conn, change| {
+            let zone: Zone = gyre_query::get(conn, &Caller::system(), uuid)?;
+            gyre_query::update(conn, change, &Zone { name: "south".into(), ..zone })
+        })
+        .await;
+    let event = next(&mut watcher).await;
+    assert_eq!((event.r#type(), name(&event).as_str()), (Event::Removed, "two"));
 
     let position = Position::parse(&position, world.store.dialect()).unwrap();
-    let wanted = Wanted { position: Some(position), ..World::wanted("cluster", "zone.name = east") };
+    let wanted = Wanted { position: Some(position), ..World::wanted("cluster", "zone.name = *st*") };
     let mut again = world.watch(wanted).await;
-    let types = [next(&mut again).await.r#type(), next(&mut again).await.r#type(), next(&mut again).await.r#type()];
-    assert_eq!(types, [Event::Reset, Event::Snapshot, Event::Synced]);
+    let types = [next(&mut again).await.r#type(), next(&mut again).await.r#type()];
+    assert_eq!(types, [Event::Reset, Event::Synced]);
+}
+
+#[tokio::test]
+async fn what_left_a_list_is_shown_no_newer_than_it_could_be_seen() {
+    let world = World::new().await;
+    world
+        .write(|conn, change| {
+            [ALICE, BOB].iter().try_for_each(|uuid| {
+                let account = Account { uuid: (*uuid).into(), name: (*uuid).into(), ..Account::default() };
+                gyre_query::insert(conn, change, &account).map(drop)
+            })
+        })
+        .await;
+    let image = Image {
+        uuid: Uuid::new_v4().to_string(),
+        name: "shared".into(),
+        account_uuid: BOB.into(),
+        shared: true,
+        tags: vec!["kept".into()],
+        ..Image::default()
+    };
+    let image = world.write(move |conn, change| gyre_query::insert(conn, change, &image)).await;
+    let wanted = Wanted { caller: Caller::of(ALICE.parse().unwrap(), false), ..World::wanted("image", "tags:kept") };
+    let mut watcher = world.watch(wanted).await;
+    assert_eq!(next(&mut watcher).await.r#type(), Event::Snapshot);
+    assert_eq!(next(&mut watcher).await.r#type(), Event::Synced);
+    // it is hers to see no longer, and what bob makes of it is none of her business
+    let hidden = Image { shared: false, name: "hidden".into(), ..image };
+    world
+        .write(move |conn, change| {
+            let hidden = gyre_query::update(conn, change, &hidden)?;
+            gyre_query::update(conn, change, &Image { name: "secret".into(), ..hidden })
+        })
+        .await;
+    let event = next(&mut watcher).await;
+    let last = Image::decode(event.resource.clone().unwrap().value).unwrap();
+    assert_eq!((event.r#type(), last.name.as_str(), last.shared), (Event::Removed, "shared", true));
 }
 
 #[tokio::test]

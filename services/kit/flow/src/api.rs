@@ -37,6 +37,7 @@ use gyre_proto::common::v1::{
     WaitOperationRequest, WatchOperationRequest,
 };
 use gyre_proto::{ListRequest, Resource};
+use gyre_query::View;
 use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -120,6 +121,13 @@ impl OperationApi {
         self.flow.store().read("operation-get", read).await
     }
 
+    /// What this process has in hand, and the caller may see.
+    fn seen_here(&self, caller: &Caller, uuid: Uuid) -> Option<Arc<Live>> {
+        let live = self.flow.inner().live.get(uuid)?;
+        let view = View::new(caller, self.flow.store().dialect());
+        view.sees(live.now().as_ref()).then_some(live)
+    }
+
     async fn place(&self, caller: Caller, uuid: Uuid) -> Result<(Operation, Place)> {
         // read first: it is where the caller's scope is
         let operation = self.read(caller, uuid).await?;
@@ -154,11 +162,24 @@ impl OperationApi {
     }
 
     async fn wait(&self, caller: Caller, uuid: Uuid, until: Option<Instant>) -> Result<Operation> {
-        let mut follower = Follower::new(self.clone(), caller, uuid);
         let far = Instant::now() + Duration::from_secs(86_400);
         let over = tokio::time::sleep_until(until.unwrap_or(far));
         tokio::pin!(over);
         let mut last = None;
+        // who waits for the end is not shown what happens on the way
+        if let Some(live) = self.seen_here(&caller, uuid) {
+            let mut seen = live.watch();
+            let end = seen.wait_for(|seen| seen.left || ended(seen.operation.state()));
+            tokio::select! {
+                now = end => match now {
+                    Ok(now) if ended(now.operation.state()) => return Ok(now.operation.as_ref().clone()),
+                    // it is worked on elsewhere by now
+                    Ok(_) | Err(_) => {}
+                },
+                () = &mut over => return Ok(live.now().as_ref().clone()),
+            }
+        }
+        let mut follower = Follower::new(self.clone(), caller, uuid);
         loop {
             tokio::select! {
                 next = follower.next() => match next {
@@ -335,7 +356,7 @@ impl OperationService for OperationApi {
         let mut page: ListOperationsResponse = self
             .flow
             .store()
-            .read("operation-list", move |conn| gyre_query::list(conn, &caller, request.page()))
+            .search("operation-list", move |conn| gyre_query::list(conn, &caller, request.page()))
             .await?;
         for operation in &mut page.operations {
             if let Some(live) = parse_uuid(&operation.uuid).and_then(|uuid| self.flow.inner().live.get(uuid))

@@ -5,14 +5,14 @@ pub(crate) mod refusals;
 
 use gyre_model::{Caller, Result, Uuid, parse_uuid};
 use gyre_proto::common::v1::{Operation, OperationState};
-use gyre_query::log::{self, Action, Entry};
+use gyre_query::log::{self, Account, Action, Entry};
 use gyre_store::Conn;
 
-/// The row of an operation, about the resource that it works on.
+/// The row of an operation, about the resource that it works on. It is its owner's, whoever asked for it.
 fn entry<'a>(caller: Caller, action: Action, operation: &'a Operation) -> Entry<'a> {
     let nobody_is_none = |uuid: &Uuid| !uuid.is_nil();
     Entry {
-        account: parse_uuid(&operation.account_uuid).filter(nobody_is_none),
+        account: Account::Owner(parse_uuid(&operation.account_uuid).filter(nobody_is_none)),
         operation: parse_uuid(&operation.uuid),
         ..Entry::new(caller, action, &operation.resource_kind, parse_uuid(&operation.resource_uuid))
     }

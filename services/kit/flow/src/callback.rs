@@ -12,17 +12,14 @@
 //!    callback is delivered at least once, with the operation's UUID as its id, so that receivers can tell.
 //! 4. A try is recorded under the number of tries before it; the second of two records of one try finds no row.
 //! 5. Whatever is not a 2xx is tried again: after 5 s, then twice as long each time, at most an hour, until 24 hours after the end
-//!    ([`schedule`]). 410 says never again.
-//! 6. Slow receivers keep nobody waiting but themselves: four at a time for each destination, 64 in all ([`deliver`]).
+//!    ([`crate::letters::schedule`]). 410 says never again.
+//! 6. Slow receivers keep nobody waiting but themselves: four at a time for each destination, 64 in all ([`crate::letters::places`]).
 //! 7. Where it goes is judged anew at each try, address by address ([`gyre_mesh::egress`]); what a receiver answers is not read
 //!    beyond its head, and never shown: callbacks are no way to read what stands behind a wall.
 
 mod api;
 mod deliver;
 mod key;
-mod post;
-mod schedule;
-mod sign;
 #[cfg(test)]
 mod tests;
 

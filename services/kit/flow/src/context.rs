@@ -1,5 +1,6 @@
 //! What a step has at hand. Cheap to clone; steps take it by value.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,14 +183,15 @@ impl Context {
         self.shared.state.lock().host = Some(host);
     }
 
-    /// Writes rows now, together with where the operation stands, under its fence.
+    /// Writes rows now, together with where the operation stands, under its fence. The closure may run again where it was undone with
+    /// one that shared its transaction.
     ///
     /// # Errors
     /// What the closure answers; `FENCED` where another instance has taken the operation.
     pub async fn commit<T, F>(&self, name: &'static str, write: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Conn, &Change) -> Result<T> + Send + 'static,
+        F: Fn(&mut Conn, &Change) -> Result<T> + Send + 'static,
     {
         self.shared.commit(name, write).await
     }
@@ -204,6 +206,19 @@ impl Context {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.shared.flow.store.read(name, read).await
+    }
+
+    /// What a step of this operation has kept in memory ([`Context::keep`]), where this process ran it.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.shared.state.lock().kept.as_ref()?).downcast().ok()
+    }
+
+    /// Keeps something in memory for later steps: what was read, and cannot change while the operation goes on. It is a saving and nothing
+    /// to rely on, since another process that goes on does not have it. One thing is kept at a time.
+    pub fn keep<T: Any + Send + Sync>(&self, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.shared.state.lock().kept = Some(Arc::clone(&value) as Arc<dyn Any + Send + Sync>);
+        value
     }
 
     /// Asks for another operation on a resource of this service, on Gyre's own behalf, once whatever is done next is over: what

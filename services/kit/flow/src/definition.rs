@@ -31,6 +31,8 @@ use crate::shape::{self, Shape};
 const USUAL_DEADLINE: u64 = 600;
 /// The longest deadline: a week.
 const LONGEST_DEADLINE: u64 = 7 * 86_400;
+/// Most characters of what an operator calls something.
+const LONGEST_WORD: usize = 64;
 /// Most tries of a step.
 const MOST_ATTEMPTS: u32 = 1_000;
 
@@ -68,6 +70,8 @@ pub(crate) struct StepDefinition {
     pub point_of_no_return: bool,
     /// The plugin that does it, where it is not Gyre's own.
     pub plugin: Option<Arc<PluginEntry>>,
+    /// What the plugin keeps for the resource, which this step takes away.
+    pub edge: Option<Arc<EdgeEntry>>,
     /// Where it stands, for errors about it.
     pub origin: String,
 }
@@ -133,6 +137,42 @@ pub(crate) struct Entry {
     #[serde(default)]
     pub point_of_no_return: bool,
     pub plugin: Option<PluginEntry>,
+    pub edge: Option<EdgeEntry>,
+}
+
+/// What a plugin keeps for resources whose deletion it has a step in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EdgeEntry {
+    /// What one is called.
+    pub kind: String,
+    /// And several.
+    pub plural: String,
+    /// What deleting the resource does.
+    pub on_delete: OnDelete,
+}
+
+/// What deleting a resource does to what a plugin keeps for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum OnDelete {
+    /// Takes it away, unless the plugin forbids it.
+    Delete,
+    /// Is refused while something is there.
+    Restrict,
+}
+
+impl EdgeEntry {
+    /// Whether it can be shown.
+    fn check(&self, at: &str) -> Result<()> {
+        for (name, text) in [("kind", &self.kind), ("plural", &self.plural)] {
+            if text.trim().is_empty() || text.chars().count() > LONGEST_WORD || text.chars().any(char::is_control) {
+                let what = format!("{text:?}: write 1 to {LONGEST_WORD} characters, such as \"name in DNS\"");
+                return Err(wrong(format_args!("{at}.edge.{name}"), what));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What an entry is.
@@ -243,7 +283,8 @@ impl Entry {
                     && self.deadline_seconds.is_none()
                     && self.no_undo.is_none()
                     && !self.point_of_no_return
-                    && self.plugin.is_none();
+                    && self.plugin.is_none()
+                    && self.edge.is_none();
                 if !alone {
                     return Err(wrong(
                         at,
@@ -267,6 +308,12 @@ impl Entry {
                 return Err(wrong(at, "point_of_no_return: a plugin's step cannot be one; leave it out"));
             }
         }
+        if let Some(edge) = &self.edge {
+            if self.plugin.is_none() {
+                return Err(wrong(format_args!("{at}.edge"), "only a plugin keeps something outside: write plugin"));
+            }
+            edge.check(at)?;
+        }
         Ok(Item::Step(StepDefinition {
             step: step.clone(),
             registered: step.clone(),
@@ -276,6 +323,7 @@ impl Entry {
             no_undo: self.no_undo.clone(),
             point_of_no_return: self.point_of_no_return,
             plugin: self.plugin.clone().map(Arc::new),
+            edge: self.edge.clone().map(Arc::new),
             origin: at.to_owned(),
         }))
     }

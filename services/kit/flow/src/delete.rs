@@ -11,11 +11,15 @@
 //!   crash finds the operations of before. Nothing else is remembered: the plan is made anew from what is there.
 //! - What deletes the row ([`rows::remove`]) looks once more in its own transaction, with the row held: what came at the last moment
 //!   makes the deletion fail, with all that is left as it was. Foreign keys stand behind that.
+//! - What plugins of the operator's keep for what goes is asked beside the plan ([`outside`]), and taken away by their steps in
+//!   the workflows of the children.
 //! - A cancel is heard between children: none is begun any more, those under way end by themselves, and what is deleted stays so.
 
 pub(crate) mod children;
 pub(crate) mod detach;
+mod force;
 pub(crate) mod graph;
+pub(crate) mod outside;
 pub(crate) mod plan;
 mod rows;
 
@@ -26,8 +30,10 @@ use gyre_proto::common::v1::Operation;
 use gyre_proto::{DeleteCall, Resource};
 use gyre_store::{Conn, Sql};
 
+pub use force::give_up;
 pub use rows::remove;
 
+use crate::request::Wish;
 use crate::{Context, Flow, Steps, Submit, busy};
 use graph::graph;
 use plan::Plan;
@@ -62,40 +68,56 @@ impl Flow {
         let cascade = request.cascade();
         if request.validate_only() {
             let look = check.clone();
-            let planned = self.store().read("deletion-plan", move |conn| {
+            let planned = self.store().search("deletion-plan", move |conn| {
                 let row: R = gyre_query::get(conn, &caller, uuid)?;
-                let refused = look(conn, &row);
-                let plan = Plan::of(conn, &caller, R::KIND, uuid, binned)?;
-                Ok(plan.told(refused.and_then(|()| plan.check(cascade)).err().as_ref()))
+                let refused = look(conn, &row).err();
+                Ok((Plan::of(conn, &caller, R::KIND, uuid, binned)?, refused))
             });
+            let (mut plan, refused) = planned.await?;
+            let asked = if binned { Ok(()) } else { plan.ask_outside(self, caller).await };
+            let refused = refused.or_else(|| asked.and_then(|()| plan.check(cascade)).err());
             return Ok(Operation {
                 account_uuid: caller.account_uuid.to_string(),
                 service: self.inner().service.to_owned(),
                 workflow: workflow.to_owned(),
                 resource_kind: R::KIND.to_owned(),
                 resource_uuid: uuid.to_string(),
-                deletion: Some(planned.await?),
+                deletion: Some(plan.told(refused.as_ref())),
                 ..Operation::default()
             });
         }
         // beside the transaction, since it may look at many rows; the workflow looks again, and so does who deletes the row
-        if graph().has_dependents(R::KIND) && !binned && caller.acting.is_none() {
+        let others = graph().has_dependents(R::KIND) || !self.inner().registry.edges(R::KIND).is_empty();
+        if others && !binned && caller.acting.is_none() {
             let (account, id, look) = (caller.account_uuid, request.request_id().to_owned(), check.clone());
             let planned = self.store().read("deletion-check", move |conn| {
                 let again = Sql::new("SELECT 1 FROM request WHERE account_uuid = ").bind(account);
                 if conn.query_one(again.sql(" AND request_id = ").bind(id))?.is_some() || busy(conn, uuid)? {
-                    return Ok(());
+                    return Ok(None);
                 }
                 let row: R = gyre_query::get(conn, &caller, uuid)?;
                 look(conn, &row)?;
-                Plan::of(conn, &caller, R::KIND, uuid, binned)?.check(cascade)
+                let plan = Plan::of(conn, &caller, R::KIND, uuid, binned)?;
+                plan.check(cascade).map(|()| Some(plan))
             });
-            planned.await?;
+            if let Some(mut plan) = planned.await? {
+                plan.ask_outside(self, caller).await?;
+                plan.check(cascade)?;
+            }
         }
         let submit = Submit { caller, workflow, resource: uuid, request_id: request.request_id(), input: request };
-        self.submit(submit, move |conn, _| {
+        // into the bin or for good: which one it is may be another when the call is repeated
+        let wish = Wish::new(&caller, M::NAME, request.request_id(), request);
+        let wish = Wish { alias: Some(workflow), ..wish };
+        let (force, child) = (request.force(), caller.acting.is_some());
+        self.submit_wish(wish, submit, move |conn, change| {
             let row: R = gyre_query::get(conn, &caller, uuid)?;
-            check(conn, &row)
+            check(conn, &row)?;
+            match (force, child) {
+                (true, _) => force::give_up(conn, change, uuid),
+                (false, true) => force::check_free(conn, uuid),
+                (false, false) => Ok(()),
+            }
         })
         .await
     }

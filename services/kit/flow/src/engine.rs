@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Error, Uuid, parse_uuid, time};
+use gyre_model::{Behalf, Error, Uuid, behalf, parse_uuid, time};
 use gyre_proto::common::v1::{Operation, OperationEventKind, OperationState, OperationStepState};
 use tokio::sync::Notify;
 
@@ -45,11 +45,12 @@ enum Turn {
     Over,
 }
 
-/// Works on an operation: at once where it holds its resource, in the lane where it waits for it.
-pub(crate) fn begin(flow: &Arc<Inner>, record: Record) {
+/// Works on an operation: at once where it holds its resource, in the lane where it waits for it. `counts`: the account that began it
+/// itself, and may not begin too many.
+pub(crate) fn begin(flow: &Arc<Inner>, record: Record, counts: Option<Uuid>) {
     let Some(uuid) = parse_uuid(&record.operation.uuid) else { return };
     let (state, cancel) = (record.operation.state(), record.cancel);
-    let Some(live) = flow.live.add(uuid, record) else { return };
+    let Some(live) = flow.live.add(uuid, record, counts) else { return };
     if state != OperationState::Queued {
         return resume(flow, uuid, &live);
     }
@@ -141,16 +142,15 @@ async fn turn(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>) -> Turn {
             }
         };
         let to = if back { OperationState::Undoing } else { OperationState::Running };
-        let promoted = flow
-            .store
-            .write("promote-operation", move |conn| {
+        let promoted = behalf::sync_scope(whose(&record.operation), || {
+            flow.store.write("promote-operation", move |conn| {
                 if !record::promote(conn, uuid, fence, to)? {
                     return Ok(None);
                 }
                 record::is_cancelled(conn, uuid).map(Some)
             })
-            .await;
-        match promoted {
+        });
+        match promoted.await {
             Ok(Some(cancel)) => {
                 record.cancel |= cancel;
                 record.operation.set_state(to);
@@ -191,6 +191,11 @@ fn leave(flow: &Inner, uuid: Uuid, resource: Uuid) {
     flow.lanes.wake(resource);
 }
 
+/// On whose behalf an operation's work waits in queues.
+fn whose(operation: &Operation) -> Behalf {
+    Behalf::operation(parse_uuid(&operation.account_uuid).unwrap_or_default())
+}
+
 /// Whether this process may go on with work.
 pub(crate) fn stopping(flow: &Inner) -> Ran<()> {
     flow.may_start().map_err(Interrupted)
@@ -211,6 +216,7 @@ async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Box<Record
     if record.cancel {
         live.cancel.cancel();
     }
+    let whose = whose(&record.operation);
     let run = prepare(flow, live, *record)?;
     let trace = run.shared.state.lock().operation.trace_parent.clone();
     let span = tracing::info_span!(
@@ -220,7 +226,7 @@ async fn run(flow: &Arc<Inner>, uuid: Uuid, live: &Arc<Live>, record: Box<Record
         workflow = run.workflow.definition.name,
         trace_id = tracing::field::Empty
     );
-    propagate::in_trace(&trace, span, run.drive()).await
+    propagate::in_trace(&trace, span, behalf::scope(whose, run.drive())).await
 }
 
 /// Asks an operation that is here to stop. One that runs is told; one that waits ends at once.
@@ -252,9 +258,10 @@ fn cancel_waiting(flow: &Arc<Inner>, uuid: Uuid) {
             return;
         }
         record.note(OperationEventKind::CancelAsked);
+        let whose = whose(&record.operation);
         let ended = async {
             let run = prepare(&flow, &live, record)?;
-            run.end_waiting().await
+            behalf::scope(whose, run.end_waiting()).await
         };
         match AssertUnwindSafe(ended).catch_unwind().await {
             Ok(Ok(true)) => {

@@ -48,6 +48,7 @@
 
 mod api;
 mod audit;
+pub mod bin;
 mod callback;
 mod check;
 mod child;
@@ -62,6 +63,7 @@ pub mod faults;
 pub mod fence;
 mod lane;
 mod layout;
+pub mod letters;
 mod live;
 mod metrics;
 mod overrides;
@@ -101,7 +103,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gyre_mesh::Mesh;
-use gyre_mesh::tasks::Tasks;
+use gyre_mesh::tasks::{Activator, Tasks};
 use gyre_model::{Error, Result};
 use gyre_proto::common::v1::Lane;
 use gyre_store::Store;
@@ -196,9 +198,26 @@ impl Flow {
         callback::start(&self.inner);
     }
 
+    /// Whether an operator has put steps of plugins into a workflow.
+    pub fn has_plugins(&self, workflow: &str) -> bool {
+        let found = self.inner.registry.get(workflow);
+        found.is_ok_and(|workflow| workflow.definition.steps.iter().any(|step| step.plugin.is_some()))
+    }
+
     /// The tasks of this engine, for the service's own background work: they end with it.
     pub fn tasks(&self) -> &Tasks {
         &self.inner.tasks
+    }
+
+    /// Wakes a background task whenever members come or go: it may own what it did not own when it looked last, as after the start, when
+    /// this instance is no member yet.
+    pub fn wake_with_ring(&self, activator: Activator) {
+        let mut views = self.mesh().views();
+        self.tasks().spawn_until_stop("wake-with-ring", async move {
+            while views.changed().await.is_ok() {
+                activator.activate();
+            }
+        });
     }
 
     /// The database.

@@ -6,17 +6,21 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use gyre_model::{Uuid, parse_uuid};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::common::v1::{Operation, OperationTimeline};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics;
 use crate::queue::Class;
 use crate::record::Record;
 use crate::shared::Shared;
+
+/// When to come again where an account has too many under way.
+const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// What watchers see.
 #[derive(Debug, Clone)]
@@ -41,12 +45,14 @@ pub(crate) struct Live {
     pub resource: Uuid,
     /// On whose behalf.
     pub class: Class,
+    /// The account that it counts for: of what accounts themselves began.
+    counts: Option<Uuid>,
     /// Since when it is here.
     pub since: Instant,
 }
 
 impl Live {
-    fn new(record: Record) -> Self {
+    fn new(record: Record, counts: Option<Uuid>) -> Self {
         let seen = Seen { operation: Arc::new(record.operation.clone()), left: false };
         Self {
             seen: watch::channel(seen).0,
@@ -55,6 +61,7 @@ impl Live {
             cancel: CancellationToken::new(),
             resource: parse_uuid(&record.operation.resource_uuid).unwrap_or_default(),
             class: record.class(),
+            counts,
             since: Instant::now(),
             turn: tokio::sync::Mutex::new(Some(record)),
         }
@@ -136,38 +143,75 @@ impl Live {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct LiveOperations {
-    all: Mutex<HashMap<Uuid, Arc<Live>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    all: HashMap<Uuid, Arc<Live>>,
+    /// How many each account itself began.
+    accounts: HashMap<Uuid, usize>,
 }
 
 impl LiveOperations {
-    /// Adds one. Nothing where it is there already.
-    pub fn add(&self, uuid: Uuid, record: Record) -> Option<Arc<Live>> {
-        let mut all = self.all.lock();
-        if all.contains_key(&uuid) {
+    /// Whether a caller may begin another one, of so many at most. What an operation asks for is not refused: it must come to its
+    /// end.
+    pub fn check(&self, caller: &Caller, most: usize) -> Result<()> {
+        if caller.acting.is_some() || caller.account_uuid.is_nil() {
+            return Ok(());
+        }
+        let held = self.state.lock().accounts.get(&caller.account_uuid).copied().unwrap_or(0);
+        if held < most {
+            return Ok(());
+        }
+        metrics::crowded();
+        let text = format!(
+            "{held} operations of this account are under way here, and nothing was begun: try again when some have ended, or \
+             wait for each before beginning the next"
+        );
+        Err(Error::new(Kind::ResourceExhausted, "TOO_MANY_OPERATIONS", text).retry_after(COME_AGAIN))
+    }
+
+    /// Adds one; `counts`: the account that began it, and may not begin too many. Nothing where it is there already.
+    pub fn add(&self, uuid: Uuid, record: Record, counts: Option<Uuid>) -> Option<Arc<Live>> {
+        let mut state = self.state.lock();
+        if state.all.contains_key(&uuid) {
             return None;
         }
-        let live = Arc::new(Live::new(record));
-        all.insert(uuid, Arc::clone(&live));
+        let live = Arc::new(Live::new(record, counts));
+        state.all.insert(uuid, Arc::clone(&live));
+        if let Some(account) = counts {
+            *state.accounts.entry(account).or_default() += 1;
+        }
         Some(live)
     }
 
     pub fn get(&self, uuid: Uuid) -> Option<Arc<Live>> {
-        self.all.lock().get(&uuid).cloned()
+        self.state.lock().all.get(&uuid).cloned()
     }
 
     /// Takes one out, and tells whoever watches to look elsewhere.
     pub fn remove(&self, uuid: Uuid) {
-        if let Some(live) = self.all.lock().remove(&uuid) {
-            live.seen.send_modify(|seen| seen.left = true);
+        let mut state = self.state.lock();
+        let Some(live) = state.all.remove(&uuid) else { return };
+        if let Some(account) = live.counts
+            && let Some(held) = state.accounts.get_mut(&account)
+        {
+            *held -= 1;
+            if *held == 0 {
+                state.accounts.remove(&account);
+            }
         }
+        drop(state);
+        live.seen.send_modify(|seen| seen.left = true);
     }
 
     pub fn has(&self, uuid: Uuid) -> bool {
-        self.all.lock().contains_key(&uuid)
+        self.state.lock().all.contains_key(&uuid)
     }
 
     /// All of them, as they are at this moment.
     pub fn all(&self) -> Vec<(Uuid, Arc<Live>)> {
-        self.all.lock().iter().map(|(uuid, live)| (*uuid, Arc::clone(live))).collect()
+        self.state.lock().all.iter().map(|(uuid, live)| (*uuid, Arc::clone(live))).collect()
     }
 }

@@ -49,6 +49,7 @@ struct Own {
     commits: Family<Commit, Counter>,
     callbacks: Family<Outcome, Counter>,
     refusals: Family<Outcome, Counter>,
+    crowded: Counter,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| {
@@ -64,6 +65,7 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         commits: Family::default(),
         callbacks: Family::default(),
         refusals: Family::default(),
+        crowded: Counter::default(),
     };
     metrics::registry(|all| {
         all.register("gyre_operations", "Operations ended, by workflow and state", own.ended.clone());
@@ -76,6 +78,11 @@ static OWN: LazyLock<Own> = LazyLock::new(|| {
         all.register("gyre_debts", "Stuck operations that this instance looks after", own.debts.clone());
         all.register("gyre_operation_commits", "Commits of running operations, by name", own.commits.clone());
         all.register("gyre_callbacks", "Tries to deliver a callback, by what became of it", own.callbacks.clone());
+        all.register(
+            "gyre_operations_refused",
+            "Operations not begun since their account had too many under way",
+            own.crowded.clone(),
+        );
         all.register("gyre_refusals", "Refused calls on their way into the log of changes", own.refusals.clone());
     });
     own
@@ -116,6 +123,11 @@ pub(crate) fn debts(service: &'static str, count: i64) {
 
 pub(crate) fn committed(service: &'static str, name: &'static str) {
     OWN.commits.get_or_create(&Commit { service, name }).inc();
+}
+
+/// An operation that was not begun, since its account had too many under way.
+pub(crate) fn crowded() {
+    OWN.crowded.inc();
 }
 
 /// Refused calls, and whether they came into the log.

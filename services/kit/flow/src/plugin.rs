@@ -16,7 +16,7 @@ use gyre_mesh::outside::Outside;
 use gyre_model::{Error, Kind, Result, catalog, time};
 use gyre_proto::json::JsonCodec;
 use gyre_proto::plugin::v1::step_service_client::StepServiceClient;
-use gyre_proto::plugin::v1::{RunStepRequest, Step as Call, UndoStepRequest};
+use gyre_proto::plugin::v1::{Dependents, ListDependentsRequest, RunStepRequest, Step as Call, UndoStepRequest};
 use gyre_store::Sql;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -71,7 +71,7 @@ impl PluginEntry {
 }
 
 /// A plugin's step.
-struct Plugin {
+pub(crate) struct Plugin {
     name: String,
     outside: Outside,
     timeout: Duration,
@@ -88,20 +88,24 @@ struct Note {
     outputs: BTreeMap<String, String>,
 }
 
-/// The step of a definition that a plugin does.
-pub(crate) fn step(named: &StepDefinition, entry: &PluginEntry, mesh: &Mesh) -> Result<Step> {
+/// The plugin that a definition names for a step.
+pub(crate) fn of(named: &StepDefinition, entry: &PluginEntry, mesh: &Mesh) -> Result<Arc<Plugin>> {
     let at = format!("{}.plugin.address", named.origin);
     let outside = Outside::parse(&entry.address).map_err(|what| wrong(&at, what))?;
     mesh.can_reach(&outside).map_err(|what| wrong(&at, what))?;
-    let plugin = Arc::new(Plugin {
+    Ok(Arc::new(Plugin {
         name: named.step.clone(),
         outside,
         timeout: Duration::from_secs(entry.timeout_seconds.unwrap_or(USUAL_TIMEOUT)),
         config: Json::Object(entry.config.clone()).to_string(),
         mesh: mesh.clone(),
-    });
+    }))
+}
+
+/// The step that it does.
+pub(crate) fn step(named: &StepDefinition, plugin: Arc<Plugin>) -> Step {
     let doing = Arc::clone(&plugin);
-    Ok(Step {
+    Step {
         run: Arc::new(move |context| {
             let plugin = Arc::clone(&doing);
             async move { plugin.run(&context).await }.boxed()
@@ -113,10 +117,50 @@ pub(crate) fn step(named: &StepDefinition, entry: &PluginEntry, mesh: &Mesh) -> 
             })
         }),
         uses: Arc::default(),
-    })
+    }
 }
 
 impl Plugin {
+    /// What the plugin keeps for resources.
+    ///
+    /// # Errors
+    /// That it cannot be asked, or refuses to tell, with what to do about that.
+    pub async fn dependents(&self, step: &str, kind: &str, uuids: &[String]) -> Result<Vec<Dependents>> {
+        let until = time::now_micros().saturating_add(i64::try_from(self.timeout.as_micros()).unwrap_or(i64::MAX));
+        let request = ListDependentsRequest {
+            step: step.to_owned(),
+            resource_kind: kind.to_owned(),
+            resource_uuids: uuids.to_vec(),
+            config_json: self.config.clone(),
+            deadline: Some(time::from_micros(until)),
+        };
+        let asked = async {
+            let mut client = self.client().await.map_err(|error| self.about(error))?;
+            let mut request = Request::new(request);
+            request.set_timeout(self.timeout);
+            self.in_time(client.list_dependents(request)).await
+        };
+        let answer = asked.await.map_err(|error| {
+            let text = format!(
+                "what plugin {step} keeps for {} resources of the kind {kind} cannot be told, so that nothing is deleted ({}): start it, or \
+                 take its edge out of the operator's files",
+                uuids.len(),
+                error.message()
+            );
+            let told = Error::new(error.kind(), reason_of(&error), text);
+            error.metadata().iter().fold(told, |told, (name, value)| told.with(name.clone(), value.clone()))
+        })?;
+        let mut found = answer.into_inner().dependents;
+        // what was not asked for is nobody's
+        found.retain(|found| uuids.contains(&found.resource_uuid));
+        for found in &mut found {
+            found.forbids = cut(&found.forbids);
+            found.names.truncate(MOST_OUTPUTS);
+            found.names.iter_mut().for_each(|name| *name = cut(name));
+        }
+        Ok(found)
+    }
+
     async fn run(&self, context: &Context) -> Result<()> {
         let call = self.call(context).await?;
         let mut client = self.client().await?;
@@ -286,6 +330,16 @@ fn check_outputs(plugin: &str, outputs: &BTreeMap<String, String>) -> Result<()>
         "plugin {plugin} answered more than {MOST_OUTPUTS} outputs, or one of more than {MOST_TEXT} characters"
     );
     Err(Error::new(Kind::FailedPrecondition, "PLUGIN_ANSWER_TOO_LARGE", text).with("plugin", plugin))
+}
+
+/// The reason of an error of a plugin's, which is one of a few.
+fn reason_of(error: &Error) -> &'static str {
+    match error.reason() {
+        "PLUGIN_UNREACHABLE" => "PLUGIN_UNREACHABLE",
+        "PLUGIN_UNAVAILABLE" => "PLUGIN_UNAVAILABLE",
+        "PLUGIN_TIMEOUT" => "PLUGIN_TIMEOUT",
+        _ => "PLUGIN_REFUSED",
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -39,6 +39,7 @@ pub async fn open_store(args: &ProcessArgs) -> anyhow::Result<Store> {
         conn.query(Sql::new("SELECT outcome FROM change_log WHERE 1 = 0"))?;
         conn.query(Sql::new("SELECT 1 FROM tag WHERE 1 = 0"))?;
         conn.query(Sql::new("SELECT 1 FROM setting WHERE 1 = 0"))?;
+        conn.query(Sql::new("SELECT 1 FROM webhook WHERE 1 = 0"))?;
         Ok(())
     });
     check

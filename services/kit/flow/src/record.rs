@@ -74,30 +74,15 @@ pub fn busy(conn: &mut Conn, resource: Uuid) -> Result<bool> {
     Ok(conn.query_one(sql)?.is_some())
 }
 
-/// Whether an operation waits for a resource.
-fn waited_for(conn: &mut Conn, resource: Uuid) -> Result<bool> {
-    let sql = Sql::new("SELECT 1 FROM operation WHERE state = 'QUEUED' AND resource_uuid = ").bind(resource);
-    Ok(conn.query_one(sql.sql(" LIMIT 1"))?.is_some())
-}
-
 /// Writes a new operation: running, or queued where another one runs on the resource. Sets which.
 pub(crate) fn insert(conn: &mut Conn, record: &mut Record) -> Result<()> {
-    let table = table::<Operation>();
     let operation = &mut record.operation;
-    let resource = parse_uuid(&operation.resource_uuid).unwrap_or_default();
-    // what waits for the resource already goes before what comes now, also in the moment in which nothing holds it
-    let states = [OperationState::Running, OperationState::Queued];
-    for state in states.into_iter().skip(usize::from(waited_for(conn, resource)?)) {
-        operation.set_state(state);
-        let sql = Sql::new(format!("INSERT INTO operation ({}) VALUES (", table.names))
-            .bind_all(table.values(&operation.encode_to_vec())?)
-            .sql(")");
-        match conn.savepoint(|conn| conn.execute(sql)) {
-            Ok(_) => break,
-            Err(DbError::Unique(_)) if state == OperationState::Running => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let state = match insert_row(conn, operation, true)? {
+        Some(state) => state,
+        // another one runs on the resource
+        None => insert_row(conn, operation, false)?.ok_or_else(|| Error::internal("an operation was not written"))?,
+    };
+    operation.set_state(state);
     let uuid = parse_uuid(&operation.uuid).ok_or_else(|| Error::internal("an operation without UUID"))?;
     record.note(match record.operation.state() {
         OperationState::Queued => OperationEventKind::Queued,
@@ -117,19 +102,56 @@ pub(crate) fn insert(conn: &mut Conn, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
+/// Writes the row of a new operation, running or queued, and answers which. Nothing where it should run and another one does.
+fn insert_row(conn: &mut Conn, operation: &Operation, may_run: bool) -> Result<Option<OperationState>> {
+    let table = table::<Operation>();
+    let values = table.values(&operation.encode_to_vec())?;
+    let mut sql = Sql::new("INSERT INTO operation (").sql(table.names.as_str()).sql(") VALUES (");
+    for (at, (value, column)) in values.into_iter().zip(&table.columns).enumerate() {
+        if at > 0 {
+            sql.push(", ");
+        }
+        match column.field.name {
+            // what waits for the resource already goes before what comes now, also in the moment in which nothing holds it
+            "state" if may_run => {
+                sql.push("CASE WHEN EXISTS (SELECT 1 FROM operation WHERE state = 'QUEUED' AND resource_uuid = ");
+                sql.push_bind(parse_uuid(&operation.resource_uuid).unwrap_or_default());
+                sql.push(") THEN 'QUEUED' ELSE 'RUNNING' END");
+            }
+            "state" => sql.push("'QUEUED'"),
+            _ => sql.push_bind(value),
+        }
+    }
+    sql.push(if may_run { ") ON CONFLICT DO NOTHING RETURNING state" } else { ") RETURNING state" });
+    let row = conn.query_one(sql)?;
+    row.map(|row| Ok(if row.text(0)? == "QUEUED" { OperationState::Queued } else { OperationState::Running }))
+        .transpose()
+}
+
+/// What a commit found out about its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Saved {
+    /// The operation's generation as it is now.
+    pub generation: i64,
+    /// When it was written, in microseconds since 1970.
+    pub time: i64,
+    /// Whether somebody asked it to stop before.
+    pub cancel: bool,
+}
+
 /// Writes where an operation stands, under its fence. The commit has a name, by which [`committed`] finds it.
 pub(crate) fn save(
     conn: &mut Conn,
     uuid: Uuid,
     operation: &Operation,
     vars: &Map<String, Json>,
-    timeline: Vec<u8>,
+    timeline: &[u8],
     commit: Uuid,
-) -> Result<()> {
+) -> Result<Saved> {
     let table = table::<Operation>();
     let values = table.values(&operation.encode_to_vec())?;
-    let mut sql = Sql::new("UPDATE operation SET generation = generation + 1, update_time = ")
-        .bind(Value::time(time::now_micros()));
+    let time = time::now_micros();
+    let mut sql = Sql::new("UPDATE operation SET generation = generation + 1, update_time = ").bind(Value::time(time));
     for (value, column) in values.into_iter().zip(&table.columns) {
         if matches!(column.field.name, "state" | "percent" | "steps" | "error" | "end_time") {
             sql.push(format!(", {} = ", column.field.name));
@@ -137,21 +159,21 @@ pub(crate) fn save(
         }
     }
     let sql = sql.sql(" WHERE uuid = ").bind(uuid).sql(" AND fence = ").bind(operation.fence);
-    let sql = sql.sql(" AND state IN ").sql(UNFINISHED);
-    if conn.execute(sql)? == 0 {
-        return Err(fenced());
-    }
+    let sql = sql.sql(" AND state IN ").sql(UNFINISHED).sql(" RETURNING generation");
+    let generation = conn.query_one(sql)?.ok_or_else(fenced)?.int(0)?;
     let vars = Value::json(Json::Object(vars.clone()).to_string());
     let sql = Sql::new("UPDATE operation_work SET vars = ")
         .bind(vars)
         .sql(", timeline = ")
-        .bind(timeline)
+        .bind(timeline.to_vec())
         .sql(", last_commit = ")
         .bind(commit)
         .sql(" WHERE operation_uuid = ")
-        .bind(uuid);
-    conn.execute(sql)?;
-    Ok(())
+        .bind(uuid)
+        // a cancel that is under way is waited for: it holds the row
+        .sql(" RETURNING cancel");
+    let cancel = conn.query_one(sql)?.map_or(Ok(false), |row| row.bool(0))?;
+    Ok(Saved { generation, time, cancel })
 }
 
 /// Whether the last commit of an operation was this one. Where that commit is still under way it is waited for: it holds the row.
@@ -174,7 +196,7 @@ pub(crate) fn promote(conn: &mut Conn, uuid: Uuid, fence: i64, state: OperationS
         .bind(fence)
         .sql(" AND state IN ")
         .sql(UNFINISHED);
-    match conn.savepoint(|conn| conn.execute(sql)) {
+    match conn.try_execute(sql) {
         Ok(0) => Err(fenced()),
         Ok(_) => Ok(true),
         Err(DbError::Unique(_)) => Ok(false),

@@ -82,7 +82,7 @@ async fn take(flow: &Arc<Inner>, seen: Vec<(Uuid, i64)>) -> Result<()> {
         tracing::info!(operation = uuid, resource, fence, "operation taken over");
         metrics::taken(flow.service);
         record.note(OperationEventKind::Taken);
-        engine::begin(flow, record);
+        engine::begin(flow, record, None);
     }
     Ok(())
 }

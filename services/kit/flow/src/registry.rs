@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use crate::compose::Library;
 use crate::context::Context;
 use crate::definition::{Definition, StepDefinition, sorted, wrong};
+use crate::delete::outside;
 use crate::var::{How, Uses, Var};
 use crate::{check, overrides, plugin};
 
@@ -146,6 +147,8 @@ pub(crate) struct Workflow {
 #[derive(Default)]
 pub(crate) struct Registry {
     workflows: RwLock<HashMap<String, Arc<Workflow>>>,
+    /// What plugins keep for resources, by the kind.
+    edges: RwLock<Vec<(String, Arc<outside::Edge>)>>,
 }
 
 impl Registry {
@@ -171,13 +174,24 @@ impl Registry {
                 check::keeps(own, definition)?;
             }
         }
+        outside::check(&now.iter().filter(|definition| !definition.resource.is_empty()).collect::<Vec<_>>())?;
         let mut workflows = self.workflows.write();
+        let mut edges: Vec<(String, String)> = Vec::new();
         for definition in now.into_iter().filter(|definition| !definition.resource.is_empty()) {
             let found: Vec<_> = definition
                 .steps
                 .iter()
                 .map(|named| match &named.plugin {
-                    Some(entry) => plugin::step(named, entry, mesh),
+                    Some(entry) => {
+                        let plugin = plugin::of(named, entry, mesh)?;
+                        let edge = (definition.resource.clone(), named.step.clone());
+                        if let Some(words) = named.edge.as_ref().filter(|_| !edges.contains(&edge)) {
+                            let kept = outside::Edge::new(named, words, Arc::clone(&plugin));
+                            self.edges.write().push((edge.0.clone(), Arc::new(kept)));
+                            edges.push(edge);
+                        }
+                        Ok(plugin::step(named, plugin))
+                    }
                     None => steps.find(named),
                 })
                 .collect::<Result<_>>()?;
@@ -201,8 +215,14 @@ impl Registry {
         self.workflows.read().values().cloned().collect()
     }
 
+    /// What plugins keep for resources of a kind.
+    pub fn edges(&self, kind: &str) -> Vec<Arc<outside::Edge>> {
+        self.edges.read().iter().filter(|(of, _)| of == kind).map(|(_, edge)| Arc::clone(edge)).collect()
+    }
+
     /// Lets go of the steps, and with them of the service that they hold.
     pub fn clear(&self) {
         self.workflows.write().clear();
+        self.edges.write().clear();
     }
 }

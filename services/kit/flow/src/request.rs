@@ -27,6 +27,8 @@ pub(crate) struct Wish {
     pub account: Uuid,
     pub request_id: String,
     pub method: &'static str,
+    /// What else the first call may have noted as its method.
+    pub alias: Option<&'static str>,
     pub body: i64,
 }
 
@@ -36,6 +38,7 @@ impl Wish {
             account: caller.account_uuid,
             request_id: request_id.to_owned(),
             method,
+            alias: None,
             body: xxhash(&body.encode_to_vec()),
         }
     }
@@ -56,7 +59,8 @@ impl Wish {
             conn.execute(sql.sql(" AND request_id = ").bind(self.request_id.as_str()))?;
             return Ok(Before::New);
         }
-        if row.text(0)? != self.method || row.int(1)? != self.body {
+        let method = row.text(0)?;
+        if (method != self.method && Some(method) != self.alias) || row.int(1)? != self.body {
             return Err(Error::new(
                 Kind::AlreadyExists,
                 "REQUEST_ID_REUSED",
@@ -70,12 +74,32 @@ impl Wish {
         }
     }
 
-    /// Remembers what the call did.
-    pub fn remember(&self, conn: &mut Conn, operation: Option<Uuid>, response: Option<Vec<u8>>) -> Result<()> {
-        if self.request_id.is_empty() {
-            return Ok(());
+    /// Takes the id for an operation that is about to be written; answers what a call with this id did before. One statement where it
+    /// is new, as it mostly is. Where the same call is beside this one, the database waits for that.
+    pub fn claim(&self, conn: &mut Conn, operation: Uuid) -> Result<Before> {
+        if self.request_id.is_empty()
+            || conn.execute(self.row(Some(operation), None).sql(" ON CONFLICT DO NOTHING"))? == 1
+        {
+            return Ok(Before::New);
         }
-        let sql = Sql::new(
+        let before = self.look_up(conn)?;
+        if matches!(before, Before::New) {
+            // the first one is forgotten by now
+            conn.execute(self.row(Some(operation), None))?;
+        }
+        Ok(before)
+    }
+
+    /// Remembers what the call did.
+    pub fn remember(&self, conn: &mut Conn, response: Vec<u8>) -> Result<()> {
+        if !self.request_id.is_empty() {
+            conn.execute(self.row(None, Some(response)))?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, operation: Option<Uuid>, response: Option<Vec<u8>>) -> Sql {
+        Sql::new(
             "INSERT INTO request (account_uuid, request_id, method, body_hash, operation_uuid, response, time) VALUES (",
         )
         .bind_all([
@@ -87,9 +111,7 @@ impl Wish {
             Value::or_null(response, Type::Bytes),
             Value::time(time::now_micros()),
         ])
-        .sql(")");
-        conn.execute(sql)?;
-        Ok(())
+        .sql(")")
     }
 }
 
@@ -124,7 +146,7 @@ where
             Before::New => {
                 fence::check(conn, &caller)?;
                 let response = run.clone()(conn, &Change::by(caller))?;
-                wish.remember(conn, None, Some(response.encode_to_vec()))?;
+                wish.remember(conn, response.encode_to_vec())?;
                 Ok(response)
             }
         })

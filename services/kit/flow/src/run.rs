@@ -10,7 +10,7 @@ use std::time::Duration;
 use gyre_model::{Error, Kind, Result, time};
 use gyre_proto::common::v1::{Operation, OperationEventKind as Event, OperationState, OperationStepState};
 use gyre_query::Change;
-use gyre_store::{Conn, Sql};
+use gyre_store::Conn;
 
 use crate::Inner;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use crate::debt::{self, Rest};
 use crate::definition::Retry;
 use crate::engine::{Interrupted, past, stopping, undoing};
 use crate::metrics;
-use crate::record;
+use crate::record::Saved;
 use crate::registry::{self, Step, Workflow};
 use crate::shared::Shared;
 
@@ -220,10 +220,12 @@ impl Run<'_> {
             }
             state.note(Event::PointOfNoReturn).step = name;
         });
-        let uuid = self.shared.uuid;
-        let passed = self.commit_with("point-of-no-return", move |conn, _| {
-            if record::is_cancelled(conn, uuid)? { Err(cancelled()) } else { Ok(()) }
-        });
+        let passed = self.commit_with(
+            "point-of-no-return",
+            move |_, _, saved| {
+                if saved.cancel { Err(cancelled()) } else { Ok(()) }
+            },
+        );
         match passed.await {
             Ok(()) => {
                 self.shared.settle(|_| ());
@@ -459,7 +461,7 @@ impl Run<'_> {
             state.operation.clone()
         });
         let rest = Arc::new(Rest { step, undoing, error });
-        self.commit_with("rest-operation", move |conn, _| debt::owe(conn, &operation, &rest))
+        self.commit_with("rest-operation", move |conn, _, _| debt::owe(conn, &operation, &rest))
             .await
             .map_err(Interrupted)?;
         self.shared.settle(|state| state.owes = true);
@@ -476,22 +478,23 @@ impl Run<'_> {
             event.message = crate::api::short(end);
             (end == OperationState::Succeeded && !self.past(&state.operation), state.owes)
         };
-        let read = move |conn: &mut Conn| {
+        let settle = move |conn: &mut Conn, _: &Change, saved: Saved| {
             // a cancel that was accepted before this commit is kept
-            if may_be_cancelled && record::is_cancelled(conn, uuid)? {
+            if may_be_cancelled && saved.cancel {
                 return Err(cancelled());
             }
             if owes {
                 debt::settle(conn, uuid)?;
             }
-            let found: Vec<Operation> = gyre_query::select(conn, Sql::new("uuid = ").bind(uuid))?;
-            found.into_iter().next().ok_or_else(|| Error::internal("an operation went away under its own commit"))
+            Ok(saved)
         };
-        match self.commit_with(name, move |conn, _| read(conn)).await {
-            Ok(operation) => {
+        match self.commit_with(name, settle).await {
+            Ok(saved) => {
                 let mut state = self.shared.state.lock();
                 state.untold = false;
-                state.operation = operation.clone();
+                state.operation.generation = saved.generation;
+                state.operation.update_time = Some(time::from_micros(saved.time));
+                let operation = state.operation.clone();
                 self.flow.callbacks.ended(&operation);
                 self.shared.live.end(operation);
                 Ok(())
@@ -505,18 +508,18 @@ impl Run<'_> {
 
     /// A commit of the engine's own.
     async fn commit(&self, name: &'static str) -> Result<()> {
-        self.commit_with(name, |_, _| Ok(())).await
+        self.commit_with(name, |_, _, _| Ok(())).await
     }
 
     /// A commit that waits for a database that is away, since there is nothing better to do.
     async fn commit_with<T, F>(&self, name: &'static str, write: F) -> Result<T>
     where
         T: Send + 'static,
-        F: Fn(&mut Conn, &Change) -> Result<T> + Clone + Send + 'static,
+        F: Fn(&mut Conn, &Change, Saved) -> Result<T> + Clone + Send + 'static,
     {
         let mut conflicts = 0;
         loop {
-            match self.shared.commit(name, write.clone()).await {
+            match self.shared.commit_seeing(name, write.clone()).await {
                 // another change of the same rows came first; the closures read them again
                 Err(error) if error.kind() == Kind::Aborted && error.reason() != "FENCED" && conflicts < CONFLICTS => {
                     conflicts += 1;

@@ -35,6 +35,11 @@ const PLUGIN: Shape = Shape::Map(&[
     ("config", false, Shape::Free),
     ("timeout_seconds", false, Shape::Whole("write 1 to 3600 (seconds), or leave it out")),
 ]);
+const EDGE: Shape = Shape::Map(&[
+    ("kind", true, Shape::Text),
+    ("plural", true, Shape::Text),
+    ("on_delete", true, Shape::Word(&["DELETE", "RESTRICT"])),
+]);
 const ENTRY: Shape = Shape::Map(&[
     ("step", false, Shape::Text),
     ("workflow", false, Shape::Text),
@@ -44,6 +49,7 @@ const ENTRY: Shape = Shape::Map(&[
     ("no_undo", false, Shape::Text),
     ("point_of_no_return", false, Shape::Flag),
     ("plugin", false, PLUGIN),
+    ("edge", false, EDGE),
 ]);
 const INSERT: Shape = Shape::Map(&[
     ("before", false, Shape::Text),
@@ -56,6 +62,7 @@ const INSERT: Shape = Shape::Map(&[
     ("no_undo", false, Shape::Text),
     ("point_of_no_return", false, Shape::Flag),
     ("plugin", false, PLUGIN),
+    ("edge", false, EDGE),
 ]);
 const CHANGE: Shape =
     Shape::Map(&[("step", true, Shape::Text), ("retry", false, RETRY), ("deadline_seconds", false, DEADLINE)]);

@@ -1,6 +1,7 @@
 //! An operation under way, as the engine and its steps share it: what it is, what changed since its last commit, who is told of
 //! that and when, and the commits.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 
 use crate::live::Live;
-use crate::record::{self, Record};
+use crate::record::{self, Record, Saved};
 use crate::timeline::{self, Timeline};
 use crate::{Inner, audit, metrics};
 
@@ -66,6 +67,8 @@ pub(crate) struct State {
     pub awaited: Option<(&'static str, String)>,
     /// The tasks of the present try, by their hosts.
     pub tasks: Vec<(Uuid, String)>,
+    /// What a step keeps in memory for later ones.
+    pub kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl State {
@@ -147,6 +150,7 @@ impl Shared {
                 host: None,
                 awaited: None,
                 tasks: Vec::new(),
+                kept: None,
             }),
             committing: tokio::sync::Mutex::default(),
         })
@@ -241,7 +245,16 @@ impl Shared {
     pub async fn commit<T, F>(&self, name: &'static str, write: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Conn, &Change) -> Result<T> + Send + 'static,
+        F: Fn(&mut Conn, &Change) -> Result<T> + Send + 'static,
+    {
+        self.commit_seeing(name, move |conn, change, _| write(conn, change)).await
+    }
+
+    /// The same for a closure that looks at what the operation's rows told when they were written.
+    pub async fn commit_seeing<T, F>(&self, name: &'static str, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn, &Change, Saved) -> Result<T> + Send + 'static,
     {
         let _one_at_a_time = self.committing.lock().await;
         let commit = Uuid::new_v4();
@@ -255,11 +268,11 @@ impl Shared {
             .flow
             .store
             .commit(name, move |conn| {
-                record::save(conn, uuid, &operation, &vars, timeline, commit)?;
+                let saved = record::save(conn, uuid, &operation, &vars, &timeline, commit)?;
                 for pending in &pending {
                     (pending.write)(conn, &change)?;
                 }
-                let written = write(conn, &change)?;
+                let written = write(conn, &change, saved)?;
                 audit::ended(conn, change.caller, &operation)?;
                 Ok(written)
             })

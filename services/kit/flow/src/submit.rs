@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
+use gyre_model::{Behalf, Caller, Error, Kind, Result, Uuid, behalf, parse_uuid, time};
 use gyre_proto::Named;
 use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_query::Change;
@@ -45,9 +45,20 @@ impl Flow {
     /// than once; what it wrote before is undone then.
     ///
     /// # Errors
-    /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `CALLBACK_NOT_ALLOWED`; `UNAVAILABLE` where this instance
+    /// What the closure answers (nothing is written then); `REQUEST_ID_REUSED`; `LANE_FULL`; `TOO_MANY_OPERATIONS`; `CALLBACK_NOT_ALLOWED`; `UNAVAILABLE` where this instance
     /// may not start work.
     pub async fn submit<M, F>(&self, submit: Submit<'_, M>, rows: F) -> Result<Operation>
+    where
+        M: Named,
+        F: FnOnce(&mut Conn, &Change) -> Result<()> + Clone + Send + Sync + 'static,
+    {
+        let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
+        self.submit_wish(wish, submit, rows).await
+    }
+
+    /// The same for a call that may begin one of several workflows, as things stand when it comes: a repeat that would begin another is still
+    /// the same wish.
+    pub(crate) async fn submit_wish<M, F>(&self, wish: Wish, submit: Submit<'_, M>, rows: F) -> Result<Operation>
     where
         M: Named,
         F: FnOnce(&mut Conn, &Change) -> Result<()> + Clone + Send + Sync + 'static,
@@ -89,17 +100,17 @@ impl Flow {
             owes: false,
             fresh: true,
         };
-        let wish = Wish::new(&submit.caller, submit.workflow, submit.request_id, submit.input);
         let change = Change::of(submit.caller, uuid);
         // In a task of its own: a caller that goes away between the commit and the start would leave an operation that nobody
         // has in hand.
         let (answer, answered) = oneshot::channel();
         let flow = Arc::clone(inner);
+        let whose = Behalf::of(&change.caller);
         let accepted = gyre_model::origin::scope(gyre_model::origin::current(), async move {
             // whoever asked may have gone
             let _ = answer.send(accept(flow, wish, record, callback, change, rows).await);
         });
-        inner.tasks.spawn("submit", accepted);
+        inner.tasks.spawn("submit", behalf::scope(whose, accepted));
         answered.await.unwrap_or_else(|_| Err(Error::internal("a submitted operation was lost")))
     }
 }
@@ -121,7 +132,7 @@ where
     let (lanes, resource) = (Arc::clone(&flow), parse_uuid(&record.operation.resource_uuid).unwrap_or_default());
     let outcome = flow
         .store
-        .write_again("submit-operation", move |conn| match wish.look_up(conn)? {
+        .write_again("submit-operation", move |conn| match wish.claim(conn, uuid)? {
             Before::Operation(before) => {
                 let record = record::load(conn, before)?;
                 let operation = record.ok_or_else(|| Error::not_found("operation", before))?.operation;
@@ -130,6 +141,7 @@ where
             Before::Response(_) => Err(Error::internal("a call that answers an operation wrote rows before")),
             Before::New => {
                 fence::check(conn, &change.caller)?;
+                lanes.live.check(&change.caller, lanes.mesh.operations_per_account())?;
                 lanes.lanes.check(resource)?;
                 rows.clone()(conn, &change)?;
                 let mut record = record.clone();
@@ -138,7 +150,6 @@ where
                 if let Some(callback) = &callback {
                     callback.remember(conn, uuid)?;
                 }
-                wish.remember(conn, Some(uuid), None)?;
                 Ok(Outcome::New(Box::new(record)))
             }
         })
@@ -164,7 +175,8 @@ where
         }
         Outcome::New(record) => {
             let operation = record.operation.clone();
-            engine::begin(&flow, *record);
+            let own = change.caller.acting.is_none().then_some(change.caller.account_uuid);
+            engine::begin(&flow, *record, own.filter(|account| !account.is_nil()));
             Ok(operation)
         }
     }

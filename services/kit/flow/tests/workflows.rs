@@ -18,7 +18,10 @@ use gyre_proto::common::v1::{
 };
 use gyre_proto::host::v1::{CreateZoneRequest, Zone};
 use gyre_proto::plugin::v1::step_service_server::{StepService, StepServiceServer};
-use gyre_proto::plugin::v1::{RunStepRequest, RunStepResponse, Step, UndoStepRequest, UndoStepResponse};
+use gyre_proto::plugin::v1::{
+    ListDependentsRequest, ListDependentsResponse, RunStepRequest, RunStepResponse, Step, UndoStepRequest,
+    UndoStepResponse,
+};
 use gyre_query::Change;
 use gyre_store::{Conn, Store, StoreConfig};
 use parking_lot::Mutex;
@@ -512,6 +515,13 @@ impl StepService for Answers {
         let request = request.into_inner();
         self.asked.send_modify(|asked| asked.push(("undo", request.step.unwrap(), request.outputs)));
         Ok(Response::new(UndoStepResponse { message: "seat given back".into() }))
+    }
+
+    async fn list_dependents(
+        &self,
+        _: Request<ListDependentsRequest>,
+    ) -> std::result::Result<Response<ListDependentsResponse>, Status> {
+        Ok(Response::new(ListDependentsResponse::default()))
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::egress::Rule;
+use crate::mesh::OPERATIONS;
 use crate::tls::Identity;
 
 /// What every process is told. For flattening into a binary's own arguments.
@@ -61,6 +62,11 @@ pub struct ProcessArgs {
     #[arg(long, env = "GYRE_KEEP_OPERATIONS", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
     pub keep_operations: Duration,
 
+    /// Most operations that one account may have under way or waiting at each instance of a service; one more is refused, to be
+    /// tried again. What operations themselves begin is not counted.
+    #[arg(long, env = "GYRE_OPERATIONS_PER_ACCOUNT", value_name = "NUMBER", default_value_t = OPERATIONS)]
+    pub operations_per_account: usize,
+
     /// Directory of files that change workflows, in a folder for each service; docs/workflows.md says how.
     #[arg(long, env = "GYRE_WORKFLOWS", value_name = "DIR")]
     pub workflows: Option<PathBuf>,
@@ -113,6 +119,7 @@ impl ProcessArgs {
             lease_ttl: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
             keep_operations: Duration::from_secs(7 * 24 * 3600),
+            operations_per_account: OPERATIONS,
             workflows: None,
             callback_allow: Vec::new(),
             telemetry: TelemetryArgs::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,6 +27,9 @@ use crate::refused::{Refused, RefusedCall};
 use crate::serve;
 use crate::tls::Identity;
 
+/// Most operations of one account that a service has under way in this process, where nobody says otherwise.
+pub const OPERATIONS: usize = 25_000;
+
 /// A service in this process, with its layers.
 pub type LocalService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
@@ -44,6 +48,7 @@ struct Place {
     calls: TaskTracker,
     refusing: CancellationToken,
     callbacks: ArcSwap<Allow>,
+    operations: AtomicUsize,
     refused: Refused,
 }
 
@@ -68,6 +73,7 @@ impl Mesh {
             calls: TaskTracker::new(),
             refusing: CancellationToken::new(),
             callbacks: ArcSwap::default(),
+            operations: AtomicUsize::new(OPERATIONS),
             refused: Refused::default(),
         }))
     }
@@ -121,6 +127,16 @@ impl Mesh {
     /// Says where callbacks may go; until then nowhere.
     pub fn allow_callbacks(&self, allow: Allow) {
         self.0.callbacks.store(Arc::new(allow));
+    }
+
+    /// Most operations of one account that a service has under way in this process.
+    pub fn operations_per_account(&self) -> usize {
+        self.0.operations.load(Ordering::Relaxed)
+    }
+
+    /// Says how many operations of one account a service may have under way in this process.
+    pub fn bound_operations(&self, most: usize) {
+        self.0.operations.store(most, Ordering::Relaxed);
     }
 
     /// Tells this one of calls that would have changed something here and were refused, unless another one is told already. It must

@@ -50,7 +50,9 @@ pub fn is_refusal(error: &Error) -> bool {
         | Kind::FailedPrecondition
         | Kind::PermissionDenied
         | Kind::Unauthenticated => true,
-        Kind::ResourceExhausted => !error.reason().starts_with("DATABASE_"),
+        Kind::ResourceExhausted => {
+            !error.reason().starts_with("DATABASE_") && !matches!(error.reason(), "OVERLOADED" | "TOO_MANY_OPERATIONS")
+        }
         Kind::Aborted
         | Kind::Unavailable
         | Kind::DeadlineExceeded

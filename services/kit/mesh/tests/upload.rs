@@ -12,8 +12,8 @@ use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::image_service_client::ImageServiceClient;
 use gyre_proto::storage::v1::image_service_server::{ImageService, ImageServiceServer};
 use gyre_proto::storage::v1::{
-    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
+    CreateImageRequest, DeleteImageRequest, ExpungeImageRequest, GetImageRequest, Image, ListImagesRequest,
+    ListImagesResponse, RecoverImageRequest, SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
 use parking_lot::Mutex;
 use support::{Node, owned_by, retries};
@@ -64,6 +64,14 @@ impl ImageService for Images {
     }
 
     async fn delete_image(&self, _: Request<DeleteImageRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn recover_image(&self, _: Request<RecoverImageRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn expunge_image(&self, _: Request<ExpungeImageRequest>) -> Answer<Operation> {
         Err(Status::unimplemented(""))
     }
 

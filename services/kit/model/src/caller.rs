@@ -22,8 +22,8 @@ pub const EPOCH: HeaderName = HeaderName::from_static("gyre-epoch");
 pub const CALLBACK: HeaderName = HeaderName::from_static("gyre-callback");
 
 /// Headers that only members of the mesh may set; the gateway removes them from what comes from outside.
-pub const HEADERS: [HeaderName; 9] =
-    [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH, CALLBACK, origin::CLIENT, origin::AGENT];
+pub const HEADERS: [HeaderName; 10] =
+    [ACCOUNT, ADMIN, API_KEY, STEP, ROUTE, EPOCH, CALLBACK, origin::CLIENT, origin::AGENT, origin::WITHIN];
 
 /// Who calls, and what that allows in general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,11 +124,12 @@ impl Caller {
         })
     }
 
-    /// A request inside the mesh on this caller's behalf.
+    /// A request inside the mesh on this caller's behalf, for the call that the present task answers where it answers one.
     pub fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         let mut headers = std::mem::take(request.metadata_mut()).into_headers();
         self.write(&mut headers);
+        origin::pass_on(&mut headers);
         *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
         request
     }

@@ -66,6 +66,8 @@ pub struct MethodInfo {
     pub server_streaming: bool,
     /// The number of the field `request_id`; a call that has one changes something.
     pub request_id: Option<u32>,
+    /// The request field that says to change nothing and only tell what would be.
+    pub validate_only: Option<u32>,
     /// The number of the bytes field that a raw HTTP body is cut into.
     pub raw_body: Option<u32>,
     /// What the comment says.
@@ -156,6 +158,17 @@ pub struct KindInfo {
     pub message: &'static str,
     /// Tags to which Gyre gives a meaning.
     pub system_tags: Vec<SystemTag>,
+    /// Its bin, where it has one.
+    pub bin: Option<BinInfo>,
+}
+
+/// What belongs to the bin of a kind, by the names that all bins give it.
+#[derive(Debug, Clone, Copy)]
+pub struct BinInfo {
+    /// The setting that says how long something stays there: "vm.bin-delay".
+    pub delay: &'static str,
+    /// The workflow that deletes for good what is there: "expunge-vm".
+    pub expunge: &'static str,
 }
 
 /// A setting.
@@ -333,6 +346,10 @@ impl Reader {
                         columns: rule.columns.iter().map(|column| keep(column.as_str())).collect(),
                         message: name,
                         system_tags: rule.system_tags.clone(),
+                        bin: rule.binned.then(|| BinInfo {
+                            delay: keep(format!("{kind}.bin-delay")),
+                            expunge: keep(format!("expunge-{kind}")),
+                        }),
                     },
                 );
             }
@@ -454,6 +471,7 @@ impl Reader {
             client_streaming: method.is_client_streaming(),
             server_streaming: method.is_server_streaming(),
             request_id: number("request_id"),
+            validate_only: number("validate_only"),
             raw_body: number(&rule.raw_body),
             doc: comment(service.parent_file().file_descriptor_proto(), method.path()),
             descriptor: method.clone(),

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub const CLIENT: HeaderName = HeaderName::from_static("gyre-client");
 /// What the client called itself.
 pub const AGENT: HeaderName = HeaderName::from_static("gyre-user-agent");
+/// Says that a call is made while another is answered, which tells of its refusal itself.
+pub const WITHIN: HeaderName = HeaderName::from_static("gyre-within");
 
 /// Most bytes that are kept of what a client calls itself, and of a request id.
 const LONGEST: usize = 128;
@@ -55,6 +57,20 @@ pub fn write(headers: &mut HeaderMap, client: IpAddr, user_agent: Option<&Header
     }
 }
 
+/// Writes where the call came from that the present task answers into the headers of a call that it makes for it.
+pub fn pass_on(headers: &mut HeaderMap) {
+    let Some(origin) = current() else { return };
+    headers.insert(WITHIN, HeaderValue::from_static("1"));
+    if let Some(client) = origin.client {
+        write(headers, client, HeaderValue::from_str(&origin.user_agent).ok().as_ref());
+    }
+}
+
+/// Whether a call is made while another is answered.
+pub fn is_within(headers: &HeaderMap) -> bool {
+    headers.contains_key(WITHIN)
+}
+
 /// A text cut to what is kept of it.
 pub fn cut(text: &str) -> &str {
     if text.len() <= LONGEST {
@@ -89,7 +105,14 @@ mod tests {
         write(&mut headers, client, Some(&HeaderValue::from_static("curl/8")));
         let origin = Origin::read(&headers, "vm:StartVm", "r1");
         assert_eq!((origin.address().as_str(), &*origin.user_agent), ("192.0.2.7", "curl/8"));
-        let inside = scope(Some(Arc::new(origin.clone())), async { current() }).await;
+        let inside = scope(Some(Arc::new(origin.clone())), async {
+            let mut headers = HeaderMap::new();
+            pass_on(&mut headers);
+            assert!(is_within(&headers));
+            assert_eq!(Origin::read(&headers, "vm:StartVm", "r1"), origin);
+            current()
+        })
+        .await;
         assert_eq!(inside.as_deref(), Some(&origin));
         assert_eq!(current(), None);
         assert_eq!(Origin::read(&HeaderMap::new(), "", "").address(), "");

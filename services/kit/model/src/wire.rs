@@ -116,6 +116,16 @@ pub fn has(message: &[u8], path: &[u32]) -> bool {
     }
 }
 
+/// Appends a field as it was read.
+pub fn put(out: &mut impl BufMut, number: u32, value: Value<'_>) {
+    match value {
+        Value::Varint(value) => put_number(out, number, value),
+        Value::Fixed64(value) => put_fixed64(out, number, value),
+        Value::Fixed32(value) => put_fixed32(out, number, value),
+        Value::Bytes(bytes) => put_bytes(out, number, bytes),
+    }
+}
+
 /// Appends a varint.
 pub fn put_varint(out: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {

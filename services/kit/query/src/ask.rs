@@ -7,12 +7,12 @@ use serde_json::{Map, Value as Json};
 
 use crate::answer::{self, Record};
 use crate::filter::{self, letters};
-use crate::joins::{Field, Joins};
+use crate::joins::{Field, Joins, Shown};
 use crate::order::{self, Key, Order};
 use crate::page::Window;
 use crate::path::suggestion;
 use crate::read::{condition, count};
-use crate::table::{Column, by_kind};
+use crate::table::{Column, by_kind, tags_at};
 use crate::view::View;
 
 /// Most fields, and most groups and sums, that one query shows.
@@ -55,7 +55,7 @@ pub struct Answer {
     /// Where the next page begins; empty after the last.
     pub next_page_token: String,
     /// How many there are in all, where that was asked.
-    pub total_size: i64,
+    pub total_size: Option<i64>,
     /// How it would be found out, where that was asked.
     pub plan: Option<Plan>,
 }
@@ -72,7 +72,8 @@ pub struct Plan {
 /// A column of what is answered.
 struct Output {
     path: Vec<&'static str>,
-    field: Field,
+    /// The field; none where it is a row's tags.
+    field: Option<Field>,
     ty: Type,
     /// In SQL, where rows are grouped.
     sql: String,
@@ -123,9 +124,9 @@ pub fn ask(conn: &mut Conn, caller: &Caller, question: &Question) -> Result<Answ
     let rows = found.iter().map(|row| record(row, &asked.outputs, asked.counted)).collect::<Result<Vec<_>>>()?;
     let total_size = if question.count {
         let row = conn.query_one(asked.whole.once())?;
-        row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?
+        Some(row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?)
     } else {
-        0
+        None
     };
     Ok(Answer { rows, next_page_token, total_size, plan: None })
 }
@@ -147,18 +148,22 @@ fn rows(conn: &mut Conn, view: &View, kind: &'static KindInfo, question: &Questi
     let mut outputs = Vec::new();
     // a list whose elements have rows of their own is asked by those rows
     let elsewhere = |field: &FieldInfo| field.repeated && catalog().edge(kind.kind, field.name).is_some();
-    let shown = |column: &&Column| !column.field.rule.secret && column.ty != Type::Bytes && !elsewhere(column.field);
+    let seen = |column: &Column| !column.field.rule.secret && !column.hidden(view.admin());
+    let shown = |column: &&Column| seen(column) && column.ty != Type::Bytes && !elsewhere(column.field);
     let own = by_kind(kind.kind).columns.iter().filter(shown);
     let all: Vec<String> = match question.fields.iter().any(|field| field != "*") {
         true => question.fields.clone(),
-        false => own.map(|column| column.field.name.to_owned()).collect(),
+        false => {
+            let tags = by_kind(kind.kind).has_tags().then(|| "tags".to_owned());
+            own.map(|column| column.field.name.to_owned()).chain(tags).collect()
+        }
     };
     for name in &all {
-        let field = joins.field("fields", 0, name.trim())?;
-        if field.column.ty == Type::Bytes {
+        let Shown { path, sql, field } = joins.shown("fields", name.trim())?;
+        let ty = field.as_ref().map_or(Type::Text, |field| field.ty);
+        if ty == Type::Bytes {
             return Err(Error::invalid("fields", format!("{name} has no form in JSON")));
         }
-        let (path, ty, sql) = (field.path.clone(), field.column.ty, field.sql.clone());
         outputs.push(Output { path, field, ty, sql, aggregate: false });
     }
     let mut order = order::parse(view, &mut joins, &question.order_by)?;
@@ -170,9 +175,8 @@ fn rows(conn: &mut Conn, view: &View, kind: &'static KindInfo, question: &Questi
         key.place = names.len();
         names.push(key.sql.clone());
     }
-    let whole = count(&joins, condition.clone());
-    let conditions = condition.into_iter().chain(begin).collect();
-    let statement = joins.base().select(&names.join(", "), joins.sql(), conditions).sql(window.limit(view, &order));
+    let whole = count(&condition.rows, condition.all.clone());
+    let statement = condition.page(view, &joins, &names.join(", "), begin, &order, window);
     Ok(Asked { statement, outputs, order, counted: None, whole })
 }
 
@@ -188,11 +192,11 @@ fn groups(
     let mut outputs = Vec::new();
     for name in &question.group_by {
         let field = joins.field("group_by", 0, name.trim())?;
-        if matches!(field.column.ty, Type::Json | Type::Bytes) {
+        if matches!(field.ty, Type::Json | Type::Bytes) {
             return Err(Error::invalid("group_by", format!("rows cannot be grouped by {name}")));
         }
-        let (path, ty, sql) = (field.path.clone(), field.column.ty, field.sorted(view));
-        outputs.push(Output { path, field, ty, sql, aggregate: false });
+        let (path, ty, sql) = (field.path.clone(), field.ty, field.sorted(view));
+        outputs.push(Output { path, field: Some(field), ty, sql, aggregate: false });
     }
     let keys = outputs.len();
     for (function, names) in [("sum", &question.sum), ("min", &question.min), ("max", &question.max)] {
@@ -201,15 +205,15 @@ fn groups(
             let sql = aggregate(view.dialect(), function, &field)
                 .ok_or_else(|| Error::invalid(function, format!("{name} has no {function}")))?;
             let path = std::iter::once(function).chain(field.path.iter().copied()).collect();
-            let ty = field.column.ty;
-            outputs.push(Output { path, field, ty, sql, aggregate: true });
+            let ty = field.ty;
+            outputs.push(Output { path, field: Some(field), ty, sql, aggregate: true });
         }
     }
     let expression = filter::parse(&question.filter)?;
     let condition = condition(conn, view, &joins, expression.as_ref())?;
     let mut what = vec!["COUNT(*) AS n".to_owned()];
     what.extend(outputs.iter().enumerate().map(|(at, output)| format!("{} AS c{at}", output.sql)));
-    let mut inner = joins.base().select(&what.join(", "), joins.sql(), condition.into_iter().collect());
+    let mut inner = condition.rows.select(&what.join(", "), joins.sql(), condition.all.into_iter().collect());
     if keys > 0 {
         let by: Vec<_> = outputs[..keys].iter().map(|output| output.sql.as_str()).collect();
         inner = inner.sql(format!(" GROUP BY {}", by.join(", ")));
@@ -249,17 +253,21 @@ fn groups(
 /// An aggregate of a field; nothing where the field has none.
 fn aggregate(dialect: Dialect, function: &str, field: &Field) -> Option<String> {
     let sql = &field.sql;
-    Some(match (function, field.column.ty, dialect) {
+    Some(match (function, field.ty, dialect) {
         // sums end at the largest number rather than fail
         ("sum", Type::Int, Dialect::Sqlite) => {
             format!("CAST(SUM({sql} >> 32) * 4294967296 + SUM({sql} & 4294967295) AS INTEGER)")
         }
         ("sum", Type::Int, Dialect::Postgres) => {
-            format!("CAST(LEAST(GREATEST(SUM({sql}), -9223372036854775808), 9223372036854775807) AS bigint)")
+            // LEAST and GREATEST pass over what is nothing, and the sum of nothing is nothing
+            format!(
+                "CAST(CASE WHEN SUM({sql}) IS NOT NULL THEN \
+                 LEAST(GREATEST(SUM({sql}), -9223372036854775808), 9223372036854775807) END AS bigint)"
+            )
         }
         ("sum", Type::Float, _) => format!("SUM({sql})"),
         ("min" | "max", Type::Int | Type::Float | Type::Time, _) => format!("{function}({sql})"),
-        ("min" | "max", Type::Text, _) if field.column.field.values.is_empty() => {
+        ("min" | "max", Type::Text, _) if field.field.values.is_empty() => {
             format!("{function}({})", letters(dialect, sql))
         }
         _ => return None,
@@ -271,7 +279,7 @@ fn key(view: &View, outputs: &[Output], at: usize, descending: bool) -> Key {
     let output = &outputs[at];
     let name = format!("g.c{at}");
     let sql = if output.ty == Type::Text { letters(view.dialect(), &name) } else { name };
-    let nullable = output.aggregate || output.field.nullable;
+    let nullable = output.aggregate || output.field.as_ref().is_none_or(|field| field.nullable);
     Key { sql, ty: output.ty, nullable, descending, place: at + 1 }
 }
 
@@ -290,12 +298,11 @@ fn record(row: &Row, outputs: &[Output], counted: Option<usize>) -> Result<Recor
     let mut record = Map::new();
     let first = usize::from(counted.is_some());
     for (at, output) in outputs.iter().enumerate() {
-        let field = output.field.column.field;
         let summed = output.aggregate && output.path[0] == "sum" && output.ty == Type::Int && !row.is_null(at + first);
-        let value = if summed {
-            Json::from(row.int(at + first)?.to_string())
-        } else {
-            answer::value(row, at + first, output.ty, field)?
+        let value = match &output.field {
+            None => Json::from(tags_at(row, at + first)?),
+            Some(_) if summed => Json::from(row.int(at + first)?.to_string()),
+            Some(field) => answer::value(row, at + first, output.ty, field.field)?,
         };
         answer::put(&mut record, &output.path, value);
     }

@@ -43,4 +43,4 @@ pub use path::DEEPEST as DEEPEST_PATH;
 pub use read::{find, get, list, matching, select};
 pub use table::{Table, table};
 pub use view::View;
-pub use write::{Change, delete, insert, update};
+pub use write::{Change, delete, delete_from, insert, update, update_from};

@@ -2,21 +2,12 @@
 
 use gyre_model::catalog::{FieldInfo, catalog};
 use gyre_model::error::Violation;
-use gyre_model::wire::{self, Value};
+use gyre_model::wire;
 use gyre_model::{Error, Kind, Result};
 use gyre_proto::{FieldMask, Resource};
 
 /// Fields of every resource that name it or its version and are never changed by a mask.
 const IDENTITY: [&str; 2] = ["uuid", "generation"];
-
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    match value {
-        Value::Varint(value) => wire::put_number(out, number, value),
-        Value::Fixed64(value) => wire::put_fixed64(out, number, value),
-        Value::Fixed32(value) => wire::put_fixed32(out, number, value),
-        Value::Bytes(bytes) => wire::put_bytes(out, number, bytes),
-    }
-}
 
 /// Puts the fields that a mask names from `patch` into `current`. An empty mask names every field of `patch` that is not zero.
 /// A generation in `patch` that is not zero must be the present one.
@@ -83,7 +74,7 @@ pub fn apply_mask<R: Resource>(current: &R, patch: &R, mask: Option<&FieldMask>)
     for (bytes, from_patch) in [(&old, false), (&new, true)] {
         for (number, value) in wire::fields(bytes) {
             if chosen.iter().any(|field| field.number == number) == from_patch {
-                put(&mut merged, number, value);
+                wire::put(&mut merged, number, value);
             }
         }
     }

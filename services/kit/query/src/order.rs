@@ -103,10 +103,10 @@ pub(crate) fn parse(view: &View, joins: &mut Joins<'_>, text: &str) -> Result<Or
 impl Order {
     /// Adds a key, unless it is there. Nothing for what has no order.
     fn push(&mut self, view: &View, field: &Field, descending: bool) -> Option<()> {
-        if matches!(field.column.ty, Type::Json | Type::Bytes) {
+        if matches!(field.ty, Type::Json | Type::Bytes) {
             return None;
         }
-        self.add(Key { sql: field.sorted(view), ty: field.column.ty, nullable: field.nullable, descending, place: 0 });
+        self.add(Key { sql: field.sorted(view), ty: field.ty, nullable: field.nullable, descending, place: 0 });
         Some(())
     }
 

@@ -7,7 +7,7 @@
 use gyre_model::catalog::{Edge, FieldInfo, FieldType, KindInfo, catalog};
 use gyre_store::Type;
 
-use crate::table::{Column, by_kind};
+use crate::table::{Column, Table, by_kind};
 
 /// Most references that a path goes through.
 pub const DEEPEST: usize = 6;
@@ -45,8 +45,20 @@ pub(crate) struct Astray {
 }
 
 impl Path {
-    /// Follows a path from a kind.
-    pub fn find(kind: &str, text: &str) -> Result<Self, Astray> {
+    /// Follows a path from a kind to what whoever asks may see.
+    pub fn find(kind: &str, text: &str, admin: bool) -> Result<Self, Astray> {
+        let path = Self::follow(kind, text)?;
+        match path.leaf {
+            Leaf::Column(column) | Leaf::Inside(column, _) if column.hidden(admin) => {
+                let text = format!("{} of a {} is for administrators only", column.field.name, path.kind.kind);
+                Err(Astray { at: 0, text })
+            }
+            _ => Ok(path),
+        }
+    }
+
+    /// Follows a path from a kind, whoever asks.
+    pub fn follow(kind: &str, text: &str) -> Result<Self, Astray> {
         let mut here = by_kind(kind);
         let mut hops = Vec::new();
         let mut segments = text.split('.').peekable();
@@ -54,9 +66,14 @@ impl Path {
         let mut at = 0;
         while let Some(segment) = segments.next() {
             let after = at + segment.chars().count() + 1;
-            // where a list of messages has rows of its own beside it, the rows are meant
+            // where a list of messages has rows of its own beside it, the rows are meant; but for what the messages alone have
             let edge = catalog().edge(here.kind.kind, segment);
-            let own = |column: &Column| !column.field.rule.secret && (edge.is_none() || !column.field.repeated);
+            let next = segments.clone().next();
+            let own = |column: &Column| {
+                let rows = edge.as_ref().filter(|_| column.field.repeated).map(|edge| by_kind(edge.to()));
+                !column.field.rule.secret
+                    && rows.is_none_or(|rows| next.is_some_and(|next| !has(rows, next) && inside(column, next).is_ok()))
+            };
             if let Some((_, column)) = here.column(segment).filter(|(_, column)| own(column)) {
                 let leaf = match (segments.next(), segments.next()) {
                     (None, _) => Leaf::Column(column),
@@ -95,6 +112,11 @@ impl Path {
         };
         !list && !self.hops.iter().any(Edge::many)
     }
+}
+
+/// Whether a path goes on with this name from the rows of a table.
+fn has(rows: &Table, name: &str) -> bool {
+    rows.column(name).is_some() || name == "tags" && rows.has_tags() || catalog().edge(rows.kind.kind, name).is_some()
 }
 
 /// The field of the message in a column.
@@ -153,21 +175,26 @@ mod tests {
     use super::*;
 
     fn astray(kind: &str, text: &str) -> (usize, String) {
-        let fault = Path::find(kind, text).err().unwrap();
+        let fault = Path::follow(kind, text).err().unwrap();
         (fault.at, fault.text)
     }
 
     #[test]
     fn paths_go_along_references_in_both_directions() {
-        let path = Path::find("vm", "host.cluster.zone.name").unwrap();
+        let path = Path::follow("vm", "host.cluster.zone.name").unwrap();
         assert_eq!((path.hops.len(), path.kind.kind, path.one()), (3, "zone", true));
-        let path = Path::find("zone", "clusters.hosts.vms.memoryBytes").unwrap();
+        let path = Path::follow("zone", "clusters.hosts.vms.memoryBytes").unwrap();
         assert_eq!((path.hops.len(), path.kind.kind, path.one()), (3, "vm", false));
-        assert!(matches!(Path::find("vm", "volumes").unwrap().leaf, Leaf::Row));
-        assert!(matches!(Path::find("operation", "error.reason").unwrap().leaf, Leaf::Inside(..)));
-        assert!(!Path::find("operation", "steps.name").unwrap().one());
-        assert_eq!(Path::find("vm", "nics.ip").unwrap().kind.kind, "nic");
-        assert_eq!(Path::find("nic", "vm.host.name").unwrap().hops.len(), 2);
+        assert!(matches!(Path::follow("vm", "volumes").unwrap().leaf, Leaf::Row));
+        assert!(matches!(Path::follow("operation", "error.reason").unwrap().leaf, Leaf::Inside(..)));
+        assert!(!Path::follow("operation", "steps.name").unwrap().one());
+        assert_eq!(Path::follow("vm", "nics.ip").unwrap().kind.kind, "nic");
+        assert_eq!(Path::follow("vm", "nics.mac").unwrap().kind.kind, "nic");
+        // what the messages alone have
+        assert!(matches!(Path::follow("vm", "nics.address").unwrap().leaf, Leaf::Inside(..)));
+        assert!(astray("vm", "nics.adress").1.starts_with("nic has no field"));
+        assert!(astray("vm", "nics.address.x").1.contains("at most one field below nics"));
+        assert_eq!(Path::follow("nic", "vm.host.name").unwrap().hops.len(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use gyre_model::{Caller, Error, Result, Uuid};
 use gyre_proto::{Page, PageRequest, Resource};
-use gyre_store::{Conn, Row, Sql};
+use gyre_store::{Conn, Dialect, Row, Sql};
 
 use crate::filter::{self, Compiler, Expression};
 use crate::joins::Joins;
@@ -10,7 +10,7 @@ use crate::order::{self, Order};
 use crate::page::Window;
 use crate::path::suggestion;
 use crate::table::{Table, table};
-use crate::view::View;
+use crate::view::{Rows, View};
 
 /// Page sizes that people ask for: statements with these are kept prepared.
 const USUAL_PAGES: [usize; 6] = [10, 20, 50, 100, 500, 1000];
@@ -30,7 +30,7 @@ pub(crate) fn find_row(conn: &mut Conn, table: &Table, caller: &Caller, uuid: Uu
 /// The database's.
 pub fn find<R: Resource>(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<Option<R>> {
     let table = table::<R>();
-    find_row(conn, table, caller, uuid)?.map(|row| table.resource(&row)).transpose()
+    find_row(conn, table, caller, uuid)?.map(|row| table.resource_for(&row, caller.admin)).transpose()
 }
 
 /// Reads one.
@@ -69,7 +69,7 @@ pub fn matching(
     let rows = joins.base();
     let expression = filter::parse(filter)?;
     let mut conditions = vec![Sql::new(format!("{} IN (", rows.name("uuid"))).bind_all(uuids.iter().copied()).sql(")")];
-    conditions.extend(condition(conn, &view, &joins, expression.as_ref())?);
+    conditions.extend(condition_of_named(conn, &view, &rows, expression.as_ref())?);
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
@@ -77,29 +77,95 @@ pub fn matching(
     conn.query(sql)?.iter().map(|row| row.id(0)).collect()
 }
 
+/// The condition of a filter, in two forms that let the same through, and the rows that it is about.
+pub(crate) struct Condition<'v> {
+    /// What a statement begins with.
+    pub rows: Rows<'v>,
+    /// For a page in an order.
+    pub page: Option<Sql>,
+    /// For all at once, in no order.
+    pub all: Option<Sql>,
+    /// Whether a page first finds out which rows it has: many are looked through in order, and what is asked of them may stand in the
+    /// index of the order (PostgreSQL, which looks there only where nothing else is wanted of the row; SQLite does by itself).
+    walks: bool,
+}
+
+impl Condition<'_> {
+    /// The statement for a page: what is wanted of its rows, from where the page before ended, in their order.
+    pub fn page(
+        self,
+        view: &View,
+        joins: &Joins<'_>,
+        what: &str,
+        begin: Option<Sql>,
+        order: &Order,
+        window: &Window,
+    ) -> Sql {
+        let conditions = self.page.into_iter().chain(begin).collect();
+        let limit = window.limit(view, order);
+        if !self.walks {
+            return self.rows.select(what, joins.sql(), conditions).sql(limit);
+        }
+        let uuid = self.rows.name("uuid");
+        let found = self.rows.select(&uuid, joins.sql(), conditions).sql(limit);
+        let among = Sql::new(format!("{uuid} = ANY (ARRAY(")).append(found).sql("))");
+        self.rows.select(what, joins.sql(), vec![among]).sql(order.sql(view.dialect()))
+    }
+}
+
 /// The condition of a filter over the rows that a statement begins with.
-pub(crate) fn condition(
+pub(crate) fn condition<'v>(
     conn: &mut Conn,
     view: &View,
-    joins: &Joins<'_>,
+    joins: &Joins<'v>,
     filter: Option<&Expression>,
-) -> Result<Option<Sql>> {
-    let Some(expression) = filter else { return Ok(None) };
+) -> Result<Condition<'v>> {
+    debug_assert!(conn.searches(), "what callers ask for as they like is read by Store::search");
+    let mut rows = joins.base();
+    let Some(expression) = filter else { return Ok(Condition { rows, page: None, all: None, walks: false }) };
     let now = gyre_model::time::now_micros();
-    let rows = joins.base();
     // what is wrong or costs too much is refused before the database is asked anything
     let plain = Compiler::new(view, joins.aliases(), now).condition(&rows, expression, false)?;
     let strategies = filter::choose(conn, view, &rows, expression, now)?;
     if strategies.is_empty() {
-        return Ok(Some(plain));
+        return Ok(Condition { rows, page: Some(plain.clone()), all: Some(plain), walks: false });
     }
-    Compiler::new(view, joins.aliases(), now).with(strategies).condition(&rows, expression, false).map(Some)
+    let compiler = |strategies| Compiler::new(view, joins.aliases(), now).with(strategies);
+    let mut begins = compiler((*strategies).clone());
+    rows = begins.begin(rows, expression)?;
+    let page = Some(begins.condition(&rows, expression, false)?);
+    let all = if rows.begun() {
+        page.clone()
+    } else {
+        Some(compiler(strategies.of_all(expression)).condition(&rows, expression, false)?)
+    };
+    let walks = view.dialect() == Dialect::Postgres && !rows.begun() && strategies.walks(expression);
+    Ok(Condition { rows, page, all, walks })
 }
 
-/// The columns that a mask names, or all: their places, and whether the tags are wanted.
-fn masked(table: &Table, paths: &[String]) -> Result<(Vec<usize>, bool)> {
+/// The condition of a filter over rows that a statement names by itself, and so begins with.
+pub(crate) fn condition_of_named(
+    conn: &mut Conn,
+    view: &View,
+    rows: &Rows<'_>,
+    filter: Option<&Expression>,
+) -> Result<Option<Sql>> {
+    debug_assert!(conn.searches(), "what callers ask for as they like is read by Store::search");
+    let Some(expression) = filter else { return Ok(None) };
+    let now = gyre_model::time::now_micros();
+    let plain = Compiler::new(view, 0, now).condition(rows, expression, false)?;
+    let strategies = filter::choose(conn, view, rows, expression, now)?;
+    if strategies.is_empty() {
+        return Ok(Some(plain));
+    }
+    Compiler::new(view, 0, now).with((*strategies).clone()).condition(rows, expression, false).map(Some)
+}
+
+/// The columns that a mask names, or all, as far as the caller sees them: their places, and whether the tags are wanted.
+fn masked(view: &View, table: &Table, paths: &[String]) -> Result<(Vec<usize>, bool)> {
+    let seen = |at: &usize| !table.columns[*at].hidden(view.admin());
     if paths.is_empty() || paths.iter().any(|path| path == "*") {
-        return Ok(((0..table.columns.len()).collect(), table.has_tags()));
+        return Ok(((0..table.columns.len()).filter(seen).collect(), table.has_tags()));
     }
     let mut wanted = vec![false; table.columns.len()];
     for path in paths {
@@ -112,7 +178,7 @@ fn masked(table: &Table, paths: &[String]) -> Result<(Vec<usize>, bool)> {
         }
     }
     let tags = table.has_tags() && paths.iter().any(|path| path == "tags");
-    Ok(((0..wanted.len()).filter(|at| wanted[*at]).collect(), tags))
+    Ok(((0..wanted.len()).filter(|at| wanted[*at] && seen(at)).collect(), tags))
 }
 
 /// What to select for these columns and for the keys of an order. Keys that are among the columns are read there.
@@ -142,31 +208,33 @@ pub fn list<P: Page>(conn: &mut Conn, caller: &Caller, page: PageRequest<'_>) ->
     let window = Window::new(&view, page.page_size, &["list", table.kind.kind, page.filter, page.order_by])?;
     let mut joins = Joins::new(&view, table.kind.kind);
     let mut order = order::parse(&view, &mut joins, page.order_by)?;
-    let (columns, tags) = masked(table, page.read_mask)?;
+    let (columns, tags) = masked(&view, table, page.read_mask)?;
     let expression = filter::parse(page.filter)?;
     let begin = window.begin(&order, page.page_token)?;
     let condition = condition(conn, &view, &joins, expression.as_ref())?;
     let what = selected(&view, &joins, &columns, tags, &mut order);
-    let conditions = condition.iter().cloned().chain(begin).collect();
-    let mut sql = joins.base().select(&what, joins.sql(), conditions).sql(window.limit(&view, &order));
     // what a caller can word as it likes would fill the connections' memory with prepared statements
-    let usual = columns.len() == table.columns.len() && order.keys.len() <= 2 && joins.aliases() == 0;
-    if condition.is_some() || !usual || !USUAL_PAGES.contains(&window.size) {
+    let usual = page.read_mask.is_empty() && order.keys.len() <= 2 && joins.aliases() == 0;
+    let once = condition.page.is_some() || !usual || !USUAL_PAGES.contains(&window.size);
+    let total = page.count.then(|| count(&condition.rows, condition.all.clone()).once());
+    let mut sql = condition.page(&view, &joins, &what, begin, &order, &window);
+    if once {
         sql = sql.once();
     }
     let mut rows = conn.query(sql)?;
     let next = window.end(&order, &mut rows)?;
     let items = rows.iter().map(|row| table.part(row, &columns, tags)).collect::<Result<Vec<_>>>()?;
-    let total = if page.count {
-        let row = conn.query_one(count(&joins, condition).once())?;
-        row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?
-    } else {
-        0
+    let total = match total {
+        Some(total) => {
+            let row = conn.query_one(total)?;
+            Some(row.ok_or_else(|| Error::internal("a count answered nothing"))?.int(0)?)
+        }
+        None => None,
     };
     Ok(P::new(items, next, total))
 }
 
 /// The statement that counts all that a condition lets through.
-pub(crate) fn count(joins: &Joins<'_>, condition: Option<Sql>) -> Sql {
-    joins.base().select("COUNT(*)", Sql::default(), condition.into_iter().collect())
+pub(crate) fn count(rows: &Rows<'_>, condition: Option<Sql>) -> Sql {
+    rows.select("COUNT(*)", Sql::default(), condition.into_iter().collect())
 }

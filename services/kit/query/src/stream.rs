@@ -5,9 +5,12 @@ use gyre_store::{Conn, Row, Sql};
 
 use crate::filter;
 use crate::joins::Joins;
-use crate::read::condition;
+use crate::read::{condition, condition_of_named};
 use crate::table::by_kind;
 use crate::view::View;
+
+/// What says that a resource is one of some.
+const AMONG: &str = "uuid IN ";
 
 /// A resource as a stream sends it.
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ pub fn among(conn: &mut Conn, caller: &Caller, kind: &'static str, filter: &str,
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
-    whole(conn, caller, kind, filter, Some(("uuid IN ", uuids.to_vec())), "")
+    whole(conn, caller, kind, filter, Some((AMONG, uuids.to_vec())), "")
 }
 
 /// The UUIDs of all that is in a list, each with its generation; at most so many.
@@ -79,7 +82,7 @@ fn whole(
     let rows = select(conn, caller, kind, filter, &names.join(", "), table.has_tags(), which, end)?;
     let found = rows.iter().map(|row| {
         let generation = generation.map_or(Ok(0), |at| row.int(at))?;
-        Ok(Found { uuid: row.id(uuid)?, generation, message: table.message(row)? })
+        Ok(Found { uuid: row.id(uuid)?, generation, message: table.message_for(row, caller.admin)? })
     });
     found.collect()
 }
@@ -98,12 +101,20 @@ fn select(
     let view = View::new(caller, conn.dialect());
     let joins = Joins::new(&view, kind);
     let expression = filter::parse(filter)?;
-    let mut conditions: Vec<Sql> = condition(conn, &view, &joins, expression.as_ref())?.into_iter().collect();
+    let base = joins.base();
+    let what = if tags { format!("{what}, {}", base.tags(&view)) } else { what.to_owned() };
+    let named = which.as_ref().is_some_and(|(sign, _)| *sign == AMONG);
+    let (rows, condition) = if named {
+        let condition = condition_of_named(conn, &view, &base, expression.as_ref())?;
+        (base, condition)
+    } else {
+        let condition = condition(conn, &view, &joins, expression.as_ref())?;
+        (condition.rows, condition.page)
+    };
+    let mut conditions: Vec<Sql> = condition.into_iter().collect();
     if let Some((sign, uuids)) = which {
         conditions.push(Sql::new(format!("r0.{sign}(")).bind_all(uuids).sql(")"));
     }
-    let base = joins.base();
-    let what = if tags { format!("{what}, {}", base.tags(&view)) } else { what.to_owned() };
-    let sql = base.select(&what, Sql::default(), conditions).sql(end.to_owned()).once();
+    let sql = rows.select(&what, Sql::default(), conditions).sql(end.to_owned()).once();
     Ok(conn.query(sql)?)
 }

@@ -46,6 +46,10 @@ pub struct Table {
     pub unstored: Vec<&'static FieldInfo>,
     /// The statement that reads a row, up to the UUID.
     find: [&'static str; 2],
+    /// The statement that writes a row, up to its values.
+    pub(crate) insert: &'static str,
+    /// The statement that changes a row, up to the time.
+    pub(crate) update: &'static str,
     /// The JSON names of stored fields that are secret.
     pub secrets: Vec<&'static str>,
     account: Option<usize>,
@@ -98,6 +102,11 @@ impl Column {
         let nullable =
             matches!(ty, Type::Id | Type::Time | Type::Json) && !field.repeated && !ALWAYS.contains(&field.name);
         Self { field, ty, nullable }
+    }
+
+    /// Whether it is not for the eyes of whoever is no administrator.
+    pub fn hidden(&self, admin: bool) -> bool {
+        self.field.rule.admin_only && !admin
     }
 
     /// What it holds where the message says nothing.
@@ -275,7 +284,7 @@ pub(crate) fn tags_of(name: &str, dialect: Dialect) -> String {
 }
 
 /// The tags that were read as one text.
-fn tags_at(row: &Row, at: usize) -> Result<Vec<String>> {
+pub(crate) fn tags_at(row: &Row, at: usize) -> Result<Vec<String>> {
     if row.is_null(at) {
         return Ok(Vec::new());
     }
@@ -303,7 +312,9 @@ impl Table {
         });
         // as many as there are kinds, made once
         let find = read.each_ref().map(|read| &*format!("SELECT {read} FROM {} WHERE uuid = ", kind.table).leak());
-        Self { kind, columns, names, unstored, find, secrets, account, shared, tags, read }
+        let insert = format!("INSERT INTO {} ({names}) VALUES (", kind.table).leak();
+        let update = format!("UPDATE {} SET update_time = ", kind.table).leak();
+        Self { kind, columns, names, insert, update, unstored, find, secrets, account, shared, tags, read }
     }
 
     /// The column `uuid`.
@@ -396,8 +407,16 @@ impl Table {
     /// # Errors
     /// A column that holds something else: a fault of Gyre's.
     pub fn message(&self, row: &Row) -> Result<Vec<u8>> {
+        self.message_for(row, true)
+    }
+
+    /// The same without what only administrators see, for others.
+    ///
+    /// # Errors
+    /// As [`Table::message`].
+    pub fn message_for(&self, row: &Row, admin: bool) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(256);
-        for (at, column) in self.columns.iter().enumerate() {
+        for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| !column.hidden(admin)) {
             column.put(row, at, &mut out)?;
         }
         if let Some(number) = self.tags {
@@ -406,6 +425,19 @@ impl Table {
             }
         }
         Ok(out)
+    }
+
+    /// A message without what only administrators see, for others; nothing where it is the same.
+    pub fn seen(&self, message: &[u8], admin: bool) -> Option<Vec<u8>> {
+        if admin || !self.columns.iter().any(|column| column.hidden(admin)) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(message.len());
+        let hidden = |number| self.columns.iter().any(|column| column.field.number == number && column.hidden(admin));
+        for (number, value) in wire::fields(message).filter(|(number, _)| !hidden(*number)) {
+            wire::put(&mut out, number, value);
+        }
+        Some(out)
     }
 
     /// The resource of a row that begins with these columns of the table, and has no others of its fields; its tags follow where
@@ -431,6 +463,14 @@ impl Table {
     /// # Errors
     /// As [`Table::message`].
     pub fn resource<R: Resource>(&self, row: &Row) -> Result<R> {
-        R::decode(self.message(row)?.as_slice()).map_err(Error::internal)
+        self.resource_for(row, true)
+    }
+
+    /// The same without what only administrators see, for others.
+    ///
+    /// # Errors
+    /// As [`Table::message`].
+    pub fn resource_for<R: Resource>(&self, row: &Row, admin: bool) -> Result<R> {
+        R::decode(self.message_for(row, admin)?.as_slice()).map_err(Error::internal)
     }
 }

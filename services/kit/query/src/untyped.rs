@@ -5,7 +5,7 @@ use gyre_model::catalog::FieldInfo;
 use gyre_model::{Caller, Error, Result, Uuid, time};
 use gyre_store::{Conn, Dialect, Sql, Value};
 
-use crate::table::by_kind;
+use crate::table::{Table, by_kind};
 use crate::write::{Change, log};
 use crate::{read, settings, tags};
 
@@ -16,14 +16,29 @@ use crate::{read, settings, tags};
 pub fn delete(conn: &mut Conn, change: &Change, kind: &str, uuid: Uuid) -> Result<bool> {
     let table = by_kind(kind);
     let Some(before) = read::find_row(conn, table, &Caller::system(), uuid)? else { return Ok(false) };
-    conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))?;
-    if !table.tags(&before)?.is_empty() {
+    let tagged = !table.tags(&before)?.is_empty();
+    delete_read(conn, change, table, uuid, (&table.message(&before)?, tagged))?;
+    Ok(true)
+}
+
+/// Deletes what was read in this transaction: its message, and whether it has tags. Answers whether it was still there.
+pub(crate) fn delete_read(
+    conn: &mut Conn,
+    change: &Change,
+    table: &Table,
+    uuid: Uuid,
+    (before, tagged): (&[u8], bool),
+) -> Result<bool> {
+    if conn.execute(Sql::new(format!("DELETE FROM {} WHERE uuid = ", table.kind.table)).bind(uuid))? == 0 {
+        return Ok(false);
+    }
+    if tagged {
         tags::remove_all(conn, change, uuid)?;
     }
     if settings::is_target(table.kind.kind) {
         settings::forget(conn, change, uuid)?;
     }
-    log(conn, change, table.kind, uuid, Some(&table.message(&before)?), None)?;
+    log(conn, change, table.kind, uuid, Some(before), None)?;
     Ok(true)
 }
 

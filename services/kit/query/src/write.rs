@@ -4,9 +4,9 @@ use gyre_model::catalog::KindInfo;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource;
 use gyre_proto::json::JsonCodec;
-use gyre_store::{Conn, DbError, Sql, Value};
+use gyre_store::{Conn, DbError, Row, Sql, Value};
 
-use crate::log::{self, Action, Entry};
+use crate::log::{self, Account, Action, Entry};
 use crate::observe::{self, Coming};
 use crate::table::{by_kind, table};
 use crate::tags::{self, Owner};
@@ -65,7 +65,7 @@ pub(crate) fn log(
     observe::ask(conn, change, Coming { kind: kind.kind, uuid, before, after })?;
     let account = after.or(before).and_then(|message| by_kind(kind.kind).owner(uuid, message));
     let entry = Entry {
-        account,
+        account: Account::Is(account),
         operation: change.operation,
         before: before.map(|message| json(kind, message)).transpose()?,
         after: after.map(|message| json(kind, message)).transpose()?,
@@ -95,19 +95,18 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
             _ => {}
         }
     }
-    let sql = Sql::new(format!("INSERT INTO {} ({}) VALUES (", table.kind.table, table.names))
-        .bind_all(values)
-        .sql(format!(") RETURNING {}", table.names));
-    let row = conn.savepoint(|conn| conn.query_one(sql)).map_err(|error| match error {
-        DbError::Unique(constraint) => Error::new(
-            Kind::AlreadyExists,
-            "ALREADY_EXISTS",
-            format!("there is already a {} with this identity ({uuid}): choose another", R::KIND),
-        )
-        .with("constraint", constraint),
-        other => other.into(),
-    })?;
-    let row = row.ok_or_else(|| Error::internal("an insert answered nothing"))?;
+    let sql = |end| Sql::new(table.insert).bind_all(values.iter().cloned()).sql(end);
+    if conn.execute(sql(") ON CONFLICT DO NOTHING"))? == 0 {
+        // the same again, since only a refusal tells which identity is taken
+        let refused = match conn.try_execute(sql(")")) {
+            Err(DbError::Unique(constraint)) => constraint,
+            Err(other) => return Err(other.into()),
+            Ok(_) => return Err(Error::new(Kind::Aborted, "CONFLICT", "what was in the way went away; try again")),
+        };
+        let text = format!("there is already a {} with this identity ({uuid}): choose another", R::KIND);
+        return Err(Error::new(Kind::AlreadyExists, "ALREADY_EXISTS", text).with("constraint", refused));
+    }
+    let row = Row::of(values);
     let mut stored: R = table.resource(&row)?;
     if !resource.tags().is_empty() {
         let mut tags = resource.tags().to_vec();
@@ -124,34 +123,59 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
 /// # Errors
 /// `ABORTED` (`STALE_GENERATION`) where another change came first, `NOT_FOUND` where it is gone.
 pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Result<R> {
+    let uuid = uuid_of(resource)?;
+    let before = read::get::<R>(conn, &Caller::system(), uuid)?;
+    update_from(conn, change, &before, resource)
+}
+
+/// The same for whoever has just read the resource, whole and in this transaction, and need not read it again.
+///
+/// Only the columns that change are written: an index over the others stays as it is.
+///
+/// # Errors
+/// As [`update`].
+pub fn update_from<R: Resource>(conn: &mut Conn, change: &Change, before: &R, resource: &R) -> Result<R> {
     let table = table::<R>();
     let uuid = uuid_of(resource)?;
-    let row = read::find_row(conn, table, &Caller::system(), uuid)?.ok_or_else(|| Error::not_found(R::KIND, uuid))?;
-    let (before, was_shared): (R, bool) = (table.resource(&row)?, Owner::of(table, &row)?.shared);
-    let values = table.values(&resource.encode_to_vec())?;
-    let mut sql = Sql::new(format!("UPDATE {} SET generation = generation + 1, update_time = ", table.kind.table))
-        .bind(Value::time(time::now_micros()));
-    for (value, column) in values.into_iter().zip(&table.columns) {
-        if matches!(column.field.name, "uuid" | "create_time" | "update_time" | "generation" | "account_uuid")
-            || COUNTERS.contains(&(R::KIND, column.field.name))
-        {
-            continue;
-        }
-        sql.push(format!(", {} = ", column.field.name));
-        sql.push_bind(value);
+    let stale = || {
+        let text = format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND);
+        Error::new(Kind::Aborted, "STALE_GENERATION", text)
+    };
+    if before.uuid() != resource.uuid() && parse_uuid(before.uuid()) != Some(uuid) {
+        return Err(Error::internal(format!("{} {uuid} is not what was read", R::KIND)));
     }
-    let sql = sql
-        .sql(" WHERE uuid = ")
-        .bind(uuid)
-        .sql(" AND generation = ")
-        .bind(resource.generation())
-        .sql(format!(" RETURNING {}", table.names));
-    let Some(row) = conn.query_one(sql)? else {
-        return Err(Error::new(
-            Kind::Aborted,
-            "STALE_GENERATION",
-            format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND),
-        ));
+    if before.generation() != resource.generation() {
+        return Err(stale());
+    }
+    let (before_message, now) = (before.encode_to_vec(), time::now_micros());
+    let old = table.values(&before_message)?;
+    let mut values = table.values(&resource.encode_to_vec())?;
+    let mut sql = Sql::new(table.update)
+        .bind(Value::time(now))
+        .sql(", generation = ")
+        .bind(Value::Int(resource.generation() + 1));
+    for ((value, old), column) in values.iter_mut().zip(&old).zip(&table.columns) {
+        let name = column.field.name;
+        match name {
+            "update_time" => *value = Value::time(now),
+            "generation" => *value = Value::Int(resource.generation() + 1),
+            "uuid" | "create_time" | "account_uuid" => *value = old.clone(),
+            _ if is_counter(R::KIND, name) => {}
+            _ if value != old => {
+                sql.push(format!(", {name} = "));
+                sql.push_bind(value.clone());
+            }
+            _ => {}
+        }
+    }
+    let sql = sql.sql(" WHERE uuid = ").bind(uuid).sql(" AND generation = ").bind(resource.generation());
+    let row = if table.columns.iter().any(|column| is_counter(R::KIND, column.field.name)) {
+        // what the counters say is known to the database alone
+        conn.query_one(sql.sql(format!(" RETURNING {}", table.names)))?.ok_or_else(stale)?
+    } else if conn.execute(sql)? == 0 {
+        return Err(stale());
+    } else {
+        Row::of(values)
     };
     let mut stored: R = table.resource(&row)?;
     if table.has_tags() {
@@ -162,12 +186,16 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
             tags = tags::replace(conn, change, &owner, &resource.encode_to_vec(), (before.tags(), tags))?;
         }
         stored.set_tags(tags);
-        if owner.shared != was_shared && !stored.tags().is_empty() {
+        if !stored.tags().is_empty() && owner.shared != Owner::of(table, &Row::of(old))?.shared {
             tags::share(conn, &owner)?;
         }
     }
-    log(conn, change, table.kind, uuid, Some(&before.encode_to_vec()), Some(&stored.encode_to_vec()))?;
+    log(conn, change, table.kind, uuid, Some(&before_message), Some(&stored.encode_to_vec()))?;
     Ok(stored)
+}
+
+fn is_counter(kind: &str, column: &str) -> bool {
+    COUNTERS.contains(&(kind, column))
 }
 
 /// Columns that are guarded counters: only their own statements (`used = used + x WHERE used + x <= total`) write them.
@@ -185,4 +213,13 @@ const COUNTERS: [(&str, &str); 5] = [
 /// The database's.
 pub fn delete<R: Resource>(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<bool> {
     untyped::delete(conn, change, R::KIND, uuid)
+}
+
+/// The same for whoever has just read the resource, whole and in this transaction.
+///
+/// # Errors
+/// The database's.
+pub fn delete_from<R: Resource>(conn: &mut Conn, change: &Change, before: &R) -> Result<bool> {
+    let read = (before.encode_to_vec(), !before.tags().is_empty());
+    untyped::delete_read(conn, change, table::<R>(), uuid_of(before)?, (&read.0, read.1))
 }

@@ -59,7 +59,7 @@ async fn resources_are_written_listed_changed_and_logged() {
     loop {
         let page_token = token.clone();
         let page: ListZonesResponse = store
-            .read("list", move |conn| {
+            .search("list", move |conn| {
                 let page = PageRequest {
                     filter: "name = \"zone-*\" AND NOT name = \"zone-3\"",
                     order_by: "name desc",

@@ -9,7 +9,7 @@ use gyre_model::{Caller, Uuid, parse_uuid};
 use gyre_proto::PageRequest;
 use gyre_proto::common::v1::{ListTagsResponse, Tag};
 use gyre_proto::identity::v1::{ApiKey, ListApiKeysResponse};
-use gyre_query::{Change, tags};
+use gyre_query::{Change, Question, tags};
 use gyre_store::{Sql, Store};
 
 /// Numbers without a pattern that a seed decides (splitmix64).
@@ -45,7 +45,12 @@ struct Known {
 async fn account(store: &Store, at: usize) -> Uuid {
     use gyre_proto::identity::v1::Account;
     let uuid = Uuid::new_v4();
-    let account = Account { uuid: uuid.to_string(), name: format!("user-{at}"), ..Account::default() };
+    let account = Account {
+        uuid: uuid.to_string(),
+        name: format!("user-{at}"),
+        tags: vec!["class=user".into()],
+        ..Account::default()
+    };
     let insert = move |conn: &mut _| gyre_query::insert(conn, &Change::by(Caller::system()), &account);
     store.write("account", insert).await.unwrap();
     uuid
@@ -156,7 +161,7 @@ async fn compare(store: &Store, model: &BTreeMap<Uuid, Known>, account: Uuid) {
     let caller = Caller::of(account, false);
     let own: BTreeMap<_, _> = model.iter().filter(|(_, known)| known.account == account).collect();
     let page: ListApiKeysResponse =
-        store.read("list", move |conn| gyre_query::list(conn, &caller, all())).await.unwrap();
+        store.search("list", move |conn| gyre_query::list(conn, &caller, all())).await.unwrap();
     assert_eq!(page.api_keys.len(), own.len());
     for key in page.api_keys {
         let known = own[&parse_uuid(&key.uuid).unwrap()];
@@ -166,12 +171,49 @@ async fn compare(store: &Store, model: &BTreeMap<Uuid, Known>, account: Uuid) {
         let one: ApiKey = store.read("get", move |conn| gyre_query::get(conn, &caller, uuid)).await.unwrap();
         assert_eq!(one, key);
     }
-    let page: ListTagsResponse = store.read("tags", move |conn| gyre_query::list(conn, &caller, all())).await.unwrap();
+    shown(store, &own, account).await;
+    let page: ListTagsResponse =
+        store.search("tags", move |conn| gyre_query::list(conn, &caller, all())).await.unwrap();
     let found: BTreeSet<_> = page.tags.iter().map(|tag| (tag.resource_uuid.clone(), tag.text.clone())).collect();
     let expected: BTreeSet<_> = own
         .iter()
         .flat_map(|(uuid, known)| known.tags.iter().map(move |text| (uuid.to_string(), text.clone())))
+        .chain([(account.to_string(), "class=user".to_owned())])
         .collect();
     assert_eq!(found, expected);
     assert_eq!(page.tags.len(), expected.len());
+}
+
+/// `Query` shows tags beside fields and paths, of the rows and of what they refer to; nobody sorts or groups by them.
+async fn shown(store: &Store, own: &BTreeMap<&Uuid, &Known>, account: Uuid) {
+    let caller = Caller::of(account, false);
+    let ask = |fields: &[&str], order_by: &str, group_by: &[&str]| {
+        let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        let question = Question {
+            kind: "api-key".into(),
+            order_by: order_by.into(),
+            page_size: 1000,
+            fields: texts(fields),
+            group_by: texts(group_by),
+            ..Question::default()
+        };
+        store.search("query", move |conn| gyre_query::ask(conn, &caller, &question))
+    };
+    for fields in [&["uuid", "tags", "account.name", "account.tags"][..], &[]] {
+        let answer = ask(fields, "uuid", &[]).await.unwrap();
+        assert_eq!(answer.rows.len(), own.len());
+        for row in answer.rows {
+            let known = own[&parse_uuid(row["uuid"].as_str().unwrap()).unwrap()];
+            assert_eq!(row["tags"], serde_json::json!(known.tags), "in order");
+            if !fields.is_empty() {
+                assert_eq!(row["account"]["tags"], serde_json::json!(["class=user"]));
+            }
+        }
+    }
+    for (fields, order_by, group_by) in
+        [(&["uuid"][..], "tags", &[][..]), (&[], "", &["tags"]), (&["account.api_keys.tags"], "", &[])]
+    {
+        let refused = ask(fields, order_by, group_by).await.unwrap_err();
+        assert!(refused.message().contains("more than one value, at character 1"), "{refused}");
+    }
 }

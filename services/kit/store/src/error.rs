@@ -5,6 +5,8 @@ use std::time::Duration;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use gyre_model::{Error, Kind};
 
+use crate::metrics;
+
 /// A result of one statement.
 pub type DbResult<T> = Result<T, DbError>;
 
@@ -29,6 +31,9 @@ pub enum DbError {
     /// A statement took longer than it may.
     #[error("statement took too long: {0}")]
     Slow(String),
+    /// A statement was ended because nobody waits for it any more.
+    #[error("nobody waits for it")]
+    Forsaken,
     /// The disk is full.
     #[error("database disk is full: {0}")]
     Full(String),
@@ -57,7 +62,10 @@ impl From<Diesel> for DbError {
                     _ if has(&text, &["deadlock detected", "lock timeout", "could not serialize"]) => {
                         Self::Conflict(text)
                     }
-                    _ if text.contains("statement timeout") => Self::Slow(text),
+                    // the last is of SQLite
+                    _ if has(&text, &["statement timeout", "due to user request"]) || text == "interrupted" => {
+                        Self::Slow(text)
+                    }
                     _ if has(&text, &["database is locked", "database table is locked"]) => Self::Locked(text),
                     // libpq tells of a server that went away in the text only
                     _ if has(
@@ -122,8 +130,12 @@ pub fn outcome_unknown(error: &Error) -> bool {
 /// Whether the database is why something failed, here or in a service that was asked: gone, busy, locked or full. The same again
 /// may succeed when that is over.
 pub fn is_away(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::ResourceExhausted) && error.reason().starts_with("DATABASE_")
+    let kinds = [Kind::Unavailable, Kind::ResourceExhausted];
+    error.reason() == SLOW || kinds.contains(&error.kind()) && error.reason().starts_with("DATABASE_")
 }
+
+/// The reason of what took too long.
+const SLOW: &str = "DATABASE_SLOW";
 
 /// The database has too much to do.
 pub(crate) fn busy(why: &str) -> Error {
@@ -162,10 +174,17 @@ impl From<DbError> for Error {
             }
             DbError::Slow(why) => {
                 tracing::warn!(%why, "statement ended by the database");
-                Self::unavailable(
-                    "DATABASE_SLOW",
-                    "the database did not answer in time, and nothing was changed; try again",
+                metrics::refused(SLOW);
+                Self::new(
+                    Kind::DeadlineExceeded,
+                    SLOW,
+                    "the database did not answer in time, and nothing was changed; ask for less at once (a filter by indexed fields, \
+                     fewer steps in its paths), or try again",
                 )
+            }
+            // nobody hears it
+            DbError::Forsaken => {
+                Self::new(Kind::Cancelled, "CALLER_GONE", "whoever asked has gone, and nothing was changed")
             }
             DbError::Full(why) => {
                 tracing::error!(%why, "database disk full");

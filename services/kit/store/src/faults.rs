@@ -1,9 +1,9 @@
 //! A store that stops for good after a number of commits, for tests of crashes (the feature `faults`).
 //!
 //! What a crash leaves on the disk is what was committed before it; so crashing between any two commits is crashing anywhere,
-//! except for what the process told others meanwhile. Hence two moments for each commit: as soon as it is durable, before anybody
-//! in the process hears of it ([`Moment::Durable`]); and before the next one begins, with all done that could be done without it
-//! ([`Moment::BeforeNext`]). The thread that comes to the moment waits there, and whoever asked waits for it; the test then ends
+//! except for what the process told others meanwhile. Hence two moments for each commit: as soon as the end of the process takes
+//! nothing from it, before who wrote hears of it ([`Moment::Durable`]); and before the next one begins, with all done that could
+//! be done without it ([`Moment::BeforeNext`]). The thread that comes to the moment waits there, and whoever asked waits for it; the test then ends
 //! the process (or the runtime that plays it) and drops the [`Arrest`].
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -22,6 +22,27 @@ impl File {
         &self.path
     }
 
+    fn log(&self) -> String {
+        format!("{}-wal", self.path)
+    }
+
+    /// How long its write-ahead log is, in bytes.
+    pub fn log_length(&self) -> u64 {
+        std::fs::metadata(self.log()).map_or(0, |facts| facts.len())
+    }
+
+    /// Opens its write-ahead log; a database in memory has none.
+    pub fn open_log(&self) -> Result<Option<std::fs::File>> {
+        match std::fs::File::open(self.log()) {
+            Ok(log) => Ok(Some(log)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let text = format!("cannot open the database's log {}: {error}; check that it is readable", self.log());
+                Err(Error::unavailable("DATABASE_AWAY", text))
+            }
+        }
+    }
+
     fn known(&self) -> Option<(u64, u64)> {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

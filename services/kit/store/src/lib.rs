@@ -3,9 +3,10 @@
 //! # Theory
 //! - Connections live on the store's own threads; nothing asynchronous ever waits inside one. [`Store::read`] and
 //!   [`Store::write`] carry a closure there and its answer back.
-//! - A write is one transaction. On SQLite one thread writes: it takes whatever closures wait, runs each in a savepoint of its
-//!   own, and commits them together with full durability. A closure that fails is rolled back alone; its neighbours are not
-//!   touched. Nobody hears of a write before it is on disk. On PostgreSQL a small pool of threads has one transaction each.
+//! - A write is one transaction. On SQLite one thread writes: it takes whatever closures wait, runs them one after the other, and
+//!   commits them together (`threads::transaction`). A closure that fails is rolled back alone; its neighbours are not touched.
+//!   Nobody hears of a write, nor reads it, before it is on disk (`threads::durable`). On PostgreSQL a small pool of threads has one
+//!   transaction each.
 //! - A closure may run on any thread, and must not call anybody else: no RPC, no file, no waiting while a transaction is open.
 //! - Statements are [`Sql`] fragments: text with bound values, prepared once for each text. Rows come back as [`Row`]s. The
 //!   dialects differ so little in what Gyre says that one text serves both; [`Conn::dialect`] tells where it does not.
@@ -14,8 +15,14 @@
 //!   connected to again by itself. One that has too much to do is `RESOURCE_EXHAUSTED`, `DATABASE_BUSY`.
 //! - Such an error means that nothing was changed, with one exception: a commit that was sent and got no answer may have
 //!   happened. [`outcome_unknown`] tells it apart; [`Store::commit`] is for whoever can find out.
-//! - Not solved: a single connection that is stuck on a server that answers others is given up only after 35 s (5 s after the
-//!   server's own limit for a statement); and SQLite is not watched: a disk that hangs makes its callers wait.
+//! - What reads ends after `longest_run` (`DEADLINE_EXCEEDED`, `DATABASE_SLOW`), and soon after its caller has gone: who drops what
+//!   [`Store::read`] answered needs nothing more, be it that a client's connection broke or that its deadline passed. SQLite is
+//!   interrupted (`threads::interrupt`), PostgreSQL is told to cancel (`threads::watch`).
+//! - What may take long ([`Store::search`]) never has all connections: some are left for what is short. Accounts take turns at all of
+//!   them, and one that floods the database makes its own calls wait (`threads::queue`).
+//! - Not solved: a single connection that is stuck on a server that answers others is given up only 5 s after the
+//!   server's own limit for a statement; SQLite's disk is not watched: one that hangs makes its callers wait, those who read
+//!   what was just written too; and a caller who goes does not end a write.
 
 mod conn;
 mod error;
@@ -23,6 +30,7 @@ mod error;
 pub mod faults;
 #[cfg(feature = "sqlite")]
 mod file;
+mod memo;
 pub mod metrics;
 mod migrate;
 mod row;
@@ -34,6 +42,7 @@ mod value;
 
 pub use conn::{Conn, Dialect};
 pub use error::{DbError, DbResult, is_away, outcome_unknown};
+pub use memo::Memo;
 pub use row::Row;
 pub use sql::Sql;
 pub use value::{Type, Value};
@@ -53,27 +62,34 @@ use threads::{Along, Around, Job, Threads};
 pub struct StoreConfig {
     /// `sqlite:///path/to/file` or `postgres://user:password@host/database`.
     pub url: String,
-    /// Threads that read (SQLite), or all connections (PostgreSQL).
+    /// Threads that read (SQLite), or all connections (PostgreSQL); at least two. A quarter of them is left to what is short.
     pub connections: usize,
     /// How long a connection to PostgreSQL may take.
     pub connect_timeout: Duration,
-    /// Most reads, and most writes, that wait for a connection.
+    /// Most reads, and most writes, of new work that wait for a connection; one account has its part of them.
     pub queue: usize,
     /// How long they wait at most.
     pub longest_wait: Duration,
+    /// How long a statement may take at most: one that reads (SQLite), or any (PostgreSQL).
+    pub longest_run: Duration,
+    /// How long SQLite's write-ahead log may be before readers are made to let go of it, in bytes.
+    pub longest_log: u64,
 }
 
 impl StoreConfig {
-    /// The defaults for a URL: 2 readers for SQLite, 8 connections for PostgreSQL, 2 s to connect; 10 000 may wait, for 10 s.
+    /// The defaults for a URL: 4 readers for SQLite, 8 connections for PostgreSQL, 2 s to connect; 10 000 may wait, for 10 s, and
+    /// a statement may take 30 s; 64 MiB of log.
     pub fn new(url: impl Into<String>) -> Self {
         let url = url.into();
-        let connections = if url.starts_with("sqlite:") { 2 } else { 8 };
+        let connections = if url.starts_with("sqlite:") { 4 } else { 8 };
         Self {
             url,
             connections,
             connect_timeout: Duration::from_secs(2),
             queue: 10_000,
             longest_wait: Duration::from_secs(10),
+            longest_run: Duration::from_secs(30),
+            longest_log: 64 << 20,
         }
     }
 }
@@ -99,16 +115,30 @@ impl Store {
         })
     }
 
-    /// Reads: several statements may see different moments.
+    /// Reads: several statements may see different moments. What callers have a say in, and what looks through a table, goes by
+    /// [`Store::search`].
     ///
     /// # Errors
-    /// What the closure answers, or that the database is away or has too much to do.
+    /// What the closure answers, or that the database is away, or has too much to do, or took too long.
     pub fn read<T, F>(&self, name: &'static str, run: F) -> impl Future<Output = Result<T>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let done = self.submit(name, Around::Nothing, run);
+        async { done.await?.certain() }
+    }
+
+    /// Reads what may take long, such as a list: as [`Store::read`], but never on the last connections that are free.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn search<T, F>(&self, name: &'static str, run: F) -> impl Future<Output = Result<T>> + Send + use<'_, T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let done = self.submit(name, Around::Search, run);
         async { done.await?.certain() }
     }
 
@@ -126,8 +156,9 @@ impl Store {
         async { done.await?.certain() }
     }
 
-    /// Writes as [`Store::write`] does, and runs the closure again where another transaction was in its way: a deadlock, a
-    /// serialization failure, a lock that was not to be had.
+    /// Writes as [`Store::write`] does, and runs the closure again where another transaction was in its way (a deadlock, a
+    /// serialization failure, a lock that was not to be had), or where it was undone with a closure that shared its transaction.
+    /// Only the last answer counts. It is cheaper than [`Store::write`] where many write.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -140,7 +171,7 @@ impl Store {
         let mut tried = 0;
         loop {
             let run = Arc::clone(&run);
-            match self.write(name, move |conn| run(conn)).await {
+            match self.commit(name, move |conn| run(conn)).await.and_then(Committed::certain) {
                 Err(error) if again(&error) && tried < CONFLICTS => {
                     tried += 1;
                     metrics::retried(name);
@@ -151,7 +182,8 @@ impl Store {
         }
     }
 
-    /// Writes as [`Store::write`] does, for whoever can find out by itself whether a commit happened that got no answer.
+    /// Writes as [`Store::write`] does, for whoever can find out by itself whether a commit happened that got no answer. The closure may
+    /// run again where it was undone with one that shared its transaction.
     ///
     /// # Errors
     /// As [`Store::write`]; but nothing was changed.
@@ -162,9 +194,14 @@ impl Store {
     ) -> impl Future<Output = Result<Committed<T>>> + Send + use<'_, T, F>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.submit(name, Around::Transaction, run)
+        let (answer, answered) = oneshot::channel();
+        let job = Job::again(name, run, answer, self.along());
+        async move {
+            self.threads.send(job);
+            answered.await.unwrap_or_else(|_| Err(stopped()))
+        }
     }
 
     /// The closure is boxed before anything waits: an `async` function would keep room for it, and for all that it holds, in the
@@ -181,14 +218,22 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         let along = match around {
-            Around::Transaction => Along { origin: gyre_model::origin::current(), log: Some(Arc::clone(&self.log)) },
-            Around::Nothing | Around::Bare => Along::default(),
+            Around::Transaction => self.along(),
+            Around::Nothing | Around::Search | Around::Bare => {
+                Along { behalf: gyre_model::behalf::current(), ..Along::default() }
+            }
         };
         let job = Job::new(name, around, run, answer, along);
         async move {
             self.threads.send(job);
             answered.await.unwrap_or_else(|_| Err(stopped()))
         }
+    }
+
+    /// What goes along with a closure that writes, in the task that asks for it.
+    fn along(&self) -> Along {
+        let (behalf, origin) = (gyre_model::behalf::current(), gyre_model::origin::current());
+        Along { behalf, origin, log: Some(Arc::clone(&self.log)) }
     }
 
     /// Brings the schema up to date. Answers the migrations that ran.

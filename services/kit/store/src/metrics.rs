@@ -33,7 +33,12 @@ struct Own {
     retries: Family<Name, Counter>,
     connects: Counter,
     given_up: Counter,
+    cancelled: Counter,
     unknown: Counter,
+    closures: Family<Name, Counter>,
+    statements: Family<Name, Counter>,
+    commits: Counter,
+    flushes: Histogram,
 }
 
 static OWN: LazyLock<Own> = LazyLock::new(|| Own {
@@ -44,7 +49,12 @@ static OWN: LazyLock<Own> = LazyLock::new(|| Own {
     retries: Family::default(),
     connects: Counter::default(),
     given_up: Counter::default(),
+    cancelled: Counter::default(),
     unknown: Counter::default(),
+    closures: Family::default(),
+    statements: Family::default(),
+    commits: Counter::default(),
+    flushes: Histogram::new(exponential_buckets(0.000_1, 3.2, 12)),
 });
 
 /// Registers what the store measures.
@@ -56,7 +66,16 @@ pub fn register(all: &mut Registry) {
     all.register("gyre_store_retries", "Transactions run again after a conflict, by name", OWN.retries.clone());
     all.register("gyre_store_connects", "Connections opened", OWN.connects.clone());
     all.register("gyre_store_connections_given_up", "Connections that were waited for in vain", OWN.given_up.clone());
+    all.register("gyre_store_reads_cancelled", "Reads of PostgreSQL's that were cancelled", OWN.cancelled.clone());
     all.register("gyre_store_commits_unknown", "Commits that were sent and never answered", OWN.unknown.clone());
+    all.register("gyre_store_closures", "Reads and writes that were run, by name", OWN.closures.clone());
+    all.register("gyre_store_statements", "Statements that they ran, by name", OWN.statements.clone());
+    all.register(
+        "gyre_store_commits",
+        "Transactions that were committed, each of one write or of many",
+        OWN.commits.clone(),
+    );
+    all.register("gyre_store_flush_seconds", "How long SQLite's disk took to keep commits", OWN.flushes.clone());
 }
 
 pub(crate) fn up(up: bool) {
@@ -87,6 +106,23 @@ pub(crate) fn given_up() {
     OWN.given_up.inc();
 }
 
+pub(crate) fn cancelled() {
+    OWN.cancelled.inc();
+}
+
 pub(crate) fn unknown() {
     OWN.unknown.inc();
+}
+
+pub(crate) fn ran(name: &'static str, statements: u64) {
+    OWN.closures.get_or_create(&Name { name }).inc();
+    OWN.statements.get_or_create(&Name { name }).inc_by(statements);
+}
+
+pub(crate) fn flushed(took: Duration) {
+    OWN.flushes.observe(took.as_secs_f64());
+}
+
+pub(crate) fn committed() {
+    OWN.commits.inc();
 }

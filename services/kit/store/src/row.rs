@@ -6,6 +6,8 @@ use diesel::row::{Field, NamedRow, Row as RowFields};
 use diesel::sql_types::{BigInt, Binary, Double, Text};
 use gyre_model::{Error, Result, Uuid};
 
+use crate::value::{Id, Json, Time, Value};
+
 #[derive(Debug, Clone, PartialEq)]
 enum Cell {
     Null,
@@ -25,7 +27,26 @@ fn mismatch(at: usize, wanted: &str, cell: Option<&Cell>) -> Error {
     Error::internal(format!("column {at} should hold {wanted}, holds {cell:?}"))
 }
 
+impl From<Value> for Cell {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null(_) => Self::Null,
+            Value::Bool(value) => Self::Int(i64::from(value)),
+            Value::Int(value) | Value::Time(Time(value)) => Self::Int(value),
+            Value::Float(value) => Self::Float(value),
+            Value::Text(value) | Value::Json(Json(value)) => Self::Text(value),
+            Value::Bytes(value) => Self::Bytes(value),
+            Value::Id(Id(value)) => Self::Bytes(value.as_bytes().to_vec()),
+        }
+    }
+}
+
 impl Row {
+    /// The row that the database holds once these values are written: who wrote them need not read them again.
+    pub fn of(values: impl IntoIterator<Item = Value>) -> Self {
+        Self { cells: values.into_iter().map(Cell::from).collect() }
+    }
+
     /// How many columns there are.
     pub fn len(&self) -> usize {
         self.cells.len()

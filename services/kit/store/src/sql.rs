@@ -80,6 +80,11 @@ impl Sql {
         self
     }
 
+    /// Whether it surely changes nothing.
+    pub(crate) fn reads(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with("SELECT"))
+    }
+
     /// Whether nothing is there.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()

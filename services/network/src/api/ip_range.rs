@@ -42,7 +42,8 @@ impl IpRangeService for Api {
     ) -> Result<Response<ListIpRangesResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("ip-range-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read =
+            self.inner.store.search("ip-range-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

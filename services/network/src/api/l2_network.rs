@@ -48,7 +48,7 @@ impl L2NetworkService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let read =
-            self.inner.store.read("l2-network-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+            self.inner.store.search("l2-network-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

@@ -48,7 +48,7 @@ impl L3NetworkService for Api {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let read =
-            self.inner.store.read("l3-network-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+            self.inner.store.search("l3-network-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

@@ -256,7 +256,7 @@ fn address_insert(conn: &mut Conn, wish: &Wish, range: Uuid, address: u32) -> Re
             Value::from(i64::from(address)),
         ])
         .sql(")");
-    match conn.savepoint(|conn| conn.execute(sql)) {
+    match conn.try_execute(sql) {
         Ok(_) => Ok(true),
         // beside another for the same interface; or the network is gone, which the next look tells
         Err(DbError::Unique(_) | DbError::ForeignKey(_)) => {

@@ -5,9 +5,10 @@ use gyre_mesh::serve::caller;
 use gyre_proto::common::v1::Operation;
 use gyre_proto::storage::v1::image_service_server::ImageService;
 use gyre_proto::storage::v1::{
-    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image, ListImagesRequest, ListImagesResponse,
-    SweepImageRequest, UpdateImageRequest, UploadImageRequest,
+    CreateImageRequest, DeleteImageRequest, ExpungeImageRequest, GetImageRequest, Image, ListImagesRequest,
+    ListImagesResponse, RecoverImageRequest, SweepImageRequest, UpdateImageRequest, UploadImageRequest,
 };
+use gyre_store::Conn;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Api, Patch};
@@ -54,15 +55,41 @@ impl ImageService for Api {
         let request = request.into_inner();
         let uuid = uuid_of("uuid", &request.uuid)?;
         self.uploads.check_none(uuid)?;
-        let delete = Delete { caller, workflow: "delete-image", request: &request, binned: false };
-        Ok(Response::new(
-            self.flow
-                .delete(delete, move |conn, _: &Image| {
-                    images::own(conn, &caller, uuid)?;
-                    if busy(conn, uuid)? { Ok(()) } else { images::check_unused(conn, uuid) }
-                })
-                .await?,
-        ))
+        let binned = !request.expunge && self.goes_to_bin(uuid, images::can_be_recovered).await?;
+        let workflow = if binned { "bin-image" } else { "delete-image" };
+        let delete = Delete { caller, workflow, request: &request, binned };
+        let check = move |conn: &mut Conn, image: &Image| {
+            images::own(conn, &caller, uuid)?;
+            match busy(conn, uuid)? {
+                true => Ok(()),
+                // what is being made from it goes on: the file stays
+                false if binned => images::check_binnable(image),
+                false => images::check_unused(conn, uuid),
+            }
+        };
+        Ok(Response::new(self.flow.delete(delete, check).await?))
+    }
+
+    async fn recover_image(&self, request: Request<RecoverImageRequest>) -> Result<Response<Operation>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let (uuid, wish) = (uuid_of("uuid", &request.uuid)?, (request.request_id.as_str(), &request));
+        let check = move |conn: &mut Conn, image: &Image| {
+            images::own(conn, &caller, uuid)?;
+            images::check_binned(image)
+        };
+        self.work((caller, "recover-image"), &request.uuid, wish, check).await
+    }
+
+    async fn expunge_image(&self, request: Request<ExpungeImageRequest>) -> Result<Response<Operation>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let (uuid, wish) = (uuid_of("uuid", &request.uuid)?, (request.request_id.as_str(), &request));
+        let check = move |conn: &mut Conn, image: &Image| {
+            images::own(conn, &caller, uuid)?;
+            images::check_expungeable(image)
+        };
+        self.work((caller, "expunge-image"), &request.uuid, wish, check).await
     }
 
     async fn upload_image(

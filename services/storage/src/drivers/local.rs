@@ -65,28 +65,27 @@ impl Driver for Local {
     }
 
     fn take(&self, conn: &mut Conn, storage: Uuid, host: Uuid, bytes: i64) -> Result<bool> {
-        conn.savepoint(|conn| {
-            let room =
-                at(Sql::new("UPDATE primary_storage_host SET used_bytes = used_bytes + ").bind(bytes), storage, host)
-                    .sql(" AND used_bytes + ")
-                    .bind(bytes)
-                    .sql(" <= total_bytes * (SELECT overcommit FROM primary_storage WHERE uuid = ")
-                    .bind(storage)
-                    .sql(") / 100");
-            let sum = Sql::new("UPDATE primary_storage SET used_bytes = used_bytes + ")
+        let room =
+            at(Sql::new("UPDATE primary_storage_host SET used_bytes = used_bytes + ").bind(bytes), storage, host)
+                .sql(" AND used_bytes + ")
                 .bind(bytes)
-                .sql(" WHERE state = 'ENABLED' AND uuid = ")
-                .bind(storage);
-            if conn.execute(room)? == 0 {
-                return Ok(false);
-            }
-            if conn.execute(sum)? == 1 {
-                return Ok(true);
-            }
-            // takes the savepoint back
-            Err(Error::new(Kind::FailedPrecondition, CLOSED, "the primary storage takes no new disks"))
-        })
-        .or_else(|error| if error.reason() == CLOSED { Ok(false) } else { Err(error) })
+                .sql(" <= total_bytes * (SELECT overcommit FROM primary_storage WHERE uuid = ")
+                .bind(storage)
+                .sql(") / 100");
+        if conn.execute(room)? == 0 {
+            return Ok(false);
+        }
+        let sum = Sql::new("UPDATE primary_storage SET used_bytes = used_bytes + ")
+            .bind(bytes)
+            .sql(" WHERE state = 'ENABLED' AND uuid = ")
+            .bind(storage);
+        if conn.execute(sum)? == 1 {
+            return Ok(true);
+        }
+        // it was closed between choosing and taking: the room on the host, which nobody else has seen, goes back
+        let room = Sql::new("UPDATE primary_storage_host SET used_bytes = used_bytes - ").bind(bytes);
+        conn.execute(at(room, storage, host))?;
+        Ok(false)
     }
 
     fn give_back(&self, conn: &mut Conn, storage: Uuid, host: Uuid, bytes: i64) -> Result<()> {
@@ -115,6 +114,3 @@ impl Driver for Local {
         Work::DeleteVolume(DeleteVolume { volume_uuid: volume.uuid.clone(), folder: storage.path.clone() })
     }
 }
-
-/// The storage was closed between choosing and taking.
-const CLOSED: &str = "PRIMARY_STORAGE_DISABLED";

@@ -1,16 +1,17 @@
 //! Images: their rows, whose they are, and where they can be had from.
 
+use gyre_flow::bin;
 use gyre_model::error::Violation;
-use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
 use gyre_proto::Resource as _;
 use gyre_proto::agent::v1::{ImageFacts, ImageSource};
 use gyre_proto::host::v1::Host;
 use gyre_proto::storage::v1::{Image, ImageFormat, ImageServer, ImageState};
 use gyre_query::Change;
-use gyre_store::{Conn, Sql};
+use gyre_store::{Conn, Dialect, Sql};
 
 use super::image_servers::choose;
-use super::{SYSTEM, count, lock, modify, opt_uuid, uuid_of};
+use super::{Hold, SYSTEM, count, held, hold, modify, opt_uuid, uuid_of};
 
 /// The URL of an image that is sent with `UploadImage`.
 pub(crate) const UPLOAD: &str = "upload";
@@ -91,12 +92,16 @@ fn wrong_state(reason: &'static str, image: &Image, remedy: &str) -> Error {
 /// # Errors
 /// `NOT_FOUND`, `IMAGE_NOT_READY`.
 pub(crate) fn hold_ready(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> Result<Image> {
-    gyre_query::get::<Image>(conn, caller, uuid)?;
-    lock::<Image>(conn, uuid)?;
+    if conn.dialect() == Dialect::Postgres {
+        held::<Image>(conn, uuid, Hold::Shared)?;
+    }
     let image: Image = gyre_query::get(conn, caller, uuid)?;
     match image.state() {
         ImageState::Ready => Ok(image),
-        _ => Err(wrong_state("IMAGE_NOT_READY", &image, "wait until it is ready, or choose another")),
+        ImageState::Destroyed => Err(bin::in_bin(&image, &image.name)),
+        ImageState::Unspecified | ImageState::Creating | ImageState::Uploading | ImageState::Deleting => {
+            Err(wrong_state("IMAGE_NOT_READY", &image, "wait until it is ready, or choose another"))
+        }
     }
 }
 
@@ -110,16 +115,17 @@ pub(crate) fn check_uploading(image: &Image) -> Result<()> {
 
 /// Takes the upload as sent: the image is being checked from now on.
 pub(crate) fn uploaded(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    lock::<Image>(conn, uuid)?;
-    check_uploading(&gyre_query::get(conn, &SYSTEM, uuid)?)?;
+    check_uploading(&hold(conn, uuid)?)?;
     set_state(conn, change, uuid, ImageState::Creating)
 }
 
 /// Puts an image into a state. One that is gone is fine.
 pub(crate) fn set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: ImageState) -> Result<()> {
-    let before: Option<Image> = gyre_query::find(conn, &SYSTEM, uuid)?;
-    if before.is_some_and(|before| before.state() != state) {
-        modify::<Image>(conn, change, uuid, |image| image.set_state(state))?;
+    let Some(before) = held::<Image>(conn, uuid, Hold::Alone)? else { return Ok(()) };
+    if before.state() != state {
+        let mut image = before.clone();
+        image.set_state(state);
+        gyre_query::update_from(conn, change, &before, &image)?;
     }
     Ok(())
 }
@@ -135,6 +141,64 @@ pub(crate) fn ready(conn: &mut Conn, change: &Change, uuid: Uuid, facts: &ImageF
     Ok(())
 }
 
+/// Whether a deletion puts an image into the bin, where it has one: one of which there is something to recover.
+pub(crate) fn can_be_recovered(image: &Image) -> bool {
+    !matches!(image.state(), ImageState::Uploading | ImageState::Deleting)
+}
+
+/// Refuses to put an image into the bin that is not whole.
+pub(crate) fn check_binnable(image: &Image) -> Result<()> {
+    match image.state() {
+        ImageState::Ready => Ok(()),
+        ImageState::Destroyed => {
+            let remedy = "recover it, or say expunge to delete it for good";
+            Err(wrong_state("WRONG_STATE", image, &format!("it is in the bin already; {remedy}")))
+        }
+        ImageState::Unspecified | ImageState::Creating | ImageState::Uploading | ImageState::Deleting => {
+            Err(wrong_state("WRONG_STATE", image, "only what is ready can be put in the bin; say expunge"))
+        }
+    }
+}
+
+/// Refuses what must be in the bin and is not.
+pub(crate) fn check_binned(image: &Image) -> Result<()> {
+    match image.state() {
+        ImageState::Destroyed => Ok(()),
+        _ => Err(wrong_state("WRONG_STATE", image, "this can be done when it is destroyed, which is in the bin")),
+    }
+}
+
+/// Refuses to expunge what is not in the bin. What was half deleted when that failed goes, too.
+pub(crate) fn check_expungeable(image: &Image) -> Result<()> {
+    if image.state() == ImageState::Deleting { Ok(()) } else { check_binned(image) }
+}
+
+/// Puts an image into the bin. One that is there already is fine.
+pub(crate) fn bin(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let before: Image = hold(conn, uuid)?;
+    let mut image = before.clone();
+    if image.state() == ImageState::Destroyed {
+        return Ok(());
+    }
+    check_binnable(&image)?;
+    image.set_state(ImageState::Destroyed);
+    image.destroy_time = Some(time::now());
+    gyre_query::update_from(conn, change, &before, &image).map(drop)
+}
+
+/// Takes an image out of the bin. One that is ready is fine.
+pub(crate) fn recover(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let before: Image = hold(conn, uuid)?;
+    let mut image = before.clone();
+    if image.state() == ImageState::Ready {
+        return Ok(());
+    }
+    check_binned(&image)?;
+    image.set_state(ImageState::Ready);
+    image.destroy_time = None;
+    gyre_query::update_from(conn, change, &before, &image).map(drop)
+}
+
 /// Refuses to delete an image while a disk is made from it.
 pub(crate) fn check_unused(conn: &mut Conn, uuid: Uuid) -> Result<()> {
     let making = Sql::new("SELECT COUNT(*) FROM volume WHERE state = 'CREATING' AND image_uuid = ").bind(uuid);
@@ -147,16 +211,19 @@ pub(crate) fn check_unused(conn: &mut Conn, uuid: Uuid) -> Result<()> {
     }
 }
 
-/// Says that an image is being deleted, unless it is in use.
-pub(crate) fn mark_deleting(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    // first the lock, then the look: a volume that is inserted now waits, and finds the image not ready
+/// Says that an image is being deleted, unless it is in use; where that is asked for, only one in the bin.
+pub(crate) fn mark_deleting(conn: &mut Conn, change: &Change, uuid: Uuid, binned: bool) -> Result<()> {
+    if binned && let Some(image) = held(conn, uuid, Hold::Alone)? {
+        check_expungeable(&image)?;
+    }
+    // first it is held, then the look: a volume that is inserted now waits, and finds the image not ready
     set_state(conn, change, uuid, ImageState::Deleting)?;
     check_unused(conn, uuid)
 }
 
 /// Deletes the row of an image that nothing refers to any more.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    if !lock::<Image>(conn, uuid)? {
+    if held::<Image>(conn, uuid, Hold::Alone)?.is_none() {
         return Ok(());
     }
     gyre_flow::delete::remove(conn, change, Image::KIND, uuid).map(drop)
@@ -181,10 +248,15 @@ pub(crate) fn format_name(image: &Image) -> &'static str {
 
 /// Where a host gets an image from.
 pub(crate) fn source(conn: &mut Conn, uuid: Uuid) -> Result<ImageSource> {
-    let image: Image = gyre_query::get(conn, &SYSTEM, uuid)?;
+    let image = gyre_query::get(conn, &SYSTEM, uuid)?;
+    source_of(conn, image)
+}
+
+/// The same for one that is read already.
+pub(crate) fn source_of(conn: &mut Conn, image: Image) -> Result<ImageSource> {
     let place = place(conn, &image)?;
     Ok(ImageSource {
-        image_uuid: uuid.to_string(),
+        image_uuid: image.uuid.clone(),
         host_uuid: place.host.to_string(),
         address: place.address,
         folder: place.folder,

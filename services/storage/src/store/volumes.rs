@@ -2,23 +2,18 @@
 
 use std::cmp::Reverse;
 
-use gyre_model::{Caller, Error, Kind, Result, Uuid};
-use gyre_proto::common::v1::Operation;
+use gyre_model::{Caller, Error, Kind, Result, Uuid, time};
 use gyre_proto::host::v1::{Host, HostState};
-use gyre_proto::storage::v1::{CreateRootVolumeRequest, PrimaryStorage, Volume, VolumeState, VolumeType};
+use gyre_proto::storage::v1::{PrimaryStorage, Volume, VolumeState, VolumeType};
 use gyre_query::Change;
-use gyre_store::{Conn, Sql};
+use gyre_store::Conn;
 
 use super::primary_storages::candidates;
-use super::{SYSTEM, images, lock, modify, opt_uuid, uuid_of};
+use super::{Hold, SYSTEM, held, hold, modify, opt_uuid, uuid_of};
 use crate::drivers::{self, Room};
 
 /// What disks are counted in.
 const SECTOR: i64 = 512;
-/// The largest disk.
-const LARGEST: i64 = 70_368_744_177_664;
-/// The most characters of a name.
-const LONGEST_NAME: usize = 64;
 
 fn no_room(bytes: i64, host: Uuid, seen: &[(&PrimaryStorage, Room)]) -> Error {
     let text = format!(
@@ -38,7 +33,7 @@ fn no_room(bytes: i64, host: Uuid, seen: &[(&PrimaryStorage, Room)]) -> Error {
 ///
 /// # Errors
 /// `NO_STORAGE_ROOM`, with the numbers of each.
-fn place(conn: &mut Conn, from: &[PrimaryStorage], host: Uuid, bytes: i64) -> Result<Option<Uuid>> {
+pub(super) fn place(conn: &mut Conn, from: &[PrimaryStorage], host: Uuid, bytes: i64) -> Result<Option<Uuid>> {
     let (mut prepared, mut unprepared) = (Vec::new(), false);
     for storage in from {
         match drivers::of(storage)?.look(conn, storage, host)? {
@@ -58,23 +53,31 @@ fn place(conn: &mut Conn, from: &[PrimaryStorage], host: Uuid, bytes: i64) -> Re
 
 /// Writes a new volume with its room. On a host where no candidate is prepared yet, it is written without, and a step takes the
 /// room ([`settle`]).
-fn insert(conn: &mut Conn, change: &Change, mut volume: Volume, from: &[PrimaryStorage]) -> Result<()> {
-    let host = uuid_of("host_uuid", &volume.host_uuid)?;
-    let storage = place(conn, from, host, volume.size_bytes)?;
+pub(super) fn insert(conn: &mut Conn, change: &Change, volume: Volume, from: &[PrimaryStorage]) -> Result<()> {
+    let storage = place(conn, from, uuid_of("host_uuid", &volume.host_uuid)?, volume.size_bytes)?;
+    insert_row(conn, change, volume, storage).map(drop)
+}
+
+/// The same where its room is taken already.
+pub(super) fn insert_row(
+    conn: &mut Conn,
+    change: &Change,
+    mut volume: Volume,
+    storage: Option<Uuid>,
+) -> Result<Volume> {
     volume.primary_storage_uuid = storage.map(|storage| storage.to_string()).unwrap_or_default();
     volume.set_state(VolumeState::Creating);
     volume.path.clear();
-    gyre_query::insert(conn, change, &volume)?;
-    Ok(())
+    gyre_query::insert(conn, change, &volume)
 }
 
 /// Takes the room of a volume that was written without.
 pub(crate) fn settle(conn: &mut Conn, change: &Change, uuid: Uuid, from: &[PrimaryStorage]) -> Result<Option<Uuid>> {
-    lock::<Volume>(conn, uuid)?;
-    let volume: Volume = gyre_query::get(conn, &SYSTEM, uuid)?;
-    let storage = place(conn, from, uuid_of("host_uuid", &volume.host_uuid)?, volume.size_bytes)?;
+    let before: Volume = hold(conn, uuid)?;
+    let storage = place(conn, from, uuid_of("host_uuid", &before.host_uuid)?, before.size_bytes)?;
     if let Some(storage) = storage {
-        gyre_query::update(conn, change, &Volume { primary_storage_uuid: storage.to_string(), ..volume })?;
+        let volume = Volume { primary_storage_uuid: storage.to_string(), ..before.clone() };
+        gyre_query::update_from(conn, change, &before, &volume)?;
     }
     Ok(storage)
 }
@@ -101,81 +104,8 @@ pub(crate) fn insert_data(conn: &mut Conn, change: &Change, asked: Volume, uuid:
 }
 
 /// Whole sectors: what agents make.
-fn sectors(bytes: i64) -> i64 {
+pub(super) fn sectors(bytes: i64) -> i64 {
     bytes.saturating_add(SECTOR - 1) / SECTOR * SECTOR
-}
-
-/// Writes a machine's new root volume.
-///
-/// # Errors
-/// `NOT_FOUND` of host or image, `IMAGE_NOT_READY`, `VOLUME_TOO_SMALL`, `NO_PRIMARY_STORAGE`, `NO_STORAGE_ROOM`.
-pub(crate) fn insert_root(conn: &mut Conn, change: &Change, asked: &CreateRootVolumeRequest, uuid: Uuid) -> Result<()> {
-    if asked.size_bytes < 0 || asked.size_bytes > LARGEST {
-        let fault = format!("must be between 0 and {LARGEST}, got {}", asked.size_bytes);
-        return Err(Error::invalid("size_bytes", fault));
-    }
-    let host: Host = gyre_query::get(conn, &SYSTEM, uuid_of("host_uuid", &asked.host_uuid)?)?;
-    let cluster = uuid_of("cluster_uuid", &asked.cluster_uuid)?;
-    if uuid_of("cluster_uuid", &host.cluster_uuid)? != cluster {
-        return Err(Error::invalid("host_uuid", format!("host {} is not in cluster {cluster}", host.uuid)));
-    }
-    let image = images::hold_ready(conn, &change.caller, uuid_of("image_uuid", &asked.image_uuid)?)?;
-    let least = image.size_bytes;
-    if asked.size_bytes != 0 && asked.size_bytes < least {
-        let text = format!(
-            "a volume of {} bytes does not hold image {}, whose disk has {least}: ask for that much at least, or for 0",
-            asked.size_bytes, image.uuid
-        );
-        return Err(Error::new(Kind::InvalidArgument, "VOLUME_TOO_SMALL", text)
-            .violation("size_bytes", format!("must be at least {least}, got {}", asked.size_bytes))
-            .with("image_bytes", least.to_string()));
-    }
-    let from = candidates(conn, cluster, None)?;
-    let name = if asked.name.is_empty() { "root" } else { asked.name.as_str() };
-    let mut volume = Volume {
-        uuid: uuid.to_string(),
-        name: name.chars().take(LONGEST_NAME).collect(),
-        account_uuid: change.caller.account_uuid.to_string(),
-        host_uuid: host.uuid,
-        size_bytes: sectors(asked.size_bytes.max(least)),
-        image_uuid: image.uuid,
-        vm_uuid: asked.vm_uuid.clone(),
-        ..Volume::default()
-    };
-    volume.set_type(VolumeType::Root);
-    insert(conn, change, volume, &from)
-}
-
-/// What became of a wish for a root volume that was made before.
-pub(crate) enum RootBefore {
-    /// Nothing is there: it is new, or was undone.
-    Nothing,
-    /// This operation makes or made it.
-    Made(Box<Operation>),
-    /// It is there, and its operation is forgotten.
-    Forgotten,
-}
-
-/// Looks whether a root volume was asked for before.
-///
-/// # Errors
-/// `VOLUME_EXISTS` where the UUID is another volume's, `VOLUME_BEING_DELETED`.
-pub(crate) fn root_before(conn: &mut Conn, asked: &CreateRootVolumeRequest, uuid: Uuid) -> Result<RootBefore> {
-    let Some(volume) = gyre_query::find::<Volume>(conn, &SYSTEM, uuid)? else { return Ok(RootBefore::Nothing) };
-    let vm = uuid_of("vm_uuid", &asked.vm_uuid)?;
-    if volume.r#type() != VolumeType::Root || opt_uuid("vm_uuid", &volume.vm_uuid)? != Some(vm) {
-        let text = format!("volume {uuid} is there already, and is not the root volume of machine {vm}");
-        return Err(Error::new(Kind::AlreadyExists, "VOLUME_EXISTS", text).with("uuid", uuid.to_string()));
-    }
-    if volume.state() == VolumeState::Deleting {
-        let text = format!("volume {uuid} is being deleted: wait until it is gone");
-        return Err(Error::new(Kind::Aborted, "VOLUME_BEING_DELETED", text).with("uuid", uuid.to_string()));
-    }
-    let latest = Sql::new("workflow = 'create-root-volume' AND resource_uuid = ")
-        .bind(uuid)
-        .sql(" ORDER BY create_time DESC, uuid LIMIT 1");
-    let operation = gyre_query::select::<Operation>(conn, latest)?.into_iter().next();
-    Ok(operation.map_or(RootBefore::Forgotten, |operation| RootBefore::Made(Box::new(operation))))
 }
 
 /// Says that a volume can be used. One that is gone is an error: nothing may use what nobody counts.
@@ -208,26 +138,92 @@ pub(crate) fn check_deletable(conn: &mut Conn, caller: &Caller, uuid: Uuid) -> R
     Ok(())
 }
 
+fn wrong_state(volume: &Volume, remedy: &str) -> Error {
+    let state = volume.state().as_str_name().trim_start_matches("VOLUME_STATE_").to_lowercase();
+    let text = format!("volume {} is {state}: {remedy}", volume.uuid);
+    Error::new(Kind::FailedPrecondition, "WRONG_STATE", text).with("state", state)
+}
+
+/// Whether a deletion puts a volume into the bin, where it has one: not one that is half deleted.
+pub(crate) fn can_be_recovered(volume: &Volume) -> bool {
+    volume.state() != VolumeState::Deleting
+}
+
+/// Refuses to put a volume into the bin that is not whole.
+pub(crate) fn check_binnable(volume: &Volume) -> Result<()> {
+    match volume.state() {
+        VolumeState::Ready => Ok(()),
+        VolumeState::Destroyed => {
+            Err(wrong_state(volume, "it is in the bin already; recover it, or say expunge to delete it for good"))
+        }
+        VolumeState::Unspecified | VolumeState::Creating | VolumeState::Deleting => {
+            Err(wrong_state(volume, "only what is ready can be put in the bin; say expunge"))
+        }
+    }
+}
+
+/// Refuses what must be in the bin and is not.
+pub(crate) fn check_binned(volume: &Volume) -> Result<()> {
+    match volume.state() {
+        VolumeState::Destroyed => Ok(()),
+        _ => Err(wrong_state(volume, "this can be done when it is destroyed, which is in the bin")),
+    }
+}
+
+/// Refuses to expunge what is not in the bin. What was half deleted when that failed goes, too.
+pub(crate) fn check_expungeable(volume: &Volume) -> Result<()> {
+    if volume.state() == VolumeState::Deleting { Ok(()) } else { check_binned(volume) }
+}
+
+/// Puts a volume into the bin. One that is there already is fine.
+pub(crate) fn bin(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let before: Volume = hold(conn, uuid)?;
+    let mut volume = before.clone();
+    if volume.state() == VolumeState::Destroyed {
+        return Ok(());
+    }
+    check_deletable(conn, &SYSTEM, uuid)?;
+    check_binnable(&volume)?;
+    volume.set_state(VolumeState::Destroyed);
+    volume.destroy_time = Some(time::now());
+    gyre_query::update_from(conn, change, &before, &volume).map(drop)
+}
+
+/// Takes a volume out of the bin. One that is ready is fine.
+pub(crate) fn recover(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
+    let before: Volume = hold(conn, uuid)?;
+    let mut volume = before.clone();
+    if volume.state() == VolumeState::Ready {
+        return Ok(());
+    }
+    check_binned(&volume)?;
+    volume.set_state(VolumeState::Ready);
+    volume.destroy_time = None;
+    gyre_query::update_from(conn, change, &before, &volume).map(drop)
+}
+
 /// Puts a volume into a state. One that is gone is fine.
 pub(crate) fn set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: VolumeState) -> Result<()> {
-    let before: Option<Volume> = gyre_query::find(conn, &SYSTEM, uuid)?;
-    if before.is_some_and(|before| before.state() != state) {
-        modify::<Volume>(conn, change, uuid, |volume| volume.set_state(state))?;
+    let Some(before) = held::<Volume>(conn, uuid, Hold::Alone)? else { return Ok(()) };
+    if before.state() != state {
+        let mut volume = before.clone();
+        volume.set_state(state);
+        gyre_query::update_from(conn, change, &before, &volume)?;
     }
     Ok(())
 }
 
 /// Deletes a volume's row and gives its room back. One that is gone is fine.
 pub(crate) fn remove(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
-    if !lock::<Volume>(conn, uuid)? {
-        return Ok(());
-    }
-    let volume: Volume = gyre_query::get(conn, &SYSTEM, uuid)?;
+    held::<Volume>(conn, uuid, Hold::Alone)?.map_or(Ok(()), |volume| remove_row(conn, change, &volume))
+}
+
+/// The same for a volume that is held.
+pub(super) fn remove_row(conn: &mut Conn, change: &Change, volume: &Volume) -> Result<()> {
     if let Some(storage) = opt_uuid("primary_storage_uuid", &volume.primary_storage_uuid)? {
         let host = uuid_of("host_uuid", &volume.host_uuid)?;
         let row: PrimaryStorage = gyre_query::get(conn, &SYSTEM, storage)?;
         drivers::of(&row)?.give_back(conn, storage, host, volume.size_bytes)?;
     }
-    gyre_query::delete::<Volume>(conn, change, uuid)?;
-    Ok(())
+    gyre_query::delete_from(conn, change, volume).map(drop)
 }

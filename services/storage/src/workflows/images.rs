@@ -26,6 +26,11 @@ pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
         .step("mark-image-deleting", limits, mark_deleting, unmark)
         .notes(&WAS)
         .may_use(&ASKED)
+        .without_undo("bin-image", limits, bin)
+        .without_undo("recover-image", limits, recover)
+        .step("mark-image-expunged", limits, mark_expunged, unmark)
+        .notes(&WAS)
+        .may_use(&ASKED)
         .without_undo("sweep-image", limits, sweep)
         .without_undo("delete-image-file", limits, delete_file)
         .notes(&ASKED)
@@ -111,7 +116,28 @@ async fn give_up_upload(limits: Arc<Limits>, context: Context) -> Result<()> {
     Ok(())
 }
 
+async fn bin(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| images::bin(conn, change, uuid));
+    Ok(())
+}
+
+async fn recover(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| images::recover(conn, change, uuid));
+    Ok(())
+}
+
 async fn mark_deleting(_: Arc<Limits>, context: Context) -> Result<()> {
+    mark(&context, false).await
+}
+
+async fn mark_expunged(_: Arc<Limits>, context: Context) -> Result<()> {
+    mark(&context, true).await
+}
+
+/// Marks an image; where that is asked for, only one in the bin.
+async fn mark(context: &Context, binned: bool) -> Result<()> {
     let uuid = context.resource_uuid();
     let image: Option<Image> = context.read("image-find", move |conn| gyre_query::find(conn, &SYSTEM, uuid)).await?;
     let Some(image) = image else { return Ok(()) };
@@ -119,7 +145,7 @@ async fn mark_deleting(_: Arc<Limits>, context: Context) -> Result<()> {
         return Ok(());
     }
     context.set(&WAS, &i32::from(image.state()))?;
-    context.commit("mark-image", move |conn, change| images::mark_deleting(conn, change, uuid)).await
+    context.commit("mark-image", move |conn, change| images::mark_deleting(conn, change, uuid, binned)).await
 }
 
 /// Takes the mark back, if the file is certainly there and it was this operation that marked it.

@@ -16,7 +16,7 @@ use crate::drivers;
 use crate::hosts::{self, ASKED, Limits};
 use crate::store::primary_storages::candidates;
 use crate::store::volumes;
-use crate::store::{SYSTEM, images, opt_uuid, uuid_of};
+use crate::store::{SYSTEM, hold, images, opt_uuid, uuid_of};
 
 /// The note of the state that a volume was in before it was marked.
 const WAS: Var<i32> = Var::new("was");
@@ -32,6 +32,11 @@ pub(super) fn add(steps: Steps, limits: &Arc<Limits>) -> Steps {
         .notes(&WAS)
         .may_use(&ASKED)
         .step("mark-volume-destroyed", limits, mark_destroyed, unmark)
+        .notes(&WAS)
+        .may_use(&ASKED)
+        .without_undo("bin-volume", limits, bin)
+        .without_undo("recover-volume", limits, recover)
+        .step("mark-volume-expunged", limits, mark_expunged, unmark)
         .notes(&WAS)
         .may_use(&ASKED)
         .without_undo("sweep-volume", limits, sweep)
@@ -184,8 +189,31 @@ async fn confirm(_: Arc<Limits>, context: Context) -> Result<()> {
     Err(Error::new(Kind::FailedPrecondition, "VOLUME_NOT_READY", text))
 }
 
+async fn bin(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| volumes::bin(conn, change, uuid));
+    Ok(())
+}
+
+async fn recover(_: Arc<Limits>, context: Context) -> Result<()> {
+    let uuid = context.resource_uuid();
+    context.on_commit(move |conn, change| volumes::recover(conn, change, uuid));
+    Ok(())
+}
+
+/// What a volume must be to be marked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Must {
+    /// Nobody's: neither a machine's root nor attached.
+    BeLoose,
+    /// In the bin.
+    BeBinned,
+    /// Whatever it is.
+    Be,
+}
+
 /// Marks a volume, after a check in the same commit.
-async fn mark(context: &Context, check: bool) -> Result<()> {
+async fn mark(context: &Context, must: Must) -> Result<()> {
     let uuid = context.resource_uuid();
     let Some(volume) = find(context).await? else { return Ok(()) };
     if volume.state() == VolumeState::Deleting {
@@ -194,8 +222,10 @@ async fn mark(context: &Context, check: bool) -> Result<()> {
     context.set(&WAS, &i32::from(volume.state()))?;
     context
         .commit("mark-volume", move |conn, change| {
-            if check {
-                volumes::check_deletable(conn, &SYSTEM, uuid)?;
+            match must {
+                Must::BeLoose => volumes::check_deletable(conn, &SYSTEM, uuid)?,
+                Must::BeBinned => volumes::check_expungeable(&hold(conn, uuid)?)?,
+                Must::Be => {}
             }
             volumes::set_state(conn, change, uuid, VolumeState::Deleting)
         })
@@ -203,11 +233,15 @@ async fn mark(context: &Context, check: bool) -> Result<()> {
 }
 
 async fn mark_deleting(_: Arc<Limits>, context: Context) -> Result<()> {
-    mark(&context, true).await
+    mark(&context, Must::BeLoose).await
 }
 
 async fn mark_destroyed(_: Arc<Limits>, context: Context) -> Result<()> {
-    mark(&context, false).await
+    mark(&context, Must::Be).await
+}
+
+async fn mark_expunged(_: Arc<Limits>, context: Context) -> Result<()> {
+    mark(&context, Must::BeBinned).await
 }
 
 /// Takes the mark back, if the file is certainly there and it was this operation that marked it.

@@ -37,7 +37,7 @@ async fn its_folder_is_prepared_and_measured() {
     assert_eq!(changed.into_inner().name, "new");
 
     assert_eq!(reason(delete(&world, uuid).await.unwrap_err()), "NEEDS_CASCADE");
-    let request = DeleteImageRequest { uuid: image.to_string(), ..Default::default() };
+    let request = DeleteImageRequest { uuid: image.to_string(), expunge: true, ..Default::default() };
     world.done(world.images().delete_image(world.user.request(request)).await).await;
     world.done(delete(&world, uuid).await).await;
     assert_eq!(world.count(ROWS).await, 0);

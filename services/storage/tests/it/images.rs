@@ -14,7 +14,7 @@ const ROWS: &str = "SELECT COUNT(*) FROM image";
 const URL: &str = "https://example.org/a.qcow2";
 
 async fn delete(world: &World, caller: Caller, uuid: Uuid) -> Result<Response<Operation>, Status> {
-    let request = DeleteImageRequest { uuid: uuid.to_string(), ..Default::default() };
+    let request = DeleteImageRequest { uuid: uuid.to_string(), expunge: true, ..Default::default() };
     world.images().delete_image(caller.request(request)).await
 }
 

@@ -117,7 +117,7 @@ async fn it_is_deleted_when_it_is_empty() {
     let refused = gyre_model::Error::from(delete(&world, uuid).await.unwrap_err());
     assert_eq!((refused.kind(), refused.reason()), (Kind::FailedPrecondition, "NEEDS_CASCADE"));
     assert_eq!(refused.metadata()["volumes"], "1");
-    let request = DeleteVolumeRequest { uuid: volume.to_string(), ..Default::default() };
+    let request = DeleteVolumeRequest { uuid: volume.to_string(), expunge: true, ..Default::default() };
     world.done(world.volumes().delete_volume(world.user.request(request)).await).await;
     world.done(delete(&world, uuid).await).await;
     assert_eq!((world.count(ROWS).await, world.count(HOST_ROWS).await), (0, 0));

@@ -18,7 +18,7 @@ const ROWS: &str = "SELECT COUNT(*) FROM volume";
 const USED: &str = "SELECT COALESCE(SUM(used_bytes), 0) FROM primary_storage";
 
 async fn delete(world: &World, uuid: Uuid) -> Result<Response<Operation>, Status> {
-    let request = DeleteVolumeRequest { uuid: uuid.to_string(), ..Default::default() };
+    let request = DeleteVolumeRequest { uuid: uuid.to_string(), expunge: true, ..Default::default() };
     world.volumes().delete_volume(world.user.request(request)).await
 }
 
@@ -256,7 +256,7 @@ async fn a_deletion_by_force_goes_on_past_a_host_that_is_away_and_owes_the_file(
     let (host, _, _) = world.furnished().await;
     let uuid = world.done(world.create_volume(host, GIB).await).await;
     let files = world.host.files();
-    let delete = |force| DeleteVolumeRequest { uuid: uuid.to_string(), force, ..Default::default() };
+    let delete = |force| DeleteVolumeRequest { uuid: uuid.to_string(), force, expunge: true, ..Default::default() };
     world.set_connected(host, false).await;
     let failed = world.failed(world.volumes().delete_volume(world.user.request(delete(false))).await).await;
     assert_eq!(failed.reason(), "HOST_NOT_CONNECTED");

@@ -23,7 +23,7 @@ impl NicService for Api {
     async fn list_nics(&self, request: Request<ListNicsRequest>) -> Result<Response<ListNicsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("nic-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read = self.inner.store.search("nic-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

@@ -48,7 +48,8 @@ impl InstanceOfferingService for Api {
     ) -> Result<Response<ListInstanceOfferingsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("offering-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read =
+            self.inner.store.search("offering-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use gyre_flow::{Delete, Submit, once};
+use gyre_flow::{Delete, Submit, bin, once};
 use gyre_mesh::serve::caller;
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1 as agent;
@@ -25,7 +25,6 @@ use tonic::{Request, Response, Status};
 use gyre_query::request::named;
 
 use super::{Api, given, new_uuid, uuid};
-use crate::expire;
 use crate::state::Event;
 use crate::store;
 
@@ -62,6 +61,9 @@ fn complete(conn: &mut Conn, caller: &Caller, mut vm: Vm) -> Result<Vm> {
         (vm.cpu_count, vm.memory_bytes) = (offering.cpu_count, offering.memory_bytes);
     }
     let image: Image = named(conn, caller, "vm.image_uuid", &vm.image_uuid, "IMAGE_NOT_FOUND")?;
+    if image.state() == ImageState::Destroyed {
+        return Err(bin::in_bin(&image, &image.name));
+    }
     if image.state() != ImageState::Ready {
         return Err(Error::new(
             Kind::FailedPrecondition,
@@ -210,7 +212,7 @@ impl VmService for Api {
     ) -> std::result::Result<Response<ListVmsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let read = self.inner.store.read("vm-list", move |conn| gyre_query::list(conn, &caller, request.page()));
+        let read = self.inner.store.search("vm-list", move |conn| gyre_query::list(conn, &caller, request.page()));
         Ok(Response::new(read.await?))
     }
 
@@ -233,8 +235,7 @@ impl VmService for Api {
         let request = request.into_inner();
         let uuid = uuid(KIND, &request.uuid)?;
         // where nothing stays in the bin, nothing is put there
-        let expunge = request.expunge
-            || self.inner.store.read("vm-bin-delay", move |conn| expire::delay(conn, uuid)).await?.is_zero();
+        let expunge = request.expunge || !self.inner.flow.has_bin::<Vm>(uuid).await?;
         let (workflow, event) = if expunge { ("delete-vm", Event::Erase) } else { ("destroy-vm", Event::Destroy) };
         let delete = Delete { caller, workflow, request: &request, binned: !expunge };
         let check = move |conn: &mut Conn, vm: &Vm| {

@@ -20,6 +20,17 @@ fn told(row: Nic, vm: &Vm, nic: &VmNic) -> Nic {
     }
 }
 
+/// The row of an interface that has none yet.
+fn nic_insert(conn: &mut Conn, change: &Change, vm: &Vm, place: usize, nic: &VmNic) -> Result<()> {
+    let row = Nic { uuid: nic.uuid.clone(), name: format!("nic-{place}"), ..Nic::default() };
+    gyre_query::insert(conn, change, &told(row, vm, nic)).map(drop)
+}
+
+/// Writes the rows of a new machine's interfaces.
+pub(super) fn nics_insert(conn: &mut Conn, change: &Change, vm: &Vm) -> Result<()> {
+    vm.nics.iter().enumerate().try_for_each(|(place, nic)| nic_insert(conn, change, vm, place, nic))
+}
+
 /// Makes the rows of a machine's interfaces what the machine says of them: those that are missing are made, those that it has no
 /// more are deleted. So an instance of an earlier version, which does not know these rows, leaves nothing that stays wrong.
 pub(super) fn nics_agree(conn: &mut Conn, change: &Change, vm: &Vm, nics: &[VmNic]) -> Result<()> {
@@ -27,21 +38,17 @@ pub(super) fn nics_agree(conn: &mut Conn, change: &Change, vm: &Vm, nics: &[VmNi
     let rows = gyre_query::select::<Nic>(conn, Sql::new("vm_uuid = ").bind(uuid))?;
     for (place, nic) in nics.iter().enumerate() {
         match rows.iter().find(|row| row.uuid == nic.uuid) {
-            None => {
-                let row = Nic { uuid: nic.uuid.clone(), name: format!("nic-{place}"), ..Nic::default() };
-                gyre_query::insert(conn, change, &told(row, vm, nic))?;
-            }
+            None => nic_insert(conn, change, vm, place, nic)?,
             Some(row) => {
                 let now = told(row.clone(), vm, nic);
                 if now != *row {
-                    gyre_query::update(conn, change, &now)?;
+                    gyre_query::update_from(conn, change, row, &now)?;
                 }
             }
         }
     }
-    let left = rows.iter().filter(|row| !nics.iter().any(|nic| nic.uuid == row.uuid));
-    for uuid in left.filter_map(|row| parse_uuid(&row.uuid)) {
-        gyre_query::delete::<Nic>(conn, change, uuid)?;
+    for row in rows.iter().filter(|row| !nics.iter().any(|nic| nic.uuid == row.uuid)) {
+        gyre_query::delete_from(conn, change, row)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use gyre_proto::vm::v1::{Vm, VmState};
 use gyre_query::Change;
 use gyre_store::Conn;
 
-use super::nic::nics_agree;
+use super::nic::{nics_agree, nics_insert};
 use crate::state::{self, Event};
 
 /// The state does not permit what was asked for.
@@ -23,7 +23,7 @@ pub fn wrong_state(vm: &Vm, event: Event) -> Error {
 /// Writes a new machine.
 pub fn vm_insert(conn: &mut Conn, change: &Change, vm: &Vm) -> Result<()> {
     let vm = gyre_query::insert(conn, change, vm)?;
-    nics_agree(conn, change, &vm, &vm.nics)
+    nics_insert(conn, change, &vm)
 }
 
 /// Deletes a machine. One that is not there any more is fine.
@@ -48,18 +48,20 @@ pub fn vm_move(
     vm.state_reason.clear();
     further(&mut vm);
     if vm != before {
-        gyre_query::update(conn, change, &vm)?;
+        gyre_query::update_from(conn, change, &before, &vm)?;
     }
-    nics_agree(conn, change, &vm, &vm.nics)
+    // what goes takes its interfaces along: nobody needs their rows to agree any more
+    if to == VmState::Expunging { Ok(()) } else { nics_agree(conn, change, &vm, &vm.nics) }
 }
 
 /// Puts a machine back into the state that it had, from one on its way. One that is not there any more is fine.
 pub fn vm_restore(conn: &mut Conn, change: &Change, uuid: Uuid, to: VmState) -> Result<()> {
-    if let Some(mut vm) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)?
-        && state::ON_ITS_WAY.contains(&vm.state())
+    if let Some(before) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)?
+        && state::ON_ITS_WAY.contains(&before.state())
     {
+        let mut vm = before.clone();
         vm.set_state(to);
-        gyre_query::update(conn, change, &vm)?;
+        gyre_query::update_from(conn, change, &before, &vm)?;
     }
     Ok(())
 }

@@ -6,9 +6,9 @@ use gyre_flow::Context;
 use gyre_model::{Result, time};
 use gyre_proto::vm::v1::{Vm, VmState};
 
-use super::create::{delete_root_volume, release_room};
-use super::power::{BEFORE, begin, remove_from, shut_down};
-use super::{uuid, vm_if_any};
+use super::create::{release_room, remove_root_volume};
+use super::power::{BEFORE, begin, begin_for_good, remove_from, shut_down};
+use super::{uuid, vm_that_goes};
 use crate::Inner;
 use crate::state::Event;
 use crate::store::{vm_delete, vm_move};
@@ -22,7 +22,14 @@ pub(super) async fn stop(inner: Arc<Inner>, context: Context) -> Result<()> {
     if context.need(&BEFORE)? == i32::from(VmState::Stopped) {
         return Ok(());
     }
-    shut_down(&inner, &context, false, 0).await
+    match shut_down(&inner, &context, false, 0).await {
+        // what a host runs of a machine that should be off is stopped there when it is back: the rule `running-but-off`
+        Err(error) if gyre_flow::delete::host_is_away(&error) && forced(&context)? => {
+            context.progress(100, "its host is away: it is stopped there when that is back");
+            Ok(())
+        }
+        stopped => stopped,
+    }
 }
 
 pub(super) async fn bin(inner: Arc<Inner>, context: Context) -> Result<()> {
@@ -44,11 +51,11 @@ pub(super) async fn recover(_: Arc<Inner>, context: Context) -> Result<()> {
 }
 
 pub(super) async fn begin_expunge(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Expunge).await
+    begin_for_good(&context, Event::Expunge).await
 }
 
 pub(super) async fn begin_erase(_: Arc<Inner>, context: Context) -> Result<()> {
-    begin(&context, Event::Erase).await
+    begin_for_good(&context, Event::Erase).await
 }
 
 /// Gives back what a machine that was not off held.
@@ -62,7 +69,7 @@ fn forced(context: &Context) -> Result<bool> {
 }
 
 pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
-    match vm_if_any(&context).await? {
+    match vm_that_goes(&context).await? {
         Some(vm) if !vm.host_uuid.is_empty() => {
             let host = uuid("a host", &vm.host_uuid)?;
             match remove_from(&inner, &context, host, &vm).await {
@@ -79,8 +86,8 @@ pub(super) async fn remove(inner: Arc<Inner>, context: Context) -> Result<()> {
 }
 
 pub(super) async fn destroy_volume(inner: Arc<Inner>, context: Context) -> Result<()> {
-    match vm_if_any(&context).await? {
-        Some(vm) => delete_root_volume(&inner, &context, &vm, forced(&context)?).await,
+    match vm_that_goes(&context).await? {
+        Some(vm) => remove_root_volume(&inner, &context, &vm, forced(&context)?).await,
         None => Ok(()),
     }
 }

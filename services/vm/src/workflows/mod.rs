@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use gyre_flow::{Context, Steps};
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
-use gyre_proto::vm::v1::Vm;
+use gyre_proto::vm::v1::{Vm, VmState};
 
 use crate::Inner;
-use create::{ADDRESSES, EXCLUDED, PLACE};
+use create::{ADDRESSES, ASKED, EXCLUDED, PLACE};
 use power::BEFORE;
 
 /// The definitions, one file each.
@@ -43,6 +43,7 @@ pub(crate) fn steps(inner: &Arc<Inner>) -> Steps {
         .step("place", inner, create::place, create::unplace)
         .needs(&ADDRESSES)
         .notes(&EXCLUDED)
+        .notes(&ASKED)
         .gives(&PLACE)
         .step("start", inner, power::start, power::unstart)
         .needs(&PLACE)
@@ -92,6 +93,16 @@ async fn vm(context: &Context) -> Result<Vm> {
 async fn vm_if_any(context: &Context) -> Result<Option<Vm>> {
     let uuid = context.resource_uuid();
     context.read("vm-find", move |conn| gyre_query::find(conn, &Caller::system(), uuid)).await
+}
+
+/// The machine, if it is still there, as [`vm_if_any`] answers it: read once where it is past its point of no return, since nobody changes
+/// its host, its volume or its interfaces any more.
+async fn vm_that_goes(context: &Context) -> Result<Option<Arc<Vm>>> {
+    if let Some(vm) = context.kept::<Vm>() {
+        return Ok(Some(vm));
+    }
+    let vm = vm_if_any(context).await?;
+    Ok(vm.map(|vm| if vm.state() == VmState::Expunging { context.keep(vm) } else { Arc::new(vm) }))
 }
 
 /// A reference that must be there.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_flow::{Context, Var};
-use gyre_model::{Error, Kind, Result, parse_uuid};
+use gyre_model::{Caller, Error, Kind, Result, parse_uuid};
 use gyre_proto::agent::v1::task::Work;
 use gyre_proto::agent::v1::{
     MachineDisk, MachineNic, MachineSpec, RebootMachine, RemoveMachine, StartMachine, StopMachine,
@@ -16,7 +16,7 @@ use gyre_proto::vm::v1::{RebootVmRequest, StopVmRequest, Vm, VmState};
 use gyre_query::settings;
 use gyre_store::Conn;
 
-use super::create::{ADDRESSES, CALL, PLACE, Place, dns, fill_in, host_of, release_room};
+use super::create::{ADDRESSES, Address, CALL, PLACE, Place, dns, fill_in, host_of, release_room};
 use super::{uuid, vm, vm_if_any};
 use crate::Inner;
 use crate::state::{Event, next};
@@ -37,6 +37,20 @@ pub(super) const BEFORE: Var<i32> = Var::new("before");
 /// Moves the machine by the event that begins an operation, and remembers where it came from.
 pub(super) async fn begin(context: &Context, event: Event) -> Result<()> {
     let uuid = context.resource_uuid();
+    look(context, event).await?;
+    context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await
+}
+
+/// The same where a point of no return follows before anything is done: the machine moves in that commit, or not at all.
+pub(super) async fn begin_for_good(context: &Context, event: Event) -> Result<()> {
+    let uuid = context.resource_uuid();
+    look(context, event).await?;
+    context.on_commit(move |conn, change| vm_move(conn, change, uuid, event, |_| ()));
+    Ok(())
+}
+
+/// Sees that the event is allowed, and remembers where the machine came from.
+async fn look(context: &Context, event: Event) -> Result<()> {
     let before = vm(context).await?;
     let to = next(before.state(), event).ok_or_else(|| wrong_state(&before, event))?;
     if context.get(&BEFORE)?.is_none() {
@@ -44,7 +58,7 @@ pub(super) async fn begin(context: &Context, event: Event) -> Result<()> {
         let from = if before.state() == to { VmState::Unknown } else { before.state() };
         context.set(&BEFORE, &i32::from(from))?;
     }
-    context.commit("vm-begin", move |conn, change| vm_move(conn, change, uuid, event, |_| ())).await
+    Ok(())
 }
 
 /// Puts the machine back into the state from which the operation took it.
@@ -79,7 +93,7 @@ pub(super) async fn reserve(inner: Arc<Inner>, context: Context) -> Result<()> {
         ..ReservePlacementRequest::default()
     };
     let got = inner.placement().reserve_placement(context.request(request, CALL)).await?.into_inner();
-    context.set(&PLACE, &Place { host: got.host_uuid, cluster: got.cluster_uuid })
+    context.set(&PLACE, &Place { host: got.host_uuid, cluster: got.cluster_uuid, root: String::new() })
 }
 
 pub(super) async fn unreserve(inner: Arc<Inner>, context: Context) -> Result<()> {
@@ -89,59 +103,78 @@ pub(super) async fn unreserve(inner: Arc<Inner>, context: Context) -> Result<()>
     }
 }
 
-/// What the agent must know to start the machine.
-async fn spec(context: &Context, vm: &Vm) -> Result<MachineSpec> {
-    let volume = uuid("a root volume", &vm.root_volume_uuid)?;
-    let networks: Vec<_> = vm.nics.iter().filter_map(|nic| parse_uuid(&nic.l3_network_uuid)).collect();
-    let (volume, networks) = context
-        .read("vm-parts", move |conn| {
-            let system = gyre_model::Caller::system();
-            let volume: Option<Volume> = gyre_query::find(conn, &system, volume)?;
-            let mut found = Vec::new();
-            for network in networks {
-                found.extend(gyre_query::find::<L3Network>(conn, &system, network)?);
-            }
-            Ok((volume, found))
-        })
-        .await?;
-    let volume = volume.ok_or_else(|| {
-        Error::new(Kind::FailedPrecondition, "NO_ROOT_VOLUME", format!("the root volume of vm {} is gone", vm.uuid))
-    })?;
-    let addresses = context.get(&ADDRESSES)?.unwrap_or_default();
-    let nics = vm.nics.iter().map(|nic| {
-        let network = networks.iter().find(|network| network.uuid == nic.l3_network_uuid);
-        let known = network.map(|network| network.dns.clone()).unwrap_or_default();
-        MachineNic {
-            nic_uuid: nic.uuid.clone(),
-            mac: nic.mac.clone(),
-            bridge: nic.bridge.clone(),
-            address: nic.address.clone(),
-            gateway: nic.gateway.clone(),
-            prefix_length: nic.prefix_length,
-            dns: if known.is_empty() { dns(&addresses, &nic.uuid) } else { known },
+/// What the agent must know to start the machine, beyond its row.
+struct Parts {
+    /// Where its root volume is.
+    root: String,
+    /// The name servers of its interfaces, in their order.
+    dns: Vec<Vec<String>>,
+}
+
+/// Reads them, as far as the operation has not found them out: a network's name servers are those of now where it took no address.
+fn parts(conn: &mut Conn, vm: &Vm, root: String, addresses: &[Address]) -> Result<Parts> {
+    let system = Caller::system();
+    let root = match root.as_str() {
+        "" => {
+            let found: Option<Volume> = gyre_query::find(conn, &system, uuid("a root volume", &vm.root_volume_uuid)?)?;
+            let gone = || {
+                let text = format!("the root volume of vm {} is gone", vm.uuid);
+                Error::new(Kind::FailedPrecondition, "NO_ROOT_VOLUME", text)
+            };
+            found.ok_or_else(gone)?.path
         }
+        _ => root,
+    };
+    let mut servers = Vec::with_capacity(vm.nics.len());
+    for nic in &vm.nics {
+        servers.push(match (dns(addresses, &nic.uuid), parse_uuid(&nic.l3_network_uuid)) {
+            (None, Some(network)) => {
+                let network: Option<L3Network> = gyre_query::find(conn, &system, network)?;
+                network.map(|network| network.dns).unwrap_or_default()
+            }
+            (known, _) => known.unwrap_or_default(),
+        });
+    }
+    Ok(Parts { root, dns: servers })
+}
+
+fn spec(vm: &Vm, parts: Parts) -> MachineSpec {
+    let nics = vm.nics.iter().zip(parts.dns).map(|(nic, dns)| MachineNic {
+        nic_uuid: nic.uuid.clone(),
+        mac: nic.mac.clone(),
+        bridge: nic.bridge.clone(),
+        address: nic.address.clone(),
+        gateway: nic.gateway.clone(),
+        prefix_length: nic.prefix_length,
+        dns,
     });
-    Ok(MachineSpec {
+    MachineSpec {
         vm_uuid: vm.uuid.clone(),
         name: vm.name.clone(),
         cpu_count: vm.cpu_count,
         memory_bytes: vm.memory_bytes,
-        disks: vec![MachineDisk { volume_uuid: volume.uuid, path: volume.path }],
+        disks: vec![MachineDisk { volume_uuid: vm.root_volume_uuid.clone(), path: parts.root }],
         nics: nics.collect(),
         hostname: gyre_query::tags::value(&vm.tags, HOSTNAME).unwrap_or_default().to_owned(),
-    })
+    }
 }
 
 /// Starts the machine on its host. The row says that it runs with the operation's last commit.
 pub(super) async fn start(inner: Arc<Inner>, context: Context) -> Result<()> {
-    let mut vm = vm(&context).await?;
-    let addresses = context.get(&ADDRESSES)?.unwrap_or_default();
-    let place = context.need(&PLACE)?;
-    fill_in(&mut vm, &addresses, &place);
-    let machine = Some(spec(&context, &vm).await?);
+    let (addresses, place) = (context.get(&ADDRESSES)?.unwrap_or_default(), context.need(&PLACE)?);
+    let (uuid, default) = (context.resource_uuid(), inner.config.start_limit);
+    let (took, at) = (addresses.clone(), place.clone());
+    let read = move |conn: &mut Conn| {
+        let mut vm: Vm = gyre_query::get(conn, &Caller::system(), uuid)?;
+        fill_in(&mut vm, &took, &at);
+        let parts = parts(conn, &vm, at.root, &took)?;
+        let limit = settings::duration(conn, START_LIMIT, Some(("vm", uuid)), default)?;
+        Ok((vm, parts, limit))
+    };
+    let (vm, parts, limit) = context.read("vm-start", read).await?;
     let host = host_of(&context, &vm)?;
-    context.run_task(host, Work::StartMachine(StartMachine { machine }), start_limit(&inner, &context).await?).await?;
-    let uuid = context.resource_uuid();
+    let machine = Some(spec(&vm, parts));
+    context.run_task(host, Work::StartMachine(StartMachine { machine }), limit).await?;
     context.on_commit(move |conn, change| {
         let filled = |vm: &mut Vm| fill_in(vm, &addresses, &place);
         vm_move(conn, change, uuid, Event::Running, filled)
@@ -227,7 +260,9 @@ pub(super) async fn settle(inner: Arc<Inner>, context: Context) -> Result<()> {
 pub(super) async fn reboot(inner: Arc<Inner>, context: Context) -> Result<()> {
     let request: RebootVmRequest = context.input()?;
     let vm = vm(&context).await?;
-    let machine = Some(spec(&context, &vm).await?);
+    let (asked, addresses) = (vm.clone(), context.get(&ADDRESSES)?.unwrap_or_default());
+    let parts = context.read("vm-parts", move |conn| parts(conn, &asked, String::new(), &addresses)).await?;
+    let machine = Some(spec(&vm, parts));
     let host = host_of(&context, &vm)?;
     let grace_seconds = grace(&inner, &context, request.grace_seconds).await?;
     let work = Work::RebootMachine(RebootMachine { machine, force: request.force, grace_seconds });

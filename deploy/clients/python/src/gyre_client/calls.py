@@ -551,6 +551,122 @@ class Clusters(Calls):
         return self._send(_call, types.DeleteClusterRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
 
 
+class DeadLetters(Calls):
+    """A change that could not be delivered to a webhook within its time. It waits here until it is
+    delivered again or deleted. Of one webhook the last 10,000 are kept.
+    """
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.DeadLetter:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a dead-letter)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/dead-letters/{uuid}",
+            "",
+            types.DeadLetter,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetDeadLetterRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.DeadLetter, types.ListDeadLettersResponse]:
+        """Lists them.
+
+        filter: Which ones: comparisons of fields, such as `webhook.name = "billing" AND resource_kind =
+            "vm"`
+        order_by: Fields to sort by, such as "position" or "create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "position,error"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/dead-letters",
+            "",
+            types.ListDeadLettersResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListDeadLettersRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "dead_letters")
+
+    def redeliver(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.RedeliverDeadLetterResponse:
+        """Delivers one again, with as much time as a new change has. It is no dead letter any more, and
+        becomes one anew if that fails, too.
+
+        uuid: Which one (required, the UUID of a dead-letter)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/dead-letters/{uuid}:redeliver",
+            "*",
+            types.RedeliverDeadLetterResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.RedeliverDeadLetterRequest(uuid=uuid).encode())
+
+    def delete(
+        self,
+        uuid: str,
+        *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Deletes one: it is not delivered any more.
+
+        uuid: Which one (required, the UUID of a dead-letter)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "DELETE",
+            "/v1/dead-letters/{uuid}",
+            "",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeleteDeadLetterRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
 class Debts(Calls):
     """What a stuck operation owes: a step that could not be undone, or not be finished past the point of
     no return. What the operation holds (its resource, room, addresses) stays held until it is paid.
@@ -960,11 +1076,14 @@ class Images(Calls):
         validate_only: bool = False,
         force: bool = False,
         cascade: bool = False,
+        expunge: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Operation:
-        """Deletes an image. Machines that started from it keep their disks.
+        """Puts an image in the bin: no new machine starts from it, and its file stays until it is expunged.
+        Machines that started from it keep their disks. One that waits for its upload has nothing to
+        recover: it is deleted at once.
 
         uuid: Which one (required, the UUID of an image)
         validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
@@ -973,6 +1092,7 @@ class Images(Calls):
             are back
         cascade: Deletes what depends on it, too; without it, a deletion that would take something else
             along is refused
+        expunge: Deletes it for good, whatever state it is in, instead of putting it in the bin
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -987,7 +1107,61 @@ class Images(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteImageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+        return self._send(_call, types.DeleteImageRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade, expunge=expunge).encode())
+
+    def recover(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Takes an image out of the bin; it can be used again.
+
+        uuid: Which one (required, the UUID of an image)
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/images/{uuid}:recover",
+            "*",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.RecoverImageRequest(uuid=uuid).encode())
+
+    def expunge(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Deletes an image in the bin for good.
+
+        uuid: Which one (required, the UUID of an image)
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/images/{uuid}:expunge",
+            "*",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.ExpungeImageRequest(uuid=uuid).encode())
 
     def upload(
         self,
@@ -2920,11 +3094,12 @@ class Volumes(Calls):
         validate_only: bool = False,
         force: bool = False,
         cascade: bool = False,
+        expunge: bool = False,
         request_id: Optional[str] = None,
         callback: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> types.Operation:
-        """Deletes a data volume.
+        """Puts a data volume in the bin: nothing can use it, and its file and room stay until it is expunged.
 
         uuid: Which one (required, the UUID of a volume)
         validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
@@ -2933,6 +3108,7 @@ class Volumes(Calls):
             are back
         cascade: Deletes what depends on it, too; without it, a deletion that would take something else
             along is refused
+        expunge: Deletes it for good, whatever state it is in, instead of putting it in the bin
         request_id: names this wish: the same id again is the same wish
         callback: the URL that the finished operation is posted to
         timeout: seconds that the call may take, with all its tries
@@ -2947,7 +3123,313 @@ class Volumes(Calls):
             callback=callback,
             timeout=timeout,
         )
-        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+        return self._send(_call, types.DeleteVolumeRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade, expunge=expunge).encode())
+
+    def recover(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Takes a data volume out of the bin; it can be used again.
+
+        uuid: Which one (required, the UUID of a volume)
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/volumes/{uuid}:recover",
+            "*",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.RecoverVolumeRequest(uuid=uuid).encode())
+
+    def expunge(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Deletes a data volume in the bin for good.
+
+        uuid: Which one (required, the UUID of a volume)
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/volumes/{uuid}:expunge",
+            "*",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.ExpungeVolumeRequest(uuid=uuid).encode())
+
+
+class Webhooks(Calls):
+    """A URL that changes are posted to: those that its account sees in the log of changes, as far as
+    `kinds` and the filters let them through. Each is delivered at least once, those of one resource in
+    their order.
+    """
+
+    def create(
+        self,
+        webhook: types.Webhook,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Webhook:
+        """Makes a webhook for the calling account. It is told of what changes from now on. The answer is the
+        only one that holds the secret: the same request id again answers the same webhook without it.
+
+        webhook: What to make (required)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/webhooks",
+            "webhook",
+            types.Webhook,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.CreateWebhookRequest(webhook=webhook).encode())
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Webhook:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a webhook)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/webhooks/{uuid}",
+            "",
+            types.Webhook,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetWebhookRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Webhook, types.ListWebhooksResponse]:
+        """Lists them.
+
+        filter: Which ones: comparisons of fields, such as `state = FAILING AND create_time >
+            "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "name, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,state"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/webhooks",
+            "",
+            types.ListWebhooksResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListWebhooksRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "webhooks")
+
+    def update(
+        self,
+        uuid: str,
+        *,
+        name: Unset[str] = UNSET,
+        description: Unset[str] = UNSET,
+        generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
+        url: Unset[str] = UNSET,
+        kinds: Unset[List[str]] = UNSET,
+        filter: Unset[str] = UNSET,
+        resource_filter: Unset[str] = UNSET,
+        disabled: Unset[bool] = UNSET,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Webhook:
+        """Changes the fields that the mask names. Deliveries that wait go where the webhook points now.
+
+        uuid: which Webhook to change
+        name: A name for people; it need not be unique (required)
+        description: What it is for
+        generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
+        url: Where changes are posted, http or https. The operator says where requests may go
+            (`--callback-allow`) (required)
+        kinds: The kinds of resources whose changes are wanted, such as "vm"; all where it is empty
+        filter: Which changes: comparisons of a change's own fields, such as `action IN (CREATE, DELETE)
+            AND outcome = DONE`
+        resource_filter: Which resources, with one kind in `kinds`: comparisons of the resource's own
+            fields, such as `state = RUNNING`. A change is delivered where they hold before it or after it,
+            so that what leaves the list is told, too
+        disabled: Sends nothing while it is true; what changes meanwhile is sent afterwards
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "PATCH",
+            "/v1/webhooks/{webhook.uuid}",
+            "webhook",
+            types.Webhook,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        _changes = given(
+            types.Webhook,
+            name=name,
+            description=description,
+            generation=generation,
+            tags=tags,
+            url=url,
+            kinds=kinds,
+            filter=filter,
+            resource_filter=resource_filter,
+            disabled=disabled,
+        )
+        _request = types.UpdateWebhookRequest().encode()
+        _request["webhook"] = {**_changes, "uuid": uuid}
+        return self._send(_call, _request)
+
+    def delete(
+        self,
+        uuid: str,
+        *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Deletes a webhook, with its dead letters and all that waits to be delivered.
+
+        uuid: Which one (required, the UUID of a webhook)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "DELETE",
+            "/v1/webhooks/{uuid}",
+            "",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeleteWebhookRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+    def test(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.TestWebhookResponse:
+        """Posts a ping at once, signed like everything else, and answers what became of it. It is not tried
+        again.
+
+        uuid: To which one (required, the UUID of a webhook)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/webhooks/{uuid}:test",
+            "*",
+            types.TestWebhookResponse,
+            timeout=timeout,
+        )
+        return self._send(_call, types.TestWebhookRequest(uuid=uuid).encode())
+
+    def rotate_secret(
+        self,
+        uuid: str,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Webhook:
+        """Makes a new key and answers it, once. Deliveries are signed with both, the new one and the one
+        before, for 24 hours.
+
+        uuid: Of which one (required, the UUID of a webhook)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/webhooks/{uuid}:rotateSecret",
+            "*",
+            types.Webhook,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.RotateWebhookSecretRequest(uuid=uuid).encode())
+
+    def redeliver_dead_letters(
+        self,
+        uuid: str,
+        *,
+        filter: str = "",
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.RedeliverDeadLettersResponse:
+        """Delivers dead letters of a webhook again: all of them, or those that a filter lets through.
+
+        uuid: Of which webhook (required, the UUID of a webhook)
+        filter: Which dead letters: comparisons of their fields, such as `resource_kind = "vm"`; all
+            where it is empty
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/webhooks/{uuid}:redeliver",
+            "*",
+            types.RedeliverDeadLettersResponse,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.RedeliverDeadLettersRequest(uuid=uuid, filter=filter).encode())
 
 
 class Zones(Calls):
@@ -3316,6 +3798,7 @@ class Services:
         self.api_keys = ApiKeys(client)
         self.changes = Changes(client)
         self.clusters = Clusters(client)
+        self.dead_letters = DeadLetters(client)
         self.debts = Debts(client)
         self.hosts = Hosts(client)
         self.images = Images(client)
@@ -3331,6 +3814,7 @@ class Services:
         self.tags = Tags(client)
         self.vms = Vms(client)
         self.volumes = Volumes(client)
+        self.webhooks = Webhooks(client)
         self.zones = Zones(client)
         self.callback = CallbackCalls(client)
         self.lane = LaneCalls(client)
@@ -3345,6 +3829,7 @@ KINDS: Dict[str, str] = {
     "api-key": "api_keys",
     "change": "changes",
     "cluster": "clusters",
+    "dead-letter": "dead_letters",
     "host": "hosts",
     "image": "images",
     "image-server": "image_servers",
@@ -3359,6 +3844,7 @@ KINDS: Dict[str, str] = {
     "tag": "tags",
     "vm": "vms",
     "volume": "volumes",
+    "webhook": "webhooks",
     "zone": "zones",
 }
 """From each kind that can be read to the attribute with its calls."""

@@ -39,12 +39,15 @@ __all__ = [
     "CreateTagRequest",
     "CreateVmRequest",
     "CreateVolumeRequest",
+    "CreateWebhookRequest",
     "CreateZoneRequest",
+    "DeadLetter",
     "Debt",
     "DeclaredSetting",
     "DeleteAccountRequest",
     "DeleteApiKeyRequest",
     "DeleteClusterRequest",
+    "DeleteDeadLetterRequest",
     "DeleteHostRequest",
     "DeleteImageRequest",
     "DeleteImageServerRequest",
@@ -57,6 +60,7 @@ __all__ = [
     "DeleteTagResponse",
     "DeleteVmRequest",
     "DeleteVolumeRequest",
+    "DeleteWebhookRequest",
     "DeleteZoneRequest",
     "Deletion",
     "DeletionEffect",
@@ -70,13 +74,16 @@ __all__ = [
     "Error",
     "ExplainOperationRequest",
     "ExplainOperationResponse",
+    "ExpungeImageRequest",
     "ExpungeVmRequest",
+    "ExpungeVolumeRequest",
     "FieldViolation",
     "GetAccountRequest",
     "GetApiKeyRequest",
     "GetCallbackKeyRequest",
     "GetChangeRequest",
     "GetClusterRequest",
+    "GetDeadLetterRequest",
     "GetEffectiveSettingRequest",
     "GetHostRequest",
     "GetImageRequest",
@@ -92,6 +99,7 @@ __all__ = [
     "GetTagRequest",
     "GetVmRequest",
     "GetVolumeRequest",
+    "GetWebhookRequest",
     "GetZoneRequest",
     "Host",
     "HostState",
@@ -115,6 +123,8 @@ __all__ = [
     "ListChangesResponse",
     "ListClustersRequest",
     "ListClustersResponse",
+    "ListDeadLettersRequest",
+    "ListDeadLettersResponse",
     "ListDebtsRequest",
     "ListDebtsResponse",
     "ListDeclaredSettingsRequest",
@@ -151,6 +161,8 @@ __all__ = [
     "ListVmsResponse",
     "ListVolumesRequest",
     "ListVolumesResponse",
+    "ListWebhooksRequest",
+    "ListWebhooksResponse",
     "ListZonesRequest",
     "ListZonesResponse",
     "Member",
@@ -171,9 +183,16 @@ __all__ = [
     "ReadVmConsoleResponse",
     "RebootVmRequest",
     "ReconnectHostRequest",
+    "RecoverImageRequest",
     "RecoverVmRequest",
+    "RecoverVolumeRequest",
+    "RedeliverDeadLetterRequest",
+    "RedeliverDeadLetterResponse",
+    "RedeliverDeadLettersRequest",
+    "RedeliverDeadLettersResponse",
     "RetryOperationRequest",
     "RotateCallbackKeyRequest",
+    "RotateWebhookSecretRequest",
     "SetSettingRequest",
     "Setting",
     "SettingScope",
@@ -182,6 +201,8 @@ __all__ = [
     "StopVmRequest",
     "Tag",
     "TagType",
+    "TestWebhookRequest",
+    "TestWebhookResponse",
     "UnsetSettingRequest",
     "UnsetSettingResponse",
     "UpdateAccountRequest",
@@ -196,6 +217,7 @@ __all__ = [
     "UpdatePrimaryStorageRequest",
     "UpdateVmRequest",
     "UpdateVolumeRequest",
+    "UpdateWebhookRequest",
     "UpdateZoneRequest",
     "UploadImageRequest",
     "Vm",
@@ -209,6 +231,8 @@ __all__ = [
     "WatchOperationRequest",
     "WatchRequest",
     "WatchResponse",
+    "Webhook",
+    "WebhookState",
     "WriteVmConsoleRequest",
     "WriteVmConsoleResponse",
     "Zone",
@@ -353,6 +377,8 @@ class ImageState(OpenEnum):
     """Machines can start from it."""
     DELETING = "IMAGE_STATE_DELETING"
     """It is being deleted."""
+    DESTROYED = "IMAGE_STATE_DESTROYED"
+    """It is in the bin and can be recovered."""
 
 
 class L2NetworkType(OpenEnum):
@@ -567,6 +593,8 @@ class VolumeState(OpenEnum):
     """It can be used."""
     DELETING = "VOLUME_STATE_DELETING"
     """It is being deleted."""
+    DESTROYED = "VOLUME_STATE_DESTROYED"
+    """It is in the bin and can be recovered."""
 
 
 class VolumeType(OpenEnum):
@@ -601,6 +629,19 @@ class WatchEventType(OpenEnum):
     """Nothing happened; the stream lives, and is here."""
     RESET = "WATCH_EVENT_TYPE_RESET"
     """It cannot go on where it was: what was told is void, and all that is in the list follows."""
+
+
+class WebhookState(OpenEnum):
+    """Whether what a webhook sends arrives."""
+
+    UNSPECIFIED = "WEBHOOK_STATE_UNSPECIFIED"
+    """Not said."""
+    ACTIVE = "WEBHOOK_STATE_ACTIVE"
+    """It does, as far as Gyre knows."""
+    FAILING = "WEBHOOK_STATE_FAILING"
+    """The last three tries or more failed."""
+    DISABLED = "WEBHOOK_STATE_DISABLED"
+    """It is disabled."""
 
 
 @dataclass(repr=False)
@@ -756,8 +797,8 @@ class Change(Message):
 
     account_uuid: str = ""
     """The account that owns the resource, and sees the change; of a call that was refused, the account
-    that made it. Empty for what no account owns: administrators see that (set by Gyre, the UUID of an
-    account)
+    that made it; of a sign-in that failed, the one that it named. Empty for what no account owns:
+    administrators see that (set by Gyre, the UUID of an account)
     """
 
     time: Optional[datetime] = None
@@ -776,7 +817,9 @@ class Change(Message):
     """What happened."""
 
     actor_uuid: str = ""
-    """The account that asked for it; all zeros for Gyre itself (set by Gyre, the UUID of an account)"""
+    """The account that asked for it; all zeros for Gyre itself; empty for somebody who was not signed in
+    (set by Gyre, the UUID of an account)
+    """
 
     api_key_uuid: str = ""
     """The API key that was used (set by Gyre, the UUID of an api-key)"""
@@ -1171,6 +1214,24 @@ class CreateVolumeRequest(Message):
 
 
 @dataclass(repr=False)
+class CreateWebhookRequest(Message):
+    """Makes a webhook for the calling account."""
+
+    webhook: Optional[Webhook] = None
+    """What to make (required)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "webhook": ("webhook", "Webhook"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class CreateZoneRequest(Message):
     """Makes a zone."""
 
@@ -1185,6 +1246,70 @@ class CreateZoneRequest(Message):
     _wire: ClassVar[Wire] = {
         "zone": ("zone", "Zone"),
         "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class DeadLetter(Message):
+    """A change that could not be delivered to a webhook within its time. It waits here until it is
+    delivered again or deleted. Of one webhook the last 10,000 are kept.
+    """
+
+    uuid: str = ""
+    """Identity, chosen by Gyre (set by Gyre)"""
+
+    account_uuid: str = ""
+    """The account that owns the webhook (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was given up (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change (set by Gyre)"""
+
+    webhook_uuid: str = ""
+    """The webhook (set by Gyre, the UUID of a webhook)"""
+
+    change_uuid: str = ""
+    """The change. It is in the log as long as `change.retention` says; afterwards it cannot be delivered
+    again (set by Gyre, the UUID of a change)
+    """
+
+    position: int = 0
+    """The place of the change in the log (set by Gyre)"""
+
+    change_time: Optional[datetime] = None
+    """When the change was made (set by Gyre)"""
+
+    resource_kind: str = ""
+    """The kind of the resource that changed, such as "vm" (set by Gyre)"""
+
+    resource_uuid: str = ""
+    """The resource that changed (set by Gyre, a UUID)"""
+
+    attempts: int = 0
+    """How often it was tried (set by Gyre)"""
+
+    error: str = ""
+    """Why the last try failed (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "webhookUuid": ("webhook_uuid", "text"),
+        "changeUuid": ("change_uuid", "text"),
+        "position": ("position", "int64"),
+        "changeTime": ("change_time", "time"),
+        "resourceKind": ("resource_kind", "text"),
+        "resourceUuid": ("resource_uuid", "text"),
+        "attempts": ("attempts", "int64"),
+        "error": ("error", "text"),
     }
 
 
@@ -1417,6 +1542,40 @@ class DeleteClusterRequest(Message):
 
 
 @dataclass(repr=False)
+class DeleteDeadLetterRequest(Message):
+    """Deletes one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a dead-letter)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+    }
+
+
+@dataclass(repr=False)
 class DeleteHostRequest(Message):
     """Removes a host that no machine is on; nothing on the host itself is changed."""
 
@@ -1452,7 +1611,10 @@ class DeleteHostRequest(Message):
 
 @dataclass(repr=False)
 class DeleteImageRequest(Message):
-    """Deletes an image. Machines that started from it keep their disks."""
+    """Puts an image in the bin: no new machine starts from it, and its file stays until it is expunged.
+    Machines that started from it keep their disks. One that waits for its upload has nothing to
+    recover: it is deleted at once.
+    """
 
     uuid: str = ""
     """Which one (required, the UUID of an image)"""
@@ -1475,12 +1637,16 @@ class DeleteImageRequest(Message):
     refused.
     """
 
+    expunge: bool = False
+    """Deletes it for good, whatever state it is in, instead of putting it in the bin."""
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
         "validateOnly": ("validate_only", "bool"),
         "force": ("force", "bool"),
         "cascade": ("cascade", "bool"),
+        "expunge": ("expunge", "bool"),
     }
 
 
@@ -1753,10 +1919,48 @@ class DeleteVmRequest(Message):
 
 @dataclass(repr=False)
 class DeleteVolumeRequest(Message):
-    """Deletes a data volume."""
+    """Puts a data volume in the bin: nothing can use it, and its file and room stay until it is expunged."""
 
     uuid: str = ""
     """Which one (required, the UUID of a volume)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    expunge: bool = False
+    """Deletes it for good, whatever state it is in, instead of putting it in the bin."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+        "expunge": ("expunge", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class DeleteWebhookRequest(Message):
+    """Deletes one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a webhook)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -1884,6 +2088,11 @@ class DeletionNode(Message):
     hidden: bool = False
     """Whether there are more that the caller may not see. They forbid the deletion."""
 
+    plugin: str = ""
+    """The step of a plugin of the operator's that keeps these, outside of Gyre; `kind` is what the
+    operator calls them then, and they have no UUIDs. Empty for resources.
+    """
+
     _wire: ClassVar[Wire] = {
         "depth": ("depth", "int32"),
         "kind": ("kind", "text"),
@@ -1892,6 +2101,7 @@ class DeletionNode(Message):
         "count": ("count", "int64"),
         "items": ("items", "*DeletionItem"),
         "hidden": ("hidden", "bool"),
+        "plugin": ("plugin", "text"),
     }
 
 
@@ -2064,11 +2274,47 @@ class ExplainOperationResponse(Message):
 
 
 @dataclass(repr=False)
+class ExpungeImageRequest(Message):
+    """Deletes an image in the bin for good."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of an image)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class ExpungeVmRequest(Message):
     """Deletes a machine in the bin for good, with its root volume and addresses."""
 
     uuid: str = ""
     """Which one (required, the UUID of a vm)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class ExpungeVolumeRequest(Message):
+    """Deletes a data volume in the bin for good."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a volume)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -2146,6 +2392,18 @@ class GetClusterRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a cluster)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetDeadLetterRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a dead-letter)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -2334,6 +2592,18 @@ class GetVolumeRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a volume)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetWebhookRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a webhook)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -2545,6 +2815,9 @@ class Image(Message):
     shared: bool = False
     """Whether every account may start machines from it."""
 
+    destroy_time: Optional[datetime] = None
+    """When it was put in the bin (set by Gyre)"""
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -2562,6 +2835,7 @@ class Image(Message):
         "fileBytes": ("file_bytes", "int64"),
         "sha256": ("sha256", "text"),
         "shared": ("shared", "bool"),
+        "destroyTime": ("destroy_time", "time"),
     }
 
 
@@ -3104,6 +3378,58 @@ class ListClustersResponse(Message):
 
     _wire: ClassVar[Wire] = {
         "clusters": ("clusters", "*Cluster"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
+class ListDeadLettersRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `webhook.name = "billing" AND resource_kind = "vm"`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "position" or "create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "position,error"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class ListDeadLettersResponse(Message):
+    """A page of them."""
+
+    dead_letters: List[DeadLetter] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
+    _wire: ClassVar[Wire] = {
+        "deadLetters": ("dead_letters", "*DeadLetter"),
         "nextPageToken": ("next_page_token", "text"),
         "totalSize": ("total_size", "int64"),
     }
@@ -3998,6 +4324,60 @@ class ListVolumesResponse(Message):
 
 
 @dataclass(repr=False)
+class ListWebhooksRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `state = FAILING AND create_time >
+    "2026-01-01T00:00:00Z"`.
+    """
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,state"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class ListWebhooksResponse(Message):
+    """A page of them."""
+
+    webhooks: List[Webhook] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
+    _wire: ClassVar[Wire] = {
+        "webhooks": ("webhooks", "*Webhook"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
 class ListZonesRequest(Message):
     """Lists them."""
 
@@ -4595,6 +4975,24 @@ class ReconnectHostRequest(Message):
 
 
 @dataclass(repr=False)
+class RecoverImageRequest(Message):
+    """Takes an image out of the bin; it can be used again."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of an image)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class RecoverVmRequest(Message):
     """Takes a machine out of the bin; it is stopped then."""
 
@@ -4609,6 +5007,83 @@ class RecoverVmRequest(Message):
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class RecoverVolumeRequest(Message):
+    """Takes a data volume out of the bin; it can be used again."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a volume)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class RedeliverDeadLetterRequest(Message):
+    """Delivers one again."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a dead-letter)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class RedeliverDeadLetterResponse(Message):
+    """It is delivered again."""
+
+    _wire: ClassVar[Wire] = {}
+
+
+@dataclass(repr=False)
+class RedeliverDeadLettersRequest(Message):
+    """Delivers dead letters again."""
+
+    uuid: str = ""
+    """Of which webhook (required, the UUID of a webhook)"""
+
+    filter: str = ""
+    """Which dead letters: comparisons of their fields, such as `resource_kind = "vm"`; all where it is
+    empty.
+    """
+
+    request_id: str = ""
+    """Names this wish. What was taken up once is no dead letter any more, so that a repeat is harmless."""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "filter": ("filter", "text"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class RedeliverDeadLettersResponse(Message):
+    """What is delivered again."""
+
+    count: int = 0
+    """How many were taken up."""
+
+    _wire: ClassVar[Wire] = {
+        "count": ("count", "int64"),
     }
 
 
@@ -4632,6 +5107,24 @@ class RotateCallbackKeyRequest(Message):
     """Names this wish: the same id again makes no other key. Chosen by the gateway where it is empty."""
 
     _wire: ClassVar[Wire] = {
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class RotateWebhookSecretRequest(Message):
+    """Makes a new key."""
+
+    uuid: str = ""
+    """Of which one (required, the UUID of a webhook)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again makes no other key, and answers none. Chosen by the gateway where
+    it is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
         "requestId": ("request_id", "text"),
     }
 
@@ -4839,6 +5332,34 @@ class Tag(Message):
         "value": ("value", "text"),
         "type": ("type", "TagType"),
         "shared": ("shared", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class TestWebhookRequest(Message):
+    """Posts a ping."""
+
+    uuid: str = ""
+    """To which one (required, the UUID of a webhook)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class TestWebhookResponse(Message):
+    """What became of a ping."""
+
+    delivered: bool = False
+    """Whether the receiver answered with a 2xx."""
+
+    error: str = ""
+    """Why not."""
+
+    _wire: ClassVar[Wire] = {
+        "delivered": ("delivered", "bool"),
+        "error": ("error", "text"),
     }
 
 
@@ -5164,6 +5685,28 @@ class UpdateVolumeRequest(Message):
 
 
 @dataclass(repr=False)
+class UpdateWebhookRequest(Message):
+    """Changes one."""
+
+    webhook: Optional[Webhook] = None
+    """What to change: the UUID, and the new values (required)"""
+
+    update_mask: List[str] = _field(default_factory=list)
+    """The fields to change; nothing means those that are given."""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "webhook": ("webhook", "Webhook"),
+        "updateMask": ("update_mask", "mask"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
 class UpdateZoneRequest(Message):
     """Changes some fields."""
 
@@ -5399,6 +5942,9 @@ class Volume(Message):
     path: str = ""
     """The file on the host (set by Gyre)"""
 
+    destroy_time: Optional[datetime] = None
+    """When it was put in the bin (set by Gyre)"""
+
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
         "name": ("name", "text"),
@@ -5416,6 +5962,7 @@ class Volume(Message):
         "imageUuid": ("image_uuid", "text"),
         "vmUuid": ("vm_uuid", "text"),
         "path": ("path", "text"),
+        "destroyTime": ("destroy_time", "time"),
     }
 
 
@@ -5490,6 +6037,99 @@ class WatchResponse(Message):
         "position": ("position", "text"),
         "uuid": ("uuid", "text"),
         "resource": ("resource", "any"),
+    }
+
+
+@dataclass(repr=False)
+class Webhook(Message):
+    """A URL that changes are posted to: those that its account sees in the log of changes, as far as
+    `kinds` and the filters let them through. Each is delivered at least once, those of one resource in
+    their order.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by the caller or else by Gyre (fixed at creation)"""
+
+    name: str = ""
+    """A name for people; it need not be unique (required)"""
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns it. What an administrator owns is told of all changes (set by Gyre, the UUID
+    of an account)
+    """
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change. An update that names one is refused when another change came first."""
+
+    state: WebhookState = WebhookState.UNSPECIFIED
+    """Whether changes arrive (set by Gyre)"""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
+    url: str = ""
+    """Where changes are posted, http or https. The operator says where requests may go
+    (`--callback-allow`) (required)
+    """
+
+    kinds: List[str] = _field(default_factory=list)
+    """The kinds of resources whose changes are wanted, such as "vm"; all where it is empty."""
+
+    filter: str = ""
+    """Which changes: comparisons of a change's own fields, such as `action IN (CREATE, DELETE) AND outcome
+    = DONE`.
+    """
+
+    resource_filter: str = ""
+    """Which resources, with one kind in `kinds`: comparisons of the resource's own fields, such as `state
+    = RUNNING`. A change is delivered where they hold before it or after it, so that what leaves the
+    list is told, too.
+    """
+
+    secret: str = ""
+    """The key that deliveries are signed with: "whsec_" and the base64 of 24 to 64 bytes. Made where it is
+    not given. Only sent; answered once, by the call that makes the webhook or rotates the key (fixed at
+    creation)
+    """
+
+    disabled: bool = False
+    """Sends nothing while it is true; what changes meanwhile is sent afterwards."""
+
+    last_error: str = ""
+    """Why the last tries failed, while it is FAILING; why Gyre disabled it (set by Gyre)"""
+
+    failing_since: Optional[datetime] = None
+    """Since when it is FAILING (set by Gyre)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "state": ("state", "WebhookState"),
+        "tags": ("tags", "*text"),
+        "url": ("url", "text"),
+        "kinds": ("kinds", "*text"),
+        "filter": ("filter", "text"),
+        "resourceFilter": ("resource_filter", "text"),
+        "secret": ("secret", "text", SECRET),
+        "disabled": ("disabled", "bool"),
+        "lastError": ("last_error", "text"),
+        "failingSince": ("failing_since", "time"),
     }
 
 

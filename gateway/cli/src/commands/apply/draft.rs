@@ -142,7 +142,7 @@ fn draft(document: Document) -> Result<Draft, Vec<Violation>> {
     if let Some(uuid) = parse_uuid(&text(&message, "uuid")) {
         message.set_field_by_name("uuid", Value::String(uuid.to_string()));
     }
-    if noun.has_name() && text(&message, "name").is_empty() && text(&message, "uuid").is_empty() {
+    if noun.is_named() && text(&message, "name").is_empty() && text(&message, "uuid").is_empty() {
         let description = "must be given, or else uuid: by them it is found when it is there".to_owned();
         filled.problems.push(Violation { field: "name".to_owned(), description });
     }

@@ -33,7 +33,7 @@ pub async fn find(client: &Client, draft: &Draft, wanted: &DynamicMessage) -> Re
             found => Ok(found),
         };
     }
-    let mut found = if draft.noun.has_name() {
+    let mut found = if draft.noun.is_named() {
         named(client, draft.noun.kind, &text(wanted, "name"), 11).await?
     } else {
         alike(client, draft, wanted).await?

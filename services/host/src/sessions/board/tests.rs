@@ -1,4 +1,4 @@
-use gyre_model::Kind;
+use gyre_model::{Behalf, Kind};
 use gyre_proto::agent::v1::StopMachine;
 use gyre_proto::agent::v1::task;
 
@@ -61,6 +61,27 @@ fn lanes_keep_their_width_and_their_order() {
     let other = board.join(task("e"), WorkKind::StartMachine);
     assert_eq!(sent(&board), ["e"], "another kind has a lane of its own");
     drop(other);
+}
+
+#[test]
+fn accounts_take_turns_in_a_lane() {
+    let board = board(1);
+    let [flood, quiet] = [1, 2].map(|account| Behalf::operation(Uuid::from_u128(account)));
+    let mut news: Vec<_> = Vec::new();
+    let mut join = |id: String, whose| news.push(behalf::sync_scope(whose, || board.join(task(&id), KIND)));
+    (0..100).for_each(|at| join(format!("flood-{at}"), flood));
+    join("quiet-0".into(), quiet);
+    join("quiet-1".into(), quiet);
+    let mut order = sent(&board);
+    for _ in 0..4 {
+        let last = order.last().cloned().unwrap();
+        board.outcome(done(&last), Instant::now());
+        order.extend(sent(&board).into_iter().filter(|id| !id.starts_with('!')));
+    }
+    assert_eq!(order, ["flood-0", "flood-1", "quiet-0", "flood-2", "quiet-1"]);
+    // one that waits and is not wanted any more leaves its lane
+    board.cancel("flood-50", i64::MAX);
+    assert_eq!(board.load(), (96, 1));
 }
 
 #[test]

@@ -2,19 +2,51 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gyre_model::{Error, Kind, Result, Uuid};
+use gyre_model::{Caller, Error, Kind, Result, Uuid};
+use gyre_proto::Bytes;
 use gyre_proto::common::v1::{WatchEventType, WatchResponse};
-use gyre_query::stream::Found;
-use gyre_query::table::Table;
+use gyre_query::stream::{self, Found};
+use gyre_query::table::{Table, by_kind};
+use gyre_store::Conn;
 use tokio::time::Instant;
 
 use super::AGAIN;
 use super::event::{found, gone};
+use crate::matcher::Matcher;
 use crate::position::Position;
-use crate::row::Row;
+use crate::row::{self, Row};
 
 /// Most resources in a list that is watched so.
 pub(super) const MOST: usize = 200_000;
+
+/// Resources that left a list, as they are now, or as the watcher last saw them.
+pub(super) type Left = HashMap<Uuid, Bytes>;
+
+/// How far back in the log of a resource it is looked for what the watcher could see of it.
+const BACK: usize = 20;
+
+/// What resources are like that left a list: as they are now where they are there to be seen, or else as they last were when they
+/// were. Nothing for those of which the log has no images.
+///
+/// # Errors
+/// The database's.
+pub(super) fn last_seen(conn: &mut Conn, caller: &Caller, kind: &'static str, uuids: &[Uuid]) -> Result<Left> {
+    let now = stream::among(conn, caller, kind, "", uuids)?;
+    let mut left: Left = now.into_iter().map(|found| (found.uuid, found.message.into())).collect();
+    let table = by_kind(kind);
+    let matcher = Matcher::new(table, *caller, None);
+    for uuid in uuids {
+        if left.contains_key(uuid) {
+            continue;
+        }
+        let rows = row::newest(conn, kind, *uuid, BACK)?;
+        let images = rows.iter().flat_map(|row| [row.after(), row.before()]).flatten();
+        if let Some(image) = images.into_iter().find(|image| matcher.sees(image)) {
+            left.insert(*uuid, matcher.shown(table, &image.message));
+        }
+    }
+    Ok(left)
+}
 
 /// What is known of such a list.
 #[derive(Default)]
@@ -81,13 +113,20 @@ impl Asking {
         Ok(())
     }
 
-    /// What became of the resources that were asked about, of which these are in the list.
+    /// Which of these were in the list and are not among those that are there.
+    pub fn left(&self, asked: &[Uuid], there: &[Found]) -> Vec<Uuid> {
+        let there: HashSet<Uuid> = there.iter().map(|found| found.uuid).collect();
+        asked.iter().filter(|uuid| self.known.contains_key(uuid) && !there.contains(uuid)).copied().collect()
+    }
+
+    /// What became of the resources that were asked about, of which these are in the list, and what those are like that left it.
     pub fn compare(
         &mut self,
         table: &Table,
         place: &Position,
         asked: &[Uuid],
         there: Vec<Found>,
+        mut left: Left,
     ) -> Vec<WatchResponse> {
         let mut there: HashMap<Uuid, Found> = there.into_iter().map(|found| (found.uuid, found)).collect();
         let mut events = Vec::new();
@@ -101,7 +140,7 @@ impl Asking {
                 }
                 (None, Some(_)) => {
                     self.known.remove(uuid);
-                    events.push(gone(table, place, *uuid));
+                    events.push(gone(table, place, *uuid, left.remove(uuid)));
                 }
                 (None, None) => {}
             }

@@ -36,8 +36,9 @@ pub(super) fn found(table: &Table, ty: WatchEventType, place: Option<&Position>,
 }
 
 /// An event about one that is gone, or that is no longer for the watcher to see.
-pub(super) fn gone(table: &Table, place: &Position, uuid: Uuid) -> WatchResponse {
-    about(table, WatchEventType::Removed, Some(place), uuid, None)
+/// As what it is told, that is known where the log has it.
+pub(super) fn gone(table: &Table, place: &Position, uuid: Uuid, last: Option<Bytes>) -> WatchResponse {
+    about(table, WatchEventType::Removed, Some(place), uuid, last)
 }
 
 /// The event that a row is.
@@ -68,5 +69,5 @@ pub(super) fn changed(
         }
         (false, false) => return None,
     };
-    Some(about(table, ty, Some(place), row.uuid, image.map(|image| image.message.clone())))
+    Some(about(table, ty, Some(place), row.uuid, image.map(|image| matcher.shown(table, &image.message))))
 }

@@ -36,7 +36,8 @@ fn refusal(told: Told) -> Option<Refusal> {
         request_id: origin::cut(&told.request_id).into(),
     });
     let call = RefusedCall { method, caller, resource: parse_uuid(&told.resource_uuid), origin, reason: told.reason };
-    Some(Refusal { call, time: told.time.as_ref().map_or_else(time::now_micros, time::to_micros) })
+    let time = told.time.as_ref().map_or_else(time::now_micros, time::to_micros);
+    Some(Refusal { call, time, account_name: told.account_name })
 }
 
 #[tonic::async_trait]
@@ -55,7 +56,7 @@ impl ChangeService for ChangeApi {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let list = move |conn: &mut gyre_store::Conn| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.flow.store().read("change-list", list).await?))
+        Ok(Response::new(self.flow.store().search("change-list", list).await?))
     }
 
     async fn record_refusals(

@@ -23,6 +23,6 @@ impl DebtService for DebtApi {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let list = move |conn: &mut gyre_store::Conn| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.flow.store().read("debt-list", list).await?))
+        Ok(Response::new(self.flow.store().search("debt-list", list).await?))
     }
 }

@@ -1,7 +1,7 @@
 //! Watching an operation wherever it is worked on, also while that changes.
 //!
 //! A watcher costs a receiver of the states that are shared by all of them, and no task: its stream is driven by whoever reads it.
-//! It looks into the database only where no process has the operation in hand. What is shown never goes back: not to a lower
+//! It looks into the database only where this process does not have the operation in hand. What is shown never goes back: not to a lower
 //! fence, and under one fence not to an earlier state. A passing fault is waited out and not shown.
 
 use std::sync::Arc;
@@ -154,6 +154,12 @@ impl Follower {
     /// Finds out where the operation is worked on. Answers it where only the database has it.
     async fn look(&mut self) -> Result<Option<Operation>> {
         self.views.mark_unchanged();
+        if let Some(live) = self.api.seen_here(&self.caller, self.uuid) {
+            let seen = live.watch();
+            self.new_source = true;
+            self.found(Source::Here(live, seen));
+            return Ok(None);
+        }
         let (operation, place) = match self.api.place(self.caller, self.uuid).await {
             Ok(found) => found,
             Err(error) => return self.bear(error).await,

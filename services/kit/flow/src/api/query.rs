@@ -34,7 +34,7 @@ impl QueryService for QueryApi {
             explain: request.explain,
         };
         let ask = move |conn: &mut gyre_store::Conn| gyre_query::ask(conn, &caller, &question);
-        let Answer { rows, next_page_token, total_size, plan } = self.flow.store().read("query", ask).await?;
+        let Answer { rows, next_page_token, total_size, plan } = self.flow.store().search("query", ask).await?;
         Ok(Response::new(QueryResponse {
             rows: rows.into_iter().map(Into::into).collect(),
             next_page_token,

@@ -59,7 +59,7 @@ impl SettingService for SettingApi {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let list = move |conn: &mut Conn| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.flow.store().read("setting-list", list).await?))
+        Ok(Response::new(self.flow.store().search("setting-list", list).await?))
     }
 
     async fn get_setting(&self, request: Request<GetSettingRequest>) -> Result<Response<Setting>, Status> {

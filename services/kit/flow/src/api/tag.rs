@@ -68,7 +68,7 @@ impl TagService for TagApi {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let list = move |conn: &mut gyre_store::Conn| gyre_query::list(conn, &caller, request.page());
-        Ok(Response::new(self.flow.store().read("tag-list", list).await?))
+        Ok(Response::new(self.flow.store().search("tag-list", list).await?))
     }
 
     async fn delete_tag(

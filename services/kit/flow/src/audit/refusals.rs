@@ -8,8 +8,8 @@ use gyre_mesh::Mesh;
 use gyre_mesh::refused::RefusedCall;
 use gyre_mesh::tasks::Tasks;
 use gyre_model::{Result, catalog, time};
-use gyre_query::log::{self, Action, Entry};
-use gyre_store::{Conn, Store};
+use gyre_query::log::{self, Account, Action, Entry};
+use gyre_store::{Conn, Sql, Store};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, sleep_until};
 
@@ -26,6 +26,8 @@ const A_SECOND: usize = 100;
 pub(crate) struct Refusal {
     pub call: RefusedCall,
     pub time: i64,
+    /// The name of the account that somebody failed to sign in to; empty for all else.
+    pub account_name: String,
 }
 
 /// The way into the log. Cheap to clone.
@@ -38,7 +40,9 @@ impl Refusals {
         let (sender, receiver) = mpsc::channel(WAITING);
         let refusals = Self(sender);
         let listener = refusals.clone();
-        mesh.on_refused(move |call| listener.take(Refusal { call, time: time::now_micros() }));
+        mesh.on_refused(move |call| {
+            listener.take(Refusal { call, time: time::now_micros(), account_name: String::new() });
+        });
         tasks.spawn_until_stop("refusals", write_all(receiver, store.clone()));
         refusals
     }
@@ -70,14 +74,20 @@ async fn write_all(mut receiver: Receiver<Refusal>, store: Store) {
     }
 }
 
-fn write(conn: &mut Conn, Refusal { call, time }: &Refusal) -> Result<()> {
-    let kind = kind_of(call.method.service);
-    let account = Some(call.caller.account_uuid).filter(|account| !account.is_nil());
+fn write(conn: &mut Conn, Refusal { call, time, account_name }: &Refusal) -> Result<()> {
+    let (mut kind, mut resource) = (kind_of(call.method.service), call.resource);
+    let mut account = Some(call.caller.account_uuid).filter(|account| !account.is_nil());
+    if !account_name.is_empty() {
+        // whose account it is sees who tried; a name that is none is not written down
+        let sql = Sql::new("SELECT uuid FROM account WHERE name = ").bind(account_name.as_str());
+        account = conn.query_one(sql)?.map(|row| row.id(0)).transpose()?;
+        (kind, resource) = ("account", account);
+    }
     let entry = Entry {
-        account,
+        account: Account::Is(account),
         outcome: "REFUSED",
         reason: &call.reason,
-        ..Entry::new(call.caller, Action::Call, kind, call.resource)
+        ..Entry::new(call.caller, Action::Call, kind, resource)
     };
     log::append_refusal(conn, entry, &call.origin, *time)
 }

@@ -1,6 +1,5 @@
 //! Sending what is due.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,107 +9,37 @@ use gyre_proto::common::v1::{CallbackState, Operation, OperationEvent, Operation
 use gyre_proto::json::JsonCodec;
 use gyre_proto::{Message as _, Named as _};
 use gyre_store::{Conn, Sql, Value};
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::key::{self, Key};
-use super::post::{Failed, Letter, Poster, System};
-use super::{schedule, sign};
+use crate::letters::{Failed, LONGEST_ERROR, Letter, Place, Places, Poster, schedule};
 use crate::{Inner, metrics, record, timeline};
 
 /// How often what is due is looked for when nothing points at it.
 const PERIOD: Duration = Duration::from_secs(2);
 /// The shortest time between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Most tries under way.
-const EVERYWHERE: usize = 64;
-/// Most tries under way to one destination.
-const PER_DESTINATION: usize = 4;
 /// Most rows of one page of what is due.
 const PAGE: usize = 200;
 /// How long tries under way may go on when the process stops.
 const GRACE: Duration = Duration::from_secs(2);
-/// Longest reason that is kept.
-const LONGEST_ERROR: usize = 500;
+/// How long after the operation's end tries go on, in microseconds.
+const PATIENCE: i64 = 24 * 3600 * 1_000_000;
 
 /// What this process knows of callbacks.
+#[derive(Default)]
 pub(crate) struct Callbacks {
     wake: Notify,
-    under_way: Mutex<UnderWay>,
+    places: Arc<Places>,
     poster: Poster,
 }
 
-#[derive(Default)]
-struct UnderWay {
-    operations: HashSet<Uuid>,
-    destinations: HashMap<String, usize>,
-}
-
-impl Default for Callbacks {
-    fn default() -> Self {
-        Self::with(Poster::new(Arc::new(System)))
-    }
-}
-
 impl Callbacks {
-    pub(super) fn with(poster: Poster) -> Self {
-        Self { wake: Notify::new(), under_way: Mutex::default(), poster }
-    }
-
     /// Says that an operation has ended here.
     pub fn ended(&self, operation: &Operation) {
         if operation.callback_state() == CallbackState::Pending {
             self.wake.notify_one();
         }
-    }
-
-    fn full(&self) -> bool {
-        self.under_way.lock().operations.len() >= EVERYWHERE
-    }
-
-    /// Destinations that take no more now.
-    fn busy(&self) -> Vec<String> {
-        let under_way = self.under_way.lock();
-        let full = under_way.destinations.iter().filter(|(_, count)| **count >= PER_DESTINATION);
-        let mut busy: Vec<_> = full.map(|(destination, _)| destination.clone()).collect();
-        busy.sort_unstable();
-        busy
-    }
-
-    /// Takes a place for a try, where one is free and the operation has none.
-    fn take(&self, uuid: Uuid, destination: &str) -> bool {
-        let mut under_way = self.under_way.lock();
-        let count = under_way.destinations.get(destination).copied().unwrap_or(0);
-        if under_way.operations.len() >= EVERYWHERE || count >= PER_DESTINATION || !under_way.operations.insert(uuid) {
-            return false;
-        }
-        under_way.destinations.insert(destination.to_owned(), count + 1);
-        true
-    }
-
-    fn release(&self, uuid: Uuid, destination: &str) {
-        let mut under_way = self.under_way.lock();
-        under_way.operations.remove(&uuid);
-        if let Some(count) = under_way.destinations.get_mut(destination) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.destinations.remove(destination);
-            }
-        }
-        drop(under_way);
-        self.wake.notify_one();
-    }
-}
-
-/// A place that is given back when the try ends, however it does.
-struct Place {
-    flow: Arc<Inner>,
-    due: Due,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.flow.callbacks.release(self.due.uuid, &self.due.destination);
     }
 }
 
@@ -133,6 +62,7 @@ pub(crate) fn start(flow: &Arc<Inner>) {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = sender.callbacks.wake.notified() => {}
+                () = sender.callbacks.places.freed() => {}
             }
             if sender.may_start().is_err() {
                 continue;
@@ -149,15 +79,17 @@ pub(crate) fn start(flow: &Arc<Inner>) {
 async fn look(flow: &Arc<Inner>) -> Result<()> {
     let mut after = None;
     loop {
-        if flow.callbacks.full() {
+        if flow.callbacks.places.full() {
             return Ok(());
         }
         let page = due(flow, after.as_ref()).await?;
         let last = page.len() < PAGE;
         after = page.last().map(|due| (due.time, due.uuid));
         for due in page {
-            if flow.mesh.owns(flow.service, due.resource) && flow.callbacks.take(due.uuid, &due.destination) {
-                begin(flow, due);
+            if flow.mesh.owns(flow.service, due.resource)
+                && let Some(place) = flow.callbacks.places.take(due.uuid, &due.destination)
+            {
+                begin(flow, due, place);
             }
         }
         if last {
@@ -179,7 +111,7 @@ async fn due(flow: &Inner, after: Option<&(i64, Uuid)>) -> Result<Vec<Due>> {
     if let Some((time, uuid)) = after {
         sql = sql.sql(" AND (callback_time, uuid) > (").bind(Value::time(*time)).sql(", ").bind(*uuid).sql(")");
     }
-    let busy = flow.callbacks.busy();
+    let busy = flow.callbacks.places.busy();
     if !busy.is_empty() {
         sql = sql.sql(" AND callback_destination NOT IN (").bind_all(busy).sql(")");
     }
@@ -195,10 +127,11 @@ async fn due(flow: &Inner, after: Option<&(i64, Uuid)>) -> Result<Vec<Due>> {
     flow.store.read("due-callbacks", read).await
 }
 
-fn begin(flow: &Arc<Inner>, due: Due) {
+fn begin(flow: &Arc<Inner>, due: Due, place: Place) {
     let stopping = flow.tasks.stopping();
-    let place = Place { flow: Arc::clone(flow), due };
+    let sender = Arc::clone(flow);
     flow.tasks.spawn("callback", async move {
+        let _place = place;
         let late = async {
             stopping.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -206,8 +139,8 @@ fn begin(flow: &Arc<Inner>, due: Due) {
         tokio::select! {
             // what is cut here is sent again by the next owner
             () = late => {}
-            result = deliver(&place.flow, &place.due) => if let Err(error) = result {
-                let operation = place.due.uuid;
+            result = deliver(&sender, &due) => if let Err(error) = result {
+                let operation = due.uuid;
                 tracing::warn!(%operation, %error, "a callback cannot be read or recorded; it is tried again");
                 // before the place is free again: what cannot be recorded must not be sent without end
                 tokio::time::sleep(PERIOD).await;
@@ -255,9 +188,7 @@ fn letter(operation: &Operation, key: &Key) -> Result<Letter> {
     let codec = JsonCodec::by_name(Operation::NAME).ok_or_else(|| Error::internal(Operation::NAME))?;
     let mut body = Vec::with_capacity(1024);
     (codec.print)(&operation.encode_to_vec(), &mut body).map_err(Error::internal)?;
-    let timestamp = time::now_micros() / 1_000_000;
-    let signature = sign::signature(key.secrets(), &operation.uuid, timestamp, &body);
-    Ok(Letter { id: operation.uuid.clone(), timestamp, signature, body: body.into() })
+    Ok(Letter::sign(key.secrets(), operation.uuid.clone(), body))
 }
 
 async fn record(flow: &Inner, operation: &Operation, due: &Due, outcome: Result<(), Failed>) -> Result<()> {
@@ -268,7 +199,7 @@ async fn record(flow: &Inner, operation: &Operation, due: &Due, outcome: Result<
     let (became, next, why) = match outcome {
         Ok(()) => (OperationEventKind::CallbackDelivered, None, String::new()),
         Err(Failed::Gone) => (OperationEventKind::CallbackGivenUp, None, "the receiver answers 410 Gone".to_owned()),
-        Err(Failed::Try(why)) => match schedule::next(uuid, attempts, ended, now) {
+        Err(Failed::Try(why)) => match schedule::next(uuid, attempts.into(), ended + PATIENCE, now) {
             Some(next) => (OperationEventKind::CallbackFailed, Some(next), why),
             None => (OperationEventKind::CallbackGivenUp, None, why),
         },

@@ -4,12 +4,8 @@
 use gyre_model::{Error, Result, Uuid, time};
 use gyre_proto::common::v1::CallbackKey;
 use gyre_store::{Conn, Sql, Value};
-use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::sign::shown;
-
-/// How long the key before signs too, in microseconds.
-const CHANGE_OVER: i64 = 24 * 3600 * 1_000_000;
+use crate::letters::sign::{CHANGE_OVER, random, shown};
 
 /// An account's key.
 pub(super) struct Key {
@@ -42,12 +38,6 @@ impl Key {
             previous_expire_time: previous.map(|(_, until)| time::from_micros(until)),
         }
     }
-}
-
-fn random() -> Result<Vec<u8>> {
-    let mut secret = vec![0; 32];
-    SystemRandom::new().fill(&mut secret).map_err(|_| Error::internal("the system gives no random numbers"))?;
-    Ok(secret)
 }
 
 /// The key of an account, where it has one.

@@ -21,7 +21,7 @@ use super::{Wanted, detach, resource_kind};
 use crate::{Context, record};
 
 /// How many operations are under way at a time.
-const ABREAST: usize = 512;
+const ABREAST: usize = 1024;
 /// How many are being asked for at a time.
 const ASKED_ABREAST: usize = 64;
 /// How long such a call may take.

@@ -6,11 +6,14 @@ use gyre_mesh::serve::caller;
 use gyre_model::{Error, Kind, Result, Uuid, catalog, parse_uuid};
 use gyre_proto::common::v1::deletion_service_client::DeletionServiceClient;
 use gyre_proto::common::v1::deletion_service_server::DeletionService;
-use gyre_proto::common::v1::{DetachReferencesRequest, DetachReferencesResponse};
+use gyre_proto::common::v1::{
+    DetachReferencesRequest, DetachReferencesResponse, ListOutsideRequest, ListOutsideResponse,
+};
 use gyre_query::{Change, untyped};
 use tonic::{Request, Response, Status};
 
 use super::graph::{Edge, How, graph};
+use super::outside;
 use crate::{Context, Flow, fence};
 
 /// How many references one transaction clears.
@@ -41,6 +44,13 @@ impl DeletionService for DeletionApi {
         let count = cleared.await?;
         let more = count == AT_ONCE;
         Ok(Response::new(DetachReferencesResponse { count: i64::try_from(count).unwrap_or(i64::MAX), more }))
+    }
+
+    async fn list_outside(
+        &self,
+        request: Request<ListOutsideRequest>,
+    ) -> std::result::Result<Response<ListOutsideResponse>, Status> {
+        Ok(Response::new(outside::list(self.flow.inner(), request.get_ref()).await?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What deleting a resource would do, found set by set: what refers to the resource, what refers to that, and so on. Statements
 //! name many rows each, so their number hangs on the depth of the tree and not on the number of resources.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use gyre_model::catalog::{Access, Scope};
@@ -11,9 +12,11 @@ use gyre_query::table::Table;
 use gyre_store::{Conn, Dialect, Sql};
 
 use super::graph::{Edge, How, graph};
+use super::outside;
+use crate::Flow;
 
 /// How many of a node's resources are named.
-const NAMED: usize = 10;
+pub(super) const NAMED: usize = 10;
 /// Rows that one statement names. Few sizes, so that there are few statements.
 const CHUNKS: [usize; 3] = [1, 32, 512];
 
@@ -21,11 +24,21 @@ const CHUNKS: [usize; 3] = [1, 32, 512];
 struct Node {
     above: Option<usize>,
     edge: Option<&'static Edge>,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     effect: DeletionEffect,
     count: i64,
     items: Vec<DeletionItem>,
     hidden: bool,
+    /// Where a plugin keeps these.
+    outside: Option<Outside>,
+}
+
+/// What a plugin keeps.
+struct Outside {
+    step: String,
+    plural: String,
+    /// Why it forbids the deletion.
+    said: String,
 }
 
 /// A row that refers to something.
@@ -128,11 +141,12 @@ impl Plan {
         let root = Node {
             above: None,
             edge: None,
-            kind,
+            kind: kind.into(),
             effect: DeletionEffect::Delete,
             count: 1,
             items: vec![DeletionItem { uuid: uuid.to_string(), name }],
             hidden: false,
+            outside: None,
         };
         let found = HashMap::from([(kind, HashMap::from([(uuid, 0)]))]);
         let mut plan = Self { kind, nodes: vec![root], found, detach: Vec::new() };
@@ -147,8 +161,8 @@ impl Plan {
     fn descend(&mut self, conn: &mut Conn, caller: &Caller, root: Uuid) -> Result<()> {
         let mut next = VecDeque::from([(0, vec![root])]);
         while let Some((above, uuids)) = next.pop_front() {
-            let kind = self.nodes[above].kind;
-            for edge in graph().referring(kind).iter().filter(|edge| matches!(edge.how, How::Delete | How::Part)) {
+            let kind = self.nodes[above].kind.clone();
+            for edge in graph().referring(&kind).iter().filter(|edge| matches!(edge.how, How::Delete | How::Part)) {
                 let rows = rows(conn, edge, &uuids)?;
                 let effect = if edge.how == How::Part { DeletionEffect::Part } else { DeletionEffect::Delete };
                 let (mut node, mut forbidding, mut new) = (None, None, Vec::new());
@@ -193,8 +207,8 @@ impl Plan {
         }
         for (above, mut uuids) in going {
             uuids.sort_unstable();
-            let kind = self.nodes[above].kind;
-            for edge in graph().referring(kind).iter().filter(|edge| matches!(edge.how, How::Detach | How::Forbid)) {
+            let kind = self.nodes[above].kind.clone();
+            for edge in graph().referring(&kind).iter().filter(|edge| matches!(edge.how, How::Detach | How::Forbid)) {
                 let mut node = None;
                 for row in rows(conn, edge, &uuids)? {
                     if self.found.get(edge.kind.kind).is_some_and(|found| found.contains_key(&row.uuid)) {
@@ -221,15 +235,15 @@ impl Plan {
     }
 
     fn node(&mut self, above: usize, edge: &'static Edge, effect: DeletionEffect) -> usize {
-        let kind = edge.kind.kind;
         self.nodes.push(Node {
             above: Some(above),
             edge: Some(edge),
-            kind,
+            kind: edge.kind.kind.into(),
             effect,
             count: 0,
             items: Vec::new(),
             hidden: false,
+            outside: None,
         });
         self.nodes.len() - 1
     }
@@ -248,6 +262,35 @@ impl Plan {
         } else {
             self.count(at, row);
         }
+    }
+
+    /// Asks what plugins keep for all that goes by calls of its own, and puts it into the tree.
+    ///
+    /// # Errors
+    /// Those of a plugin that cannot tell.
+    pub async fn ask_outside(&mut self, flow: &Flow, caller: Caller) -> Result<()> {
+        let mut going: BTreeMap<usize, outside::Going> = BTreeMap::new();
+        for (kind, found) in &self.found {
+            for (uuid, node) in found.iter().filter(|(_, node)| self.nodes[**node].effect == DeletionEffect::Delete) {
+                let (node, uuids) = (*node, Vec::new());
+                going.entry(node).or_insert(outside::Going { node, kind, uuids }).uuids.push(*uuid);
+            }
+        }
+        for (above, found) in outside::ask(flow, caller, going.into_values().collect()).await? {
+            let effect = found.effect();
+            let items = found.names.into_iter().map(|name| DeletionItem { uuid: String::new(), name }).collect();
+            self.nodes.push(Node {
+                above: Some(above),
+                edge: None,
+                kind: found.kind.into(),
+                effect,
+                count: found.count,
+                items,
+                hidden: false,
+                outside: Some(Outside { step: found.step, plural: found.plural, said: found.said }),
+            });
+        }
+        Ok(())
     }
 
     /// What goes before the resource by calls of its own, in their order.
@@ -272,7 +315,8 @@ impl Plan {
         let forbidding: Vec<_> = self.nodes.iter().filter(|node| node.effect == DeletionEffect::Forbid).collect();
         let subject = format!("{} {}", self.kind, self.nodes[0].items.first().map_or("", |item| item.uuid.as_str()));
         if !forbidding.is_empty() {
-            let mut list: Vec<_> = forbidding.iter().filter(|node| node.count > 0).map(|node| told(node)).collect();
+            let shown = forbidding.iter().filter(|node| node.count > 0 || node.outside.is_some());
+            let mut list: Vec<_> = shown.map(|node| told(node)).collect();
             if forbidding.iter().any(|node| node.hidden) {
                 list.push("something of other accounts".to_owned());
             }
@@ -281,10 +325,12 @@ impl Plan {
             let error = Error::new(Kind::FailedPrecondition, "IN_USE", text);
             return Err(with_counts(error, &forbidding));
         }
-        let going: Vec<_> =
-            self.nodes.iter().skip(1).filter(|node| node.effect == DeletionEffect::Delete && node.count > 0).collect();
+        // what a plugin keeps is its step's, which is a part of the deletion itself
+        let goes = |node: &&Node| node.effect == DeletionEffect::Delete && node.count > 0 && node.outside.is_none();
+        let going: Vec<_> = self.nodes.iter().skip(1).filter(goes).collect();
         if !cascade && !going.is_empty() {
-            let list: Vec<_> = totals(&going).into_iter().map(|(kind, count)| words(kind, count)).collect();
+            let list: Vec<_> =
+                totals(&going).into_iter().map(|(plural, (kind, count))| words(kind, plural, count)).collect();
             let text = format!(
                 "deleting {subject} would delete {}, too: look at it with validate_only, and say cascade if that is what \
                  you want, or remove them first",
@@ -309,14 +355,15 @@ impl Plan {
 
     fn outline(&self, above: Option<usize>, depth: i32, out: &mut Vec<DeletionNode>) {
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.above == above) {
-            if node.count == 0 && !node.hidden {
+            if node.count == 0 && !node.hidden && node.outside.is_none() {
                 // all of it goes another way; what stands below it does, too
                 self.outline(Some(at), depth, out);
                 continue;
             }
             out.push(DeletionNode {
                 depth,
-                kind: node.kind.to_owned(),
+                kind: named(node).to_owned(),
+                plugin: node.outside.as_ref().map(|outside| outside.step.clone()).unwrap_or_default(),
                 field: node.edge.map(|edge| edge.field.name.to_owned()).unwrap_or_default(),
                 effect: node.effect.into(),
                 count: node.count,
@@ -328,9 +375,24 @@ impl Plan {
     }
 }
 
-fn words(kind: &str, count: i64) -> String {
-    let many = gyre_model::catalog().kind(kind).map_or(kind, |info| info.plural);
-    format!("{count} {}", if count == 1 { kind } else { many })
+fn words(kind: &str, plural: &str, count: i64) -> String {
+    format!("{count} {}", if count == 1 { kind } else { plural })
+}
+
+/// What a node's kind is called in an answer: for resources the kind, for what a plugin keeps the operator's word for so many.
+fn named(node: &Node) -> &str {
+    match &node.outside {
+        Some(outside) if node.count != 1 => &outside.plural,
+        _ => &node.kind,
+    }
+}
+
+/// How a node's kind is called where there are several.
+fn plural(node: &Node) -> &str {
+    match &node.outside {
+        Some(outside) => &outside.plural,
+        None => gyre_model::catalog().kind(&node.kind).map_or(node.kind.as_ref(), |info| info.plural),
+    }
 }
 
 /// How much of a kind, and the first names.
@@ -338,23 +400,29 @@ fn told(node: &Node) -> String {
     let names: Vec<_> =
         node.items.iter().take(3).map(|item| item.name.as_str()).filter(|name| !name.is_empty()).collect();
     let more = if names.len() < usize::try_from(node.count).unwrap_or(0) { ", …" } else { "" };
-    match names.as_slice() {
-        [] => words(node.kind, node.count),
-        names => format!("{} ({}{more})", words(node.kind, node.count), names.join(", ")),
+    let counted = words(&node.kind, plural(node), node.count);
+    let text = match names.as_slice() {
+        [] => counted,
+        names => format!("{counted} ({}{more})", names.join(", ")),
+    };
+    match &node.outside {
+        Some(outside) if outside.said.is_empty() => format!("{text} that plugin {} keeps", outside.step),
+        Some(outside) => format!("{text} that plugin {} keeps, which says {:?}", outside.step, outside.said),
+        None => text,
     }
 }
 
-fn totals(nodes: &[&Node]) -> BTreeMap<&'static str, i64> {
+/// How many there are of each kind, by its plural.
+fn totals<'a>(nodes: &[&'a Node]) -> BTreeMap<&'a str, (&'a str, i64)> {
     let mut totals = BTreeMap::new();
     for node in nodes.iter().filter(|node| node.count > 0) {
-        *totals.entry(node.kind).or_insert(0) += node.count;
+        totals.entry(plural(node)).or_insert((node.kind.as_ref(), 0)).1 += node.count;
     }
     totals
 }
 
 fn with_counts(error: Error, nodes: &[&Node]) -> Error {
-    totals(nodes).into_iter().fold(error, |error, (kind, count)| {
-        let plural = gyre_model::catalog().kind(kind).map_or(kind, |info| info.plural);
-        error.with(plural.replace('-', "_"), count.to_string())
-    })
+    totals(nodes)
+        .into_iter()
+        .fold(error, |error, (plural, (_, count))| error.with(plural.replace(['-', ' '], "_"), count.to_string()))
 }

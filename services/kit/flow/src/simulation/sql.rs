@@ -32,7 +32,7 @@ impl Operations for Tables<'_> {
     fn insert(&mut self, new: &New) -> Stands {
         let now = time::from_micros(time::now_micros());
         let wish = Wish::new(&Caller::system(), "test", &new.request, &GetOperationRequest::default());
-        if let Before::Operation(before) = wish.look_up(self.0).unwrap() {
+        if let Before::Operation(before) = wish.claim(self.0, new.uuid).unwrap() {
             return self.get(before).unwrap();
         }
         let operation = Operation {
@@ -62,7 +62,6 @@ impl Operations for Tables<'_> {
             fresh: true,
         };
         record::insert(self.0, &mut record).unwrap();
-        wish.remember(self.0, Some(new.uuid), None).unwrap();
         self.get(new.uuid).unwrap()
     }
 
@@ -86,8 +85,9 @@ impl Operations for Tables<'_> {
             let mut operation = record::load(conn, uuid)?.ok_or_else(record::fenced)?.operation;
             operation.fence = fence;
             operation.set_state(state);
-            record::save(conn, uuid, &operation, &Map::new(), Timeline::default().to_bytes(), Uuid::new_v4())?;
-            if unless_cancelled && record::is_cancelled(conn, uuid)? {
+            let timeline = Timeline::default().to_bytes();
+            let saved = record::save(conn, uuid, &operation, &Map::new(), &timeline, Uuid::new_v4())?;
+            if unless_cancelled && saved.cancel {
                 return Err(gyre_model::Error::new(gyre_model::Kind::Cancelled, "CANCELLED", "cancelled"));
             }
             Ok(())

@@ -116,7 +116,7 @@ impl Target {
     }
 
     /// The narrowest rule that would allow it, as an operator writes it.
-    pub(super) fn rule(&self) -> String {
+    pub fn rule(&self) -> String {
         match &self.host {
             Host::Name(name) if name == "localhost" => format!("127.0.0.1:{}", self.port),
             _ => self.authority(),

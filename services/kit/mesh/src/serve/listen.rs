@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -45,9 +47,9 @@ impl Default for Limits {
     }
 }
 
-/// A bound port that members of the mesh call.
+/// A bound port that members of the mesh call, and those beside it.
 pub struct Listener {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     limits: Limits,
@@ -67,7 +69,22 @@ impl Listener {
         let tls = identity.map(|identity| identity.server().map(TlsAcceptor::from)).transpose()?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, tls, limits })
+        Ok(Self { listeners: vec![listener], address, tls, limits })
+    }
+
+    /// Binds so many further ports, those after the first one, for whoever needs more than one address.
+    ///
+    /// # Errors
+    /// When one is taken, or there are no more.
+    pub async fn bind_further(&mut self, count: usize) -> anyhow::Result<()> {
+        for further in 1..=count {
+            let port = u16::try_from(usize::from(self.address.port()) + further)
+                .with_context(|| format!("{count} ports after {} are more than there are", self.address))?;
+            let address = SocketAddr::new(self.address.ip(), port);
+            let bound = TcpListener::bind(address).await;
+            self.listeners.push(bound.with_context(|| format!("cannot listen on {address}"))?);
+        }
+        Ok(())
     }
 
     /// The address, with the port that was taken.
@@ -77,13 +94,46 @@ impl Listener {
 
     /// Answers calls until `stop`; then lets those under way end, and returns when they have, or at `cut`.
     pub async fn serve(self, service: LocalService, stop: CancellationToken, cut: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
-        let graceful = GracefulShutdown::new();
-        let connections = TaskTracker::new();
-        let server = Arc::new(server(&self.limits));
+        let Self { listeners, tls, limits, .. } = self;
+        let acceptor = Acceptor {
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            graceful: GracefulShutdown::new(),
+            connections: TaskTracker::new(),
+            server: Arc::new(server(&limits)),
+            tls,
+            handshake: limits.handshake,
+            service,
+        };
+        let accepting = listeners.into_iter().map(|listener| acceptor.accept(listener, &stop, &cut));
+        // one of thousands wakes only itself
+        accepting.collect::<FuturesUnordered<_>>().collect::<()>().await;
+        let Acceptor { graceful, connections, .. } = acceptor;
+        connections.close();
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = cut.cancelled() => {}
+        }
+        connections.wait().await;
+    }
+}
+
+/// What all connections of a listener share.
+struct Acceptor {
+    slots: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    connections: TaskTracker,
+    server: Arc<Builder<TokioExecutor>>,
+    tls: Option<TlsAcceptor>,
+    handshake: Duration,
+    service: LocalService,
+}
+
+impl Acceptor {
+    /// Takes connections until `stop`; then nobody listens any more.
+    async fn accept(&self, listener: TcpListener, stop: &CancellationToken, cut: &CancellationToken) {
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 () = stop.cancelled() => break,
             };
             let stream = match accepted {
@@ -95,30 +145,23 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(slot) = slots.clone().try_acquire_owned() else {
+            let Ok(slot) = self.slots.clone().try_acquire_owned() else {
                 metrics::connection_refused("too_many");
                 continue;
             };
             let connection = Connection {
                 tls: self.tls.clone(),
-                handshake: self.limits.handshake,
-                server: server.clone(),
-                service: service.clone(),
-                watcher: graceful.watcher(),
+                handshake: self.handshake,
+                server: self.server.clone(),
+                service: self.service.clone(),
+                watcher: self.graceful.watcher(),
                 _slot: slot,
             };
             let cut = cut.clone();
-            connections.spawn(async move {
+            self.connections.spawn(async move {
                 cut.run_until_cancelled_owned(connection.serve(stream)).await;
             });
         }
-        drop(self.listener);
-        connections.close();
-        tokio::select! {
-            () = graceful.shutdown() => {}
-            () = cut.cancelled() => {}
-        }
-        connections.wait().await;
     }
 }
 

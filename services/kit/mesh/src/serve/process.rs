@@ -124,6 +124,7 @@ impl Process {
         let membership = membership(args, identity.as_ref()).await?;
         let mesh = Mesh::new(Uuid::new_v4(), membership, identity.as_ref());
         mesh.allow_callbacks(Allow::new(args.callback_allow.iter().cloned()));
+        mesh.bound_operations(args.operations_per_account);
         tracing::info!(process = name, instance = %mesh.instance(), "process opened");
         Ok(Self {
             name,
@@ -136,6 +137,18 @@ impl Process {
             before_leave: Vec::new(),
             after_drain: Vec::new(),
         })
+    }
+
+    /// Listens on so many further ports, those after the first: for a simulator of hosts that have addresses of their own.
+    ///
+    /// # Errors
+    /// When one is taken, or this process does not listen.
+    pub async fn listen_further(&mut self, count: usize) -> Result<()> {
+        match (&mut self.listener, count) {
+            (_, 0) => Ok(()),
+            (Some(listener), count) => listener.bind_further(count).await,
+            (None, _) => bail!("name an address with --listen: there are {count} ports to be counted from it"),
+        }
     }
 
     /// The mesh, for the services of this process.

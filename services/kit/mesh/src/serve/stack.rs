@@ -9,7 +9,9 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gyre_model::catalog::MethodInfo;
-use gyre_model::{Caller, Error, Kind, Origin, Result, Uuid, caller, origin, parse_uuid, validate, wire};
+use gyre_model::{
+    Behalf, Caller, Error, Kind, Origin, Result, Uuid, behalf, caller, origin, parse_uuid, validate, wire,
+};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -76,16 +78,18 @@ impl Inner {
         let deadline = Deadline::of_server(info, request.headers());
         let context = Context { deadline: deadline.at(), trace: Some(trace) };
 
-        let callback = from.filter(|from| from.is_member()).and_then(|_| caller::callback(request.headers()));
+        let member = from.filter(|from| from.is_member());
+        let callback = member.and_then(|_| caller::callback(request.headers()));
+        let whose = member.and_then(|_| Caller::read(request.headers())).as_ref().map(Behalf::of).unwrap_or_default();
 
         let work = deadline.within(guard(self.answer(info, from, request)));
-        let work = context::with_callback(callback, work);
+        let work = behalf::scope(whose, context::with_callback(callback, work));
         let response = context::scope(context, work).instrument(span.clone()).await.unwrap_or_else(refuse);
 
         let code = code_of(&response);
         if info.server_streaming && code == Code::Ok {
             let counted = under_way.map(|token| (token, self.mesh.refusing().clone()));
-            let watched = |body| Watched::new(body, known, started, deadline, context, span, counted);
+            let watched = |body| Watched::new(body, known, started, deadline, (context, whose), span, counted);
             return response.map(|body| Body::new(watched(body)));
         }
         let took = started.elapsed();
@@ -156,10 +160,10 @@ impl Inner {
     }
 
     /// Tells of a call that would have changed something and was refused. What steps of operations ask for is not told: their
-    /// operations show it.
+    /// operations show it. Nor is what is asked while another call is answered: that one is told of, if it is refused.
     fn note(&self, info: &'static MethodInfo, caller: Option<Caller>, wish: Wish, answered: &Result<Response<Body>>) {
         let (Some(origin), Some(caller)) = (wish.origin, caller) else { return };
-        if caller.acting.is_some() {
+        if caller.acting.is_some() || wish.silent {
             return;
         }
         let error = match answered {
@@ -182,17 +186,26 @@ impl Inner {
 struct Wish {
     origin: Option<Arc<Origin>>,
     resource: Option<Uuid>,
+    /// Whether a refusal is not for the log: nothing would have changed, or another call tells of it.
+    silent: bool,
 }
 
 impl Wish {
     fn read(&mut self, info: &'static MethodInfo, headers: &HeaderMap, message: &[u8]) {
         let Some(number) = info.request_id else { return };
+        self.silent = origin::is_within(headers) || info.validate_only.is_some_and(|number| is_true(message, number));
         let request_id = wire::string_at(message, &[number]).unwrap_or_default();
         self.origin = Some(Arc::new(Origin::read(headers, info.action, request_id)));
         let routed = info.route.and_then(|path| wire::string_at(message, path)).and_then(parse_uuid);
         let by_header = || parse_uuid(headers.get(caller::ROUTE)?.to_str().ok()?);
         self.resource = routed.or_else(by_header);
     }
+}
+
+/// Whether a field of type bool is true.
+fn is_true(message: &[u8], number: u32) -> bool {
+    let last = wire::fields(message).filter(|(found, _)| *found == number).last();
+    matches!(last, Some((_, wire::Value::Varint(1..))))
 }
 
 async fn read(info: &MethodInfo, body: Body) -> Result<bytes::Bytes> {

@@ -6,7 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use gyre_model::Error;
+use gyre_model::{Behalf, Error, behalf};
 use http_body::{Body as HttpBody, Frame};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -32,6 +32,7 @@ pub(super) struct Watched {
     /// Of a stream to another process: it is waited for at shutdown, and so must end.
     refusing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     context: Context,
+    behalf: Behalf,
     span: Span,
     /// How it ended, once it did.
     ended: Option<Code>,
@@ -44,14 +45,26 @@ impl Watched {
         known: &'static Known,
         started: Instant,
         deadline: Deadline,
-        context: Context,
+        (context, behalf): (Context, Behalf),
         span: Span,
         counted: Option<(TaskTrackerToken, CancellationToken)>,
     ) -> Self {
         let timer = deadline.at().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         let (under_way, refusing) = counted.unzip();
         let refusing = refusing.map(|token| Box::pin(token.cancelled_owned()));
-        Self { body, known, started, deadline, timer, refusing, context, span, ended: None, _under_way: under_way }
+        Self {
+            body,
+            known,
+            started,
+            deadline,
+            timer,
+            refusing,
+            context,
+            behalf,
+            span,
+            ended: None,
+            _under_way: under_way,
+        }
     }
 
     /// Ends it with an error.
@@ -79,9 +92,10 @@ impl HttpBody for Watched {
         if this.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
             return this.cut(this.deadline.exceeded());
         }
-        let (context, span, body) = (this.context, &this.span, &mut this.body);
+        let (context, whose, span, body) = (this.context, this.behalf, &this.span, &mut this.body);
+        let poll = || Pin::new(body).poll_frame(cx);
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            span.in_scope(|| context::sync_scope(context, || Pin::new(body).poll_frame(cx)))
+            span.in_scope(|| behalf::sync_scope(whose, || context::sync_scope(context, poll)))
         }));
         let polled = match polled {
             Ok(polled) => polled,

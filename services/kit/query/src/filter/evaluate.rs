@@ -3,11 +3,11 @@
 //! It says of a row what the database says ([`super::compile`]): `services/kit/events/tests/agree.rs` asks both. What only the
 //! database can tell (paths through references, fields inside of messages) has no predicate.
 
-use gyre_model::{Result, time};
+use gyre_model::{Caller, Result, time};
 use gyre_store::Value;
 
-use super::compile::{self, Test};
 use super::parse::{Expression, Restriction};
+use super::wanted::{self, Test};
 use super::wrong;
 use crate::path::{Leaf, Path};
 use crate::table::{Column, Table};
@@ -34,13 +34,13 @@ struct Comparison {
 }
 
 impl Predicate {
-    /// Compiles a filter; nothing where only the database can tell.
+    /// Compiles a filter of somebody's; nothing where only the database can tell.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` that points at the character.
-    pub fn compile(table: &'static Table, filter: &str) -> Result<Option<Self>> {
+    pub fn compile(table: &'static Table, caller: &Caller, filter: &str) -> Result<Option<Self>> {
         match super::parse(filter)? {
-            Some(expression) => Ok(node(table, &expression, time::now_micros())?.map(Self)),
+            Some(expression) => Ok(node(table, &expression, time::now_micros(), caller.admin)?.map(Self)),
             None => Ok(Some(Self(Node::And(Vec::new())))),
         }
     }
@@ -61,7 +61,7 @@ pub fn kinds_on_paths(kind: &str, filter: &str) -> Result<Vec<&'static str>> {
             Expression::And(all) | Expression::Or(all) => all.iter().try_for_each(|one| visit(kind, one, found)),
             Expression::Not(inner) => visit(kind, inner, found),
             Expression::Compare(restriction) => {
-                found.extend(path(kind, restriction)?.hops.iter().map(gyre_model::catalog::Edge::to));
+                found.extend(path(kind, restriction, true)?.hops.iter().map(gyre_model::catalog::Edge::to));
                 Ok(())
             }
         }
@@ -75,22 +75,22 @@ pub fn kinds_on_paths(kind: &str, filter: &str) -> Result<Vec<&'static str>> {
     Ok(found)
 }
 
-fn path(kind: &str, restriction: &Restriction) -> Result<Path> {
-    Path::find(kind, &restriction.path).map_err(|astray| wrong(restriction.at + astray.at, astray.text))
+fn path(kind: &str, restriction: &Restriction, admin: bool) -> Result<Path> {
+    Path::find(kind, &restriction.path, admin).map_err(|astray| wrong(restriction.at + astray.at, astray.text))
 }
 
-fn node(table: &'static Table, expression: &Expression, now: i64) -> Result<Option<Node>> {
+fn node(table: &'static Table, expression: &Expression, now: i64, admin: bool) -> Result<Option<Node>> {
     let all = |all: &[Expression]| -> Result<Option<Vec<Node>>> {
-        all.iter().map(|one| node(table, one, now)).collect::<Result<Option<Vec<_>>>>()
+        all.iter().map(|one| node(table, one, now, admin)).collect::<Result<Option<Vec<_>>>>()
     };
     Ok(match expression {
         Expression::And(parts) => all(parts)?.map(Node::And),
         Expression::Or(parts) => all(parts)?.map(Node::Or),
-        Expression::Not(inner) => node(table, inner, now)?.map(|inner| Node::Not(Box::new(inner))),
+        Expression::Not(inner) => node(table, inner, now, admin)?.map(|inner| Node::Not(Box::new(inner))),
         Expression::Compare(restriction) => {
-            let path = path(table.kind.kind, restriction)?;
+            let path = path(table.kind.kind, restriction, admin)?;
             let Leaf::Column(column) = path.leaf else { return Ok(None) };
-            let (test, not) = compile::test(now, path.leaf, restriction)?;
+            let (test, not) = wanted::test(now, path.leaf, restriction)?;
             let texts = column.field.ty == gyre_model::catalog::FieldType::Text;
             let simple = path.hops.is_empty() && (!column.field.repeated || texts);
             let at = table.column(column.field.name).map(|(at, _)| at);

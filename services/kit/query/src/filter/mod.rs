@@ -14,19 +14,24 @@
 //! `docs/query.md` tells users what each part means. Words are what they are in upper case only; `\` in quotes takes the next
 //! letter as it is.
 
+mod budget;
 mod compile;
 mod evaluate;
+mod follow;
 mod literal;
 mod parse;
 mod pattern;
 mod scan;
 mod strategy;
+mod values;
+mod wanted;
 
-pub(crate) use compile::{Compiler, letters};
+pub(crate) use compile::Compiler;
 pub use evaluate::{Predicate, kinds_on_paths};
 pub(crate) use literal::bounded;
 pub(crate) use parse::Expression;
 pub(crate) use strategy::choose;
+pub(crate) use values::{inside, letters};
 
 use gyre_model::{Error, Result};
 

@@ -9,7 +9,7 @@ use super::wrong;
 const DEEPEST: usize = 32;
 
 /// A comparison.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub(crate) struct Restriction {
     /// Where it begins.
     pub at: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Restriction {
 }
 
 /// A value as it stands in the filter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub(crate) struct Given {
     /// Where it begins.
     pub at: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Given {
 }
 
 /// A filter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub(crate) enum Expression {
     And(Vec<Expression>),
     Or(Vec<Expression>),

@@ -5,7 +5,7 @@ use gyre_model::Result;
 use super::wrong;
 
 /// How a field is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Operator {
     Equal,
     NotEqual,
@@ -35,7 +35,7 @@ impl Operator {
 }
 
 /// A text, and where in it a `*` stands for anything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Text {
     /// The text, with the stars.
     pub text: String,

@@ -1,14 +1,17 @@
 //! The threads that connections live on.
 //!
-//! SQLite: one writer, which gathers the closures that wait (at most [`BATCH`]) into one transaction with a savepoint for each,
-//! and some readers. PostgreSQL: equal threads, each with a connection and one transaction at a time. A thread opens its
+//! SQLite: one writer, which takes the closures that wait (at most [`BATCH`]) into one transaction, one that waits for the disk
+//! ([`durable`]), and some readers. PostgreSQL: equal threads, each with a connection and one transaction at a time. A thread opens its
 //! connection before it takes a job, so that no job waits in the hands of a thread that cannot do it; one that fails to waits a
 //! little longer every time. [`watchdog`] looks after all of them.
 
+mod durable;
+pub(crate) mod interrupt;
 mod job;
 mod open;
 mod queue;
 mod transaction;
+mod wal;
 mod watch;
 mod watchdog;
 
@@ -20,15 +23,19 @@ use gyre_model::{Error, Result};
 use crate::conn::{Conn, Dialect};
 use crate::{StoreConfig, error, metrics, stopped};
 
+pub(crate) use durable::Durable;
 pub(crate) use job::{Along, Around, Job};
 use open::Opener;
 use queue::Queue;
+use wal::Wal;
 use watch::Health;
 pub(crate) use watch::Watch;
 use watchdog::{PATIENCE, Watchdog};
 
-/// Most closures that share a commit.
-const BATCH: usize = 256;
+/// Most closures that share a commit. Many wait for the disk together then; who comes alone waits for nobody.
+const BATCH: usize = 512;
+/// One of so many connections, and at least one, is left to what is short.
+const RESERVED: usize = 4;
 /// A connection that nobody used for so long is asked whether it lives before a closure relies on it.
 const UNUSED: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -41,6 +48,9 @@ struct Pool {
     reads: Queue,
     health: Arc<Health>,
     longest_wait: Duration,
+    longest_run: Duration,
+    longest_log: u64,
+    durable: Durable,
     /// The threads with a connection to PostgreSQL.
     threads: Mutex<Vec<Arc<Watch>>>,
 }
@@ -64,21 +74,26 @@ impl Threads {
     pub(crate) fn start(config: &StoreConfig) -> Result<Self> {
         let opener = Opener::new(config)?;
         let dialect = opener.dialect();
+        let connections = config.connections.max(2);
+        let share = connections - connections.div_ceil(RESERVED);
         let (writes, reads) = match dialect {
-            Dialect::Sqlite => (Queue::new("write", config.queue), Queue::new("read", config.queue)),
+            Dialect::Sqlite => (Queue::new("write", config.queue, 0), Queue::new("read", config.queue, share)),
             Dialect::Postgres => {
-                let all = Queue::new("all", config.queue);
+                let all = Queue::new("all", config.queue, share);
                 (all.clone(), all)
             }
         };
         // the first connection tells a wrong URL, or a database that is not there, at once
-        let first = opener.open(true, None)?;
+        let mut first = opener.open(true, None)?;
         let pool = Arc::new(Pool {
             opener,
             writes,
             reads,
             health: Arc::new(Health::new()),
             longest_wait: config.longest_wait,
+            longest_run: config.longest_run,
+            longest_log: config.longest_log,
+            durable: Durable::default(),
             threads: Mutex::default(),
         });
         let threads = Self(pool);
@@ -86,8 +101,11 @@ impl Threads {
         match dialect {
             Dialect::Sqlite => {
                 let worker = Worker::new(pool, pool.writes.clone(), true);
+                worker.opened(&mut first)?;
                 spawn("store-writer", move || worker.run_sqlite(Some(first)))?;
-                for _ in 0..config.connections.max(1) {
+                let (durable, writes, health) = (pool.durable.clone(), pool.writes.clone(), Arc::clone(&pool.health));
+                spawn("store-disk", move || durable.run(|| writes.poke(), |error| health.down(error.message())))?;
+                for _ in 0..connections {
                     let worker = Worker::new(pool, pool.reads.clone(), false);
                     spawn("store-reader", move || worker.run_sqlite(None))?;
                 }
@@ -95,7 +113,7 @@ impl Threads {
             Dialect::Postgres => {
                 // the rest follow when they are needed
                 let mut first = Some(first);
-                for _ in 0..config.connections.max(1) {
+                for _ in 0..connections {
                     pool.add(first.take())?;
                 }
             }
@@ -119,7 +137,10 @@ impl Threads {
             metrics::refused("DATABASE_AWAY");
             return job.refuse(error::away());
         }
-        let queue = if job.around == Around::Nothing { &self.0.reads } else { &self.0.writes };
+        let queue = match job.around {
+            Around::Nothing | Around::Search => &self.0.reads,
+            Around::Transaction | Around::Bare => &self.0.writes,
+        };
         if let Err(job) = queue.push(job) {
             metrics::refused("DATABASE_BUSY");
             job.refuse(error::busy("too many calls wait for it"));
@@ -152,6 +173,12 @@ impl Pool {
         threads.iter().any(|watch| watch.owed().is_some_and(|owed| owed > limit))
     }
 
+    /// The threads with reads that nobody waits for.
+    fn forsaken(&self) -> Vec<Arc<Watch>> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().filter(|watch| watch.forsaken()).map(Arc::clone).collect()
+    }
+
     /// Gives up on threads that the database has owed an answer for so long; others take their places.
     fn give_up_after(self: &Arc<Self>, limit: Duration) {
         let mut left = Vec::new();
@@ -178,11 +205,16 @@ struct Worker {
     queue: Queue,
     health: Arc<Health>,
     writes: bool,
+    longest_run: Duration,
+    longest_log: u64,
+    durable: Durable,
 }
 
 impl Worker {
     fn new(pool: &Pool, queue: Queue, writes: bool) -> Self {
-        Self { opener: pool.opener.clone(), queue, health: Arc::clone(&pool.health), writes }
+        let (opener, health) = (pool.opener.clone(), Arc::clone(&pool.health));
+        let (longest_run, longest_log, durable) = (pool.longest_run, pool.longest_log, pool.durable.clone());
+        Self { opener, queue, health, writes, longest_run, longest_log, durable }
     }
 
     fn run_postgres(&self, mut conn: Option<Conn>, watch: &Arc<Watch>) {
@@ -232,7 +264,16 @@ impl Worker {
         }
     }
 
-    fn run_sqlite(&self, mut conn: Option<Conn>) {
+    fn run_sqlite(&self, conn: Option<Conn>) {
+        self.work_sqlite(conn);
+        if self.writes {
+            self.durable.close();
+        }
+    }
+
+    fn work_sqlite(&self, mut conn: Option<Conn>) {
+        let mut wal = Wal::new(self.longest_log);
+        let mut habits = transaction::Habits::default();
         while self.queue.wait() {
             let ready = self.ready(&mut conn);
             let Some(job) = self.queue.pop() else { continue };
@@ -248,18 +289,27 @@ impl Worker {
                 }
             };
             match job.around {
-                Around::Nothing | Around::Bare => transaction::none(conn, job),
+                Around::Nothing | Around::Search => transaction::read(conn, job, self.longest_run, &self.durable),
+                Around::Bare => transaction::none(conn, job, &self.durable),
                 Around::Transaction => {
-                    let mut batch = vec![job];
-                    self.queue.more(&mut batch, BATCH);
-                    let bare = batch.pop_if(|job| job.around == Around::Bare);
-                    transaction::group(conn, batch);
-                    if let Some(job) = bare {
-                        transaction::none(conn, job);
-                    }
+                    let next = |wait| self.queue.next_transaction(|| wait && self.durable.flushing());
+                    transaction::group(conn, job, BATCH, &mut habits, &self.durable, next);
+                    wal.look(conn, || self.opener.log_length());
                 }
             }
         }
+    }
+
+    /// A connection is there: the disk is waited for apart from what it writes, where there is a log to wait for.
+    fn opened(&self, conn: &mut Conn) -> Result<()> {
+        if self.writes {
+            let log = self.opener.log(conn)?;
+            if log.is_some() {
+                conn.batch("PRAGMA synchronous = NORMAL")?;
+            }
+            self.durable.attach(log)?;
+        }
+        Ok(())
     }
 
     /// Sees that there is a connection, and that its file is the one that everybody knows.
@@ -271,11 +321,14 @@ impl Worker {
             // whoever only reads may go on with a file that is gone: what it reads was true
             Some(_) if !self.writes => return Ok(()),
             Some(_) => self.opener.still_there(),
-            None => self.opener.open(self.writes, None).map(|opened| {
+            None => self.opener.open(self.writes, None).and_then(|mut opened| {
+                self.opened(&mut opened)?;
                 metrics::connected();
                 *conn = Some(opened);
+                Ok(())
             }),
         };
+        let opened = opened.and_then(|()| self.durable.sound());
         match &opened {
             Ok(()) => self.health.up(),
             Err(error) => self.health.down(error.message()),

@@ -9,6 +9,10 @@ use gyre_model::{Error, Kind, Result};
 use super::Watch;
 use crate::StoreConfig;
 use crate::conn::{Conn, Dialect, Inner};
+use crate::memo::Memo;
+
+/// How long SQLite's connections wait for one another.
+pub(super) const BUSY: Duration = Duration::from_secs(1);
 
 /// Opens connections.
 #[derive(Clone)]
@@ -18,6 +22,9 @@ pub(crate) struct Opener {
     pub(crate) gate: crate::faults::Gate,
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "SQLite connects at once"))]
     connect_timeout: Duration,
+    memo: Arc<Memo>,
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a server is told"))]
+    longest_run: Duration,
 }
 
 #[derive(Clone)]
@@ -57,6 +64,8 @@ impl Opener {
             #[cfg(feature = "faults")]
             gate: crate::faults::Gate::new(),
             connect_timeout: config.connect_timeout,
+            memo: Arc::default(),
+            longest_run: config.longest_run,
         })
     }
 
@@ -66,6 +75,33 @@ impl Opener {
             Target::Sqlite(_) => Dialect::Sqlite,
             #[cfg(feature = "postgres")]
             Target::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// How long the write-ahead log of a SQLite file is, in bytes.
+    pub fn log_length(&self) -> u64 {
+        match &self.target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(file) => file.log_length(),
+            #[cfg(feature = "postgres")]
+            Target::Postgres(_) => 0,
+        }
+    }
+
+    /// The write-ahead log of a connection to a SQLite file, to be flushed; none of a database in memory.
+    ///
+    /// # Errors
+    /// The log cannot be made or opened.
+    pub fn log(&self, conn: &mut Conn) -> Result<Option<std::fs::File>> {
+        match &self.target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(file) => {
+                // it is there from the first look into the database on
+                conn.query_one(crate::Sql::new("SELECT count(*) FROM sqlite_schema"))?;
+                file.open_log()
+            }
+            #[cfg(feature = "postgres")]
+            Target::Postgres(_) => Ok(None),
         }
     }
 
@@ -81,8 +117,8 @@ impl Opener {
 
     /// Opens one; what it asks the server on the way is watched, too.
     pub fn open(&self, writes: bool, watch: Option<&Arc<Watch>>) -> Result<Conn> {
-        #[cfg_attr(not(feature = "faults"), allow(unused_mut, reason = "only tests hold commits up"))]
         let mut conn = self.connect(writes, watch)?;
+        conn.memo = Arc::clone(&self.memo);
         #[cfg(feature = "faults")]
         {
             conn.gate = Some(self.gate.clone());
@@ -97,6 +133,7 @@ impl Opener {
             Target::Sqlite(file) => {
                 let path = file.path();
                 file.may_open()?;
+                super::interrupt::install()?;
                 let inner = diesel::sqlite::SqliteConnection::establish(path).map_err(|error| {
                     let text = format!(
                         "cannot open the database {path}: {error}; check that the folder is there and writable"
@@ -105,12 +142,19 @@ impl Opener {
                 })?;
                 let mut conn = Conn::new(Inner::Sqlite(inner));
                 // Another process that holds the file does not make callers wait for long; see the theory.
+                conn.batch(&format!("PRAGMA busy_timeout = {}", BUSY.as_millis()))?;
+                // the writer is told otherwise where its log is flushed apart
                 conn.batch(
-                    "PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA case_sensitive_like = ON;",
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+                     PRAGMA cache_size = -8192; PRAGMA case_sensitive_like = ON;",
                 )?;
-                if !writes {
-                    conn.batch("PRAGMA query_only = ON")?;
+                if writes {
+                    // Many changes at once touch the same pages again and again, those of indexes above all: they are copied from the log
+                    // into the file every 16 MiB and not every 4, and stay in memory meanwhile.
+                    conn.batch("PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -24576")?;
+                } else {
+                    // Readers look at pages where the kernel has them, rather than copy what is rarely read twice.
+                    conn.batch("PRAGMA query_only = ON; PRAGMA mmap_size = 2147418112")?;
                 }
                 file.opened()?;
                 Ok(conn)
@@ -133,11 +177,17 @@ impl Opener {
                 conn.watch = watch.cloned();
                 // The server gives up on a statement, a lock, a silent transaction or a client that is gone rather than hold
                 // its rows for long.
-                conn.batch(
-                    "SET statement_timeout = '30s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; \
+                conn.batch(&format!(
+                    "SET statement_timeout = {}; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; \
                      SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
                      SET tcp_user_timeout = 10000; SET TIME ZONE 'UTC'",
-                )?;
+                    i32::try_from(self.longest_run.as_millis()).unwrap_or(i32::MAX)
+                ))?;
+                if let Some(watch) = watch
+                    && let Some(row) = conn.query_one(crate::Sql::new("SELECT CAST(pg_backend_pid() AS bigint)"))?
+                {
+                    watch.connected(row.int(0)?);
+                }
                 Ok(conn)
             }
         }

@@ -4,21 +4,42 @@
 //! alive in its kernel, so no timeout of TCP ends that. The watchdog therefore answers the caller itself and leaves the thread
 //! behind, and another takes its place. Should the server wake up, the thread finds that it was given up, runs no further
 //! statement, and drops its connection, which undoes the transaction. What it cannot take back is a commit that was sent.
+//!
+//! A read that nobody waits for any more is ended by the server itself: another connection asks it to cancel the statement. That
+//! must not hit the thread's next job. So whoever asks holds a lock meanwhile, under which it looks whether it is still the same
+//! read, and the thread begins nothing else before it had that lock. A server that was told to cancel what is over by then forgets it
+//! before it reads the next statement.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::job::{Ended, Finish, Waiting};
-use crate::{error, metrics};
+use super::job::{Around, Ended, Finish, Job, Waiting};
+use super::queue::Place;
+use crate::conn::Conn;
+use crate::error::DbResult;
+use crate::{Sql, error, metrics};
 
 /// What a thread does.
 enum Doing {
     Nothing,
     /// Runs a closure; its commit was not sent.
-    Running(Arc<dyn Waiting>),
+    Running(Running),
     /// Has sent a commit.
     Committing(Finish),
+}
+
+struct Running {
+    waiting: Arc<dyn Waiting>,
+    reads: bool,
+    /// Given back when it ends, or when the thread is given up.
+    _place: Option<Place>,
+}
+
+impl Running {
+    fn forsaken(&self) -> bool {
+        self.reads && self.waiting.gone()
+    }
 }
 
 /// One thread with its connection.
@@ -28,6 +49,10 @@ pub(crate) struct Watch {
     statement: AtomicU64,
     given_up: AtomicBool,
     doing: Mutex<Doing>,
+    /// What the server calls the connection.
+    backend: AtomicI64,
+    /// Held by whoever has what runs here cancelled.
+    cancelling: Mutex<()>,
     health: Arc<Health>,
 }
 
@@ -38,6 +63,8 @@ impl Watch {
             statement: AtomicU64::new(0),
             given_up: AtomicBool::new(false),
             doing: Mutex::new(Doing::Nothing),
+            backend: AtomicI64::new(0),
+            cancelling: Mutex::new(()),
             health,
         }
     }
@@ -80,8 +107,37 @@ impl Watch {
     }
 
     /// Begins a closure.
-    pub fn running(&self, waiting: &Arc<dyn Waiting>) {
-        self.swap(Doing::Running(Arc::clone(waiting)));
+    pub fn running(&self, job: &mut Job) {
+        let reads = matches!(job.around, Around::Nothing | Around::Search);
+        let (waiting, place) = (Arc::clone(&job.waiting), job.place.take());
+        self.swap(Doing::Running(Running { waiting, reads, _place: place }));
+    }
+
+    /// Notes what the server calls the connection.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "SQLite has no server"))]
+    pub fn connected(&self, backend: i64) {
+        self.backend.store(backend, Ordering::Release);
+    }
+
+    /// Whether it runs a read that nobody waits for.
+    pub fn forsaken(&self) -> bool {
+        let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*doing, Doing::Running(running) if running.forsaken())
+    }
+
+    /// Has the server end the statement of such a read.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn cancel(&self, through: &mut Conn) -> DbResult<()> {
+        let _still = self.cancelling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.forsaken() {
+            let backend = self.backend.load(Ordering::Acquire);
+            let cancel = Sql::new("SELECT pg_cancel_backend(CAST(").bind(backend).sql(" AS integer))");
+            through.query(cancel)?;
+            metrics::cancelled();
+        }
+        Ok(())
     }
 
     /// From now on the outcome is open. False where the thread was given up, and must not commit.
@@ -91,7 +147,10 @@ impl Watch {
 
     /// Ends what was begun; answers the way of its answer where it was not used.
     pub fn done(&self) -> Option<Finish> {
-        match self.swap(Doing::Nothing)? {
+        let done = self.swap(Doing::Nothing)?;
+        // whoever had it cancelled meanwhile is waited for
+        drop(self.cancelling.lock().unwrap_or_else(PoisonError::into_inner));
+        match done {
             Doing::Committing(finish) => Some(finish),
             Doing::Nothing | Doing::Running(_) => None,
         }
@@ -107,9 +166,9 @@ impl Watch {
         metrics::given_up();
         match doing {
             Doing::Nothing => {}
-            Doing::Running(waiting) => {
+            Doing::Running(running) => {
                 metrics::refused("DATABASE_AWAY");
-                waiting.refuse(error::away());
+                running.waiting.refuse(error::away());
             }
             Doing::Committing(finish) => finish(&Ended::Unknown(error::unknown())),
         }

@@ -1,13 +1,14 @@
 //! Looks after the threads: nobody waits for longer than it makes sense.
 //!
 //! - Jobs that wait for too long are refused: with `DATABASE_AWAY` while the database is away, with `DATABASE_BUSY` while it
-//!   has too much to do.
+//!   has too much to do. What belongs to operations that have begun waits on in a busy one: it would only come again.
 //! - A statement of PostgreSQL's that is owed for [`STALL`] may be slow, or the server may be gone or frozen: a new connection
 //!   asks. Where that finds nothing within [`PROBE`], and no other statement was answered meanwhile, the database is away, and
 //!   whoever waits for it is told. So a caller waits at most for the two together, and a slow statement is left alone.
+//! - A read that nobody waits for any more is cancelled (`watch`).
 //! - While the database is away it is asked again and again, so that its return is noticed without a call.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(300);
 const PROBE_ENDS: Duration = Duration::from_millis(2_500);
 /// How long a job waits for a database that is away.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1_500);
-/// A statement that the server should have ended by itself before.
-const NEVER: Duration = Duration::from_secs(35);
+/// How much longer than it may a statement is waited for: the server should have ended it by itself before.
+const NEVER: Duration = Duration::from_secs(5);
 
 const ASKED: u8 = 0;
 const ANSWERED: u8 = 1;
@@ -45,11 +46,13 @@ pub(super) struct Watchdog {
     probe: Option<Probe>,
     /// When the last question was settled.
     settled: Instant,
+    /// Whether reads are being cancelled.
+    cancels: Arc<AtomicBool>,
 }
 
 impl Watchdog {
     pub fn new(pool: &Arc<Pool>) -> Self {
-        Self { pool: Arc::downgrade(pool), probe: None, settled: Instant::now() }
+        Self { pool: Arc::downgrade(pool), probe: None, settled: Instant::now(), cancels: Arc::default() }
     }
 
     /// Looks until the store is closed.
@@ -74,8 +77,36 @@ impl Watchdog {
         if (stalled || down) && free && self.settled.elapsed() > ASK_AGAIN {
             self.ask(pool);
         }
-        let limit = if pool.health.down_since().is_some() { STALL } else { NEVER };
-        pool.give_up_after(limit);
+        let down = pool.health.down_since().is_some();
+        if !down {
+            self.cancel(pool);
+        }
+        pool.give_up_after(if down { STALL } else { pool.longest_run.saturating_add(NEVER) });
+    }
+
+    /// Ends reads that nobody needs, over a connection of its own: it may take a moment, and all others may be in use.
+    fn cancel(&self, pool: &Arc<Pool>) {
+        if self.cancels.load(Ordering::Acquire) {
+            return;
+        }
+        let forsaken = pool.forsaken();
+        if forsaken.is_empty() {
+            return;
+        }
+        let (opener, cancels) = (pool.opener.clone(), Arc::clone(&self.cancels));
+        cancels.store(true, Ordering::Release);
+        let spawned = std::thread::Builder::new().name("store-cancel".to_owned()).spawn(move || {
+            let cancelled =
+                opener.open(false, None).map(|mut conn| forsaken.iter().try_for_each(|watch| watch.cancel(&mut conn)));
+            if let Err(error) | Ok(Err(error)) = cancelled.map(|done| done.map_err(Into::into)) {
+                tracing::debug!(%error, "reads cannot be cancelled");
+            }
+            cancels.store(false, Ordering::Release);
+        });
+        if let Err(error) = spawned {
+            self.cancels.store(false, Ordering::Release);
+            tracing::error!(%error, "cannot start a thread to cancel reads");
+        }
     }
 
     fn ask(&mut self, pool: &Arc<Pool>) {
@@ -119,8 +150,9 @@ fn expire(pool: &Pool, queue: &Queue) {
         None => (pool.longest_wait, error::busy("it has too much to do")),
     };
     let Some(before) = now.checked_sub(patience) else { return };
-    for job in queue.expire(before) {
-        metrics::refused(if refusal.reason() == "DATABASE_AWAY" { "DATABASE_AWAY" } else { "DATABASE_BUSY" });
+    let away = refusal.reason() == "DATABASE_AWAY";
+    for job in queue.expire(before, away) {
+        metrics::refused(if away { "DATABASE_AWAY" } else { "DATABASE_BUSY" });
         tracing::debug!(name = job.name, %refusal, "a job is refused");
         job.refuse(refusal.clone());
     }

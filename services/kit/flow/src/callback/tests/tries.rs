@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use super::super::post::{Failed, Letter, Poster, Resolve};
 use super::receiver::{Receiver, converse};
+use crate::letters::post::{Failed, Letter, Poster, Resolve};
 
 /// Answers each question with the next of these, and the last again and again.
 struct Names(Mutex<Vec<Vec<IpAddr>>>, Mutex<usize>);
@@ -65,7 +65,7 @@ async fn a_name_that_leads_inside_is_refused_and_nobody_is_called() {
         for rules in [vec!["public".to_owned()], vec!["*.example.com:*".to_owned()]] {
             let names = Names::new(&[&[inside]]);
             let why = why(post(&names, &rules, &url).await);
-            assert_eq!(why, format!("the operator allows no callbacks to where hooks.example.com:{port} leads"));
+            assert_eq!(why, format!("the operator allows no requests to where hooks.example.com:{port} leads"));
             assert_eq!(names.asked(), 1);
         }
     }
@@ -83,7 +83,7 @@ async fn the_address_that_was_judged_is_the_one_that_is_called() {
     assert_eq!(names.asked(), 1);
     assert_eq!(receiver.letters.lock()[0].header("host"), format!("rebinding.example:{port}"));
     // the next try judges what it is told then
-    assert!(why(post(&names, &rules, &url).await).contains("allows no callbacks"));
+    assert!(why(post(&names, &rules, &url).await).contains("allows no requests"));
     // of several addresses only those that are allowed
     let names = Names::new(&[&["127.0.0.2", "10.0.0.1", "127.0.0.1", "::1"]]);
     post(&names, &rules, &url).await.unwrap();

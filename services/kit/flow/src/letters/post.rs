@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use gyre_mesh::egress::{Allow, Host, Target};
+use gyre_model::time;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -19,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
+
+use super::sign::signature;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,16 +34,29 @@ const LARGEST_HEAD: usize = 16 << 10;
 
 /// What is posted.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub struct Letter {
+    /// Its name: the same at each try.
     pub id: String,
+    /// When this try is made, in seconds.
     pub timestamp: i64,
+    /// Over name, time and body.
     pub signature: String,
+    /// JSON.
     pub body: Bytes,
+}
+
+impl Letter {
+    /// A letter that is sent now, signed with each of the keys.
+    pub fn sign<'a>(keys: impl IntoIterator<Item = &'a [u8]>, id: String, body: impl Into<Bytes>) -> Self {
+        let (timestamp, body) = (time::now_micros() / 1_000_000, body.into());
+        let signature = signature(keys, &id, timestamp, &body);
+        Self { id, timestamp, signature, body }
+    }
 }
 
 /// Why a try failed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub enum Failed {
     /// The receiver wants nothing more.
     Gone,
     /// Anything else, for people.
@@ -54,12 +70,13 @@ impl Failed {
 }
 
 /// Finds the addresses of a name.
-pub(super) trait Resolve: Send + Sync {
+pub trait Resolve: Send + Sync {
+    /// All that it finds.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
 /// The system's way.
-pub(super) struct System;
+pub struct System;
 
 impl Resolve for System {
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
@@ -69,22 +86,33 @@ impl Resolve for System {
 }
 
 /// Sends.
-pub(super) struct Poster {
+pub struct Poster {
     resolver: Arc<dyn Resolve>,
     tls: OnceCell<TlsConnector>,
 }
 
+impl Default for Poster {
+    fn default() -> Self {
+        Self::new(Arc::new(System))
+    }
+}
+
 impl Poster {
+    /// One that finds addresses so.
     pub fn new(resolver: Arc<dyn Resolve>) -> Self {
         Self { resolver, tls: OnceCell::new() }
     }
 
+    /// One that trusts these certificates, for tests.
     #[cfg(test)]
     pub fn trusting(resolver: Arc<dyn Resolve>, tls: rustls::ClientConfig) -> Self {
         Self { resolver, tls: OnceCell::new_with(Some(TlsConnector::from(Arc::new(tls)))) }
     }
 
     /// Posts a letter. Good is any 2xx.
+    ///
+    /// # Errors
+    /// Whatever else comes of it.
     pub async fn post(&self, allow: &Allow, target: &Target, letter: Letter) -> Result<(), Failed> {
         let work = async {
             let connected = tokio::time::timeout(CONNECT, self.connect(allow, target)).await;
@@ -120,7 +148,7 @@ impl Poster {
         let mut allowed = addresses.into_iter().filter(|address| allow.may_connect(target, *address)).peekable();
         if allowed.peek().is_none() {
             // which addresses a name has inside is not for users to know
-            let text = format!("the operator allows no callbacks to where {} leads", target.destination());
+            let text = format!("the operator allows no requests to where {} leads", target.destination());
             return Err(Failed::Try(text));
         }
         let mut last = None;
@@ -148,7 +176,9 @@ async fn system_tls() -> Result<TlsConnector, Failed> {
     let mut roots = rustls::RootCertStore::empty();
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
-        tracing::warn!("this machine has no certificate authorities: callbacks to https fail; install ca-certificates");
+        tracing::warn!(
+            "this machine has no certificate authorities: callbacks and webhooks to https fail; install ca-certificates"
+        );
         return Err(Failed::because("this instance trusts no certificate authorities"));
     }
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

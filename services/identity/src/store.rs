@@ -84,17 +84,22 @@ pub(crate) fn password_set(conn: &mut Conn, account: Uuid, hash: &str) -> Result
 
 /// Moves an account into a state. One that is in it already stays as it is.
 pub(crate) fn account_set_state(conn: &mut Conn, change: &Change, uuid: Uuid, state: AccountState) -> Result<Account> {
-    let mut account: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
-    if account.state() == state {
-        return Ok(account);
+    let mut before: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
+    if before.state() == state {
+        return Ok(before);
     }
     if state == AccountState::Disabled {
-        keep_an_admin(conn, &account, "disabled", true)?;
+        keep_an_admin(conn, &before, "disabled", true)?;
         // may have changed while others held the administrators
-        account = gyre_query::get(conn, &Caller::system(), uuid)?;
+        before = gyre_query::get(conn, &Caller::system(), uuid)?;
     }
+    write_state(conn, change, &before, state)
+}
+
+fn write_state(conn: &mut Conn, change: &Change, before: &Account, state: AccountState) -> Result<Account> {
+    let mut account = before.clone();
     account.set_state(state);
-    gyre_query::update(conn, change, &account)
+    gyre_query::update_from(conn, change, before, &account)
 }
 
 /// Whether an account is there and enabled.
@@ -112,9 +117,8 @@ pub(crate) fn account_close(conn: &mut Conn, change: &Change, uuid: Uuid) -> Res
     if account.state() == AccountState::Enabled {
         keep_an_admin(conn, &account, "deleted", true)?;
         // may have changed while others held the administrators
-        let mut account: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
-        account.set_state(AccountState::Disabled);
-        gyre_query::update(conn, change, &account)?;
+        let account: Account = gyre_query::get(conn, &Caller::system(), uuid)?;
+        write_state(conn, change, &account, AccountState::Disabled)?;
     }
     Ok(())
 }
@@ -122,9 +126,8 @@ pub(crate) fn account_close(conn: &mut Conn, change: &Change, uuid: Uuid) -> Res
 /// Enables an account again that was disabled to be deleted.
 pub(crate) fn account_reopen(conn: &mut Conn, change: &Change, uuid: Uuid) -> Result<()> {
     let found: Option<Account> = gyre_query::find(conn, &Caller::system(), uuid)?;
-    if let Some(mut account) = found.filter(|account| account.state() == AccountState::Disabled) {
-        account.set_state(AccountState::Enabled);
-        gyre_query::update(conn, change, &account)?;
+    if let Some(account) = found.filter(|account| account.state() == AccountState::Disabled) {
+        write_state(conn, change, &account, AccountState::Enabled)?;
     }
     Ok(())
 }

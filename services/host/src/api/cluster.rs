@@ -116,7 +116,7 @@ impl ClusterService for Api {
             let now: Cluster = gyre_query::get(conn, &caller, uuid)?;
             let mut next = gyre_query::apply_mask(&now, &patch, mask.as_ref())?;
             ratios(&mut next)?;
-            let next = gyre_query::update(conn, change, &next)?;
+            let next = gyre_query::update_from(conn, change, &now, &next)?;
             if (now.cpu_overcommit, now.memory_overcommit) != (next.cpu_overcommit, next.memory_overcommit) {
                 recompute_hosts(conn, change, &next, uuid)?;
             }

@@ -99,7 +99,7 @@ impl HostService for Api {
             let mut next = gyre_query::apply_mask(&now, &patch, mask.as_ref())?;
             let cluster = cluster_of(conn, &next)?;
             capacity::recompute(&mut next, &cluster);
-            gyre_query::update(conn, change, &next)
+            gyre_query::update_from(conn, change, &now, &next)
         };
         let host = once(&self.0.store, caller, "UpdateHost", &request.request_id, &request, update).await?;
         // the session goes to where the agent is now

@@ -45,7 +45,7 @@ impl ZoneService for Api {
         let mask = request.update_mask.clone();
         let update = move |conn: &mut _, change: &_| {
             let now: Zone = gyre_query::get(conn, &caller, uuid)?;
-            gyre_query::update(conn, change, &gyre_query::apply_mask(&now, &patch, mask.as_ref())?)
+            gyre_query::update_from(conn, change, &now, &gyre_query::apply_mask(&now, &patch, mask.as_ref())?)
         };
         Ok(Response::new(once(&self.0.store, caller, "UpdateZone", &request.request_id, &request, update).await?))
     }

@@ -78,13 +78,14 @@ pub(crate) fn change_host(
 ) -> Result<Option<(Host, bool)>> {
     let mut tried = 0;
     loop {
-        let Some(mut host) = gyre_query::find::<Host>(conn, &Caller::system(), uuid)? else { return Ok(None) };
+        let Some(before) = gyre_query::find::<Host>(conn, &Caller::system(), uuid)? else { return Ok(None) };
+        let mut host = before.clone();
         if !edit(conn, &mut host)? {
             return Ok(Some((host, false)));
         }
-        match gyre_query::update(conn, change, &host) {
+        match gyre_query::update_from(conn, change, &before, &host) {
             Ok(host) => return Ok(Some((host, true))),
-            Err(error) if error.reason() == "STALE_GENERATION" && tried < TRIES => tried += 1,
+            Err(error) if error.reason() == "CONFLICT" && tried < TRIES => tried += 1,
             Err(error) => return Err(error),
         }
     }

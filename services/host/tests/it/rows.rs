@@ -16,6 +16,28 @@ fn mask(path: &str) -> Option<FieldMask> {
     Some(FieldMask { paths: vec![path.into()] })
 }
 
+/// On PostgreSQL each reads the row before another's change of it.
+#[tokio::test]
+async fn changes_at_one_time_that_name_no_generation_all_come_to_pass() {
+    let world = World::new().await;
+    let zone = world.create_zone("north").await.unwrap();
+    let update = |description: String| {
+        let patch = Zone { uuid: zone.uuid.clone(), description, ..Zone::default() };
+        let request = UpdateZoneRequest { zone: Some(patch), ..Default::default() };
+        let mut zones = world.zones();
+        async move { zones.update_zone(request).await }
+    };
+    for round in 0..10 {
+        let (a, b, c) =
+            tokio::join!(update(format!("a{round}")), update(format!("b{round}")), update(format!("c{round}")));
+        for changed in [a, b, c] {
+            changed.unwrap();
+        }
+    }
+    let now = world.zones().get_zone(GetZoneRequest { uuid: zone.uuid.clone() }).await.unwrap().into_inner();
+    assert_eq!(now.generation, 31);
+}
+
 #[tokio::test]
 async fn zones_are_made_changed_listed_and_deleted() {
     let world = World::new().await;

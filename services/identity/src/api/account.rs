@@ -116,7 +116,7 @@ impl AccountService for Api {
             if let Some(hash) = hash {
                 store::password_set(conn, uuid, &hash)?;
             }
-            gyre_query::update(conn, change, &account)
+            gyre_query::update_from(conn, change, &current, &account)
         });
         Ok(Response::new(changed.await?))
     }

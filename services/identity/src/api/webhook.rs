@@ -146,7 +146,7 @@ impl WebhookService for Api {
             if current.url != webhook.url {
                 queue::hurry(conn, uuid)?;
             }
-            gyre_query::update(conn, change, &webhook)
+            gyre_query::update_from(conn, change, &current, &webhook)
         });
         let changed = changed.await?;
         self.inner.webhooks.changed(uuid);
@@ -188,7 +188,7 @@ impl WebhookService for Api {
             key::rotate(conn, uuid, key)?;
             is_new.store(true, Ordering::Relaxed);
             // shows in the log as a change in which nothing differs
-            gyre_query::update(conn, change, &webhook)
+            gyre_query::update_from(conn, change, &webhook, &webhook)
         });
         let mut changed: Webhook = changed.await?;
         if new.load(Ordering::Relaxed) {

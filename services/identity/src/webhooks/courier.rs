@@ -328,16 +328,13 @@ impl Courier {
 
 /// Changes the webhook where it is otherwise than it should be.
 fn change(conn: &mut Conn, uuid: Uuid, change: impl FnOnce(&mut Webhook) -> bool) -> Result<bool> {
-    let Some(mut webhook) = gyre_query::find::<Webhook>(conn, &Caller::system(), uuid)? else { return Ok(false) };
+    let Some(before) = gyre_query::find::<Webhook>(conn, &Caller::system(), uuid)? else { return Ok(false) };
+    let mut webhook = before.clone();
     if !change(&mut webhook) {
         return Ok(false);
     }
-    match gyre_query::update(conn, &Change::by(Caller::system()), &webhook) {
-        Ok(_) => Ok(true),
-        // whoever changed it meanwhile knows better, and the next try tells again
-        Err(error) if error.reason() == "STALE_GENERATION" => Ok(false),
-        Err(error) => Err(error),
-    }
+    gyre_query::update_from(conn, &Change::by(Caller::system()), &before, &webhook)?;
+    Ok(true)
 }
 
 /// Notes that what the webhook sends arrives again; then all that waits is tried at once.

@@ -119,9 +119,11 @@ pub fn insert<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
 }
 
 /// Writes a resource over the generation that it was read with, its tags in the place of those that it had. Answers it as it stands.
+/// For what was read before this transaction; what it has read itself goes to [`update_from`].
 ///
 /// # Errors
-/// `ABORTED` (`STALE_GENERATION`) where another change came first, `NOT_FOUND` where it is gone.
+/// `ABORTED`: `STALE_GENERATION` where another change came first, `CONFLICT` where one comes right now
+/// ([`Store::write_again`](gyre_store::Store::write_again) reads and changes it again then). `NOT_FOUND` where it is gone.
 pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Result<R> {
     let uuid = uuid_of(resource)?;
     let before = read::get::<R>(conn, &Caller::system(), uuid)?;
@@ -137,16 +139,18 @@ pub fn update<R: Resource>(conn: &mut Conn, change: &Change, resource: &R) -> Re
 pub fn update_from<R: Resource>(conn: &mut Conn, change: &Change, before: &R, resource: &R) -> Result<R> {
     let table = table::<R>();
     let uuid = uuid_of(resource)?;
-    let stale = || {
-        let text = format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND);
-        Error::new(Kind::Aborted, "STALE_GENERATION", text)
-    };
     if before.uuid() != resource.uuid() && parse_uuid(before.uuid()) != Some(uuid) {
         return Err(Error::internal(format!("{} {uuid} is not what was read", R::KIND)));
     }
     if before.generation() != resource.generation() {
-        return Err(stale());
+        let text = format!("{} {uuid} was changed by somebody else: read it again and repeat the change", R::KIND);
+        return Err(Error::new(Kind::Aborted, "STALE_GENERATION", text));
     }
+    // it was as read a moment ago: whoever did not ask for a generation is not told of one
+    let crossed = || {
+        let text = format!("{} {uuid} was changed by another call at the same time: try again", R::KIND);
+        Error::new(Kind::Aborted, "CONFLICT", text)
+    };
     let (before_message, now) = (before.encode_to_vec(), time::now_micros());
     let old = table.values(&before_message)?;
     let mut values = table.values(&resource.encode_to_vec())?;
@@ -171,9 +175,9 @@ pub fn update_from<R: Resource>(conn: &mut Conn, change: &Change, before: &R, re
     let sql = sql.sql(" WHERE uuid = ").bind(uuid).sql(" AND generation = ").bind(resource.generation());
     let row = if table.columns.iter().any(|column| is_counter(R::KIND, column.field.name)) {
         // what the counters say is known to the database alone
-        conn.query_one(sql.sql(format!(" RETURNING {}", table.names)))?.ok_or_else(stale)?
+        conn.query_one(sql.sql(format!(" RETURNING {}", table.names)))?.ok_or_else(crossed)?
     } else if conn.execute(sql)? == 0 {
-        return Err(stale());
+        return Err(crossed());
     } else {
         Row::of(values)
     };

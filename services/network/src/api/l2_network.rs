@@ -61,7 +61,7 @@ impl L2NetworkService for Api {
         let changed = once(&self.inner.store, caller, "UpdateL2Network", &id, &request, move |conn, change| {
             let current: L2Network = gyre_query::get(conn, &caller, uuid)?;
             let network = gyre_query::apply_mask(&current, &patch, mask.as_ref())?;
-            gyre_query::update(conn, change, &network)
+            gyre_query::update_from(conn, change, &current, &network)
         });
         Ok(Response::new(changed.await?))
     }

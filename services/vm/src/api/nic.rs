@@ -36,7 +36,7 @@ impl NicService for Api {
         let changed = once(&self.inner.store, caller, "UpdateNic", &id, &request, move |conn, change| {
             let current: Nic = gyre_query::get(conn, &caller, uuid)?;
             let nic = gyre_query::apply_mask(&current, &patch, mask.as_ref())?;
-            gyre_query::update(conn, change, &nic)
+            gyre_query::update_from(conn, change, &current, &nic)
         });
         Ok(Response::new(changed.await?))
     }

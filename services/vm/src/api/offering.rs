@@ -65,7 +65,7 @@ impl InstanceOfferingService for Api {
         let changed = once(&self.inner.store, caller, "UpdateInstanceOffering", &id, &request, move |conn, change| {
             let current: InstanceOffering = gyre_query::get(conn, &caller, uuid)?;
             let offering = gyre_query::apply_mask(&current, &patch, mask.as_ref())?;
-            gyre_query::update(conn, change, &offering)
+            gyre_query::update_from(conn, change, &current, &offering)
         });
         Ok(Response::new(changed.await?))
     }

@@ -69,11 +69,12 @@ impl Api {
         let after = self
             .inner
             .store
-            .write("vm-report", move |conn| {
+            .write_again("vm-report", move |conn| {
                 if gyre_flow::busy(conn, uuid)? || rule == Rule::LostWithHost && look::connected(conn, host, true)? {
                     return Ok(None);
                 }
-                let Some(mut vm) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)? else { return Ok(None) };
+                let Some(before) = gyre_query::find::<Vm>(conn, &Caller::system(), uuid)? else { return Ok(None) };
+                let mut vm = before.clone();
                 let other_host = parse_uuid(&vm.host_uuid) != Some(host);
                 if other_host || generation != 0 && vm.generation != generation {
                     return Ok(None);
@@ -81,7 +82,7 @@ impl Api {
                 let Some(to) = state::next(vm.state(), event) else { return Ok(None) };
                 vm.set_state(to);
                 reason.clone_into(&mut vm.state_reason);
-                gyre_query::update(conn, &Change::by(Caller::system()), &vm).map(Some)
+                gyre_query::update_from(conn, &Change::by(Caller::system()), &before, &vm).map(Some)
             })
             .await?;
         let Some(after) = after else { return Ok(false) };

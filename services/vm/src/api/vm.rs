@@ -225,7 +225,7 @@ impl VmService for Api {
         let changed = once(&self.inner.store, caller, "UpdateVm", &id, &request, move |conn, change| {
             let current: Vm = gyre_query::get(conn, &caller, uuid)?;
             let vm = gyre_query::apply_mask(&current, &patch, mask.as_ref())?;
-            gyre_query::update(conn, change, &vm)
+            gyre_query::update_from(conn, change, &current, &vm)
         });
         Ok(Response::new(changed.await?))
     }

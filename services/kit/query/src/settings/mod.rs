@@ -297,7 +297,7 @@ fn where_it_may(rule: &SettingRule) -> String {
 /// Another was beside this one: the same again meets what it did.
 fn beside(error: Error) -> Error {
     match error.reason() {
-        "ALREADY_EXISTS" | "STALE_GENERATION" => {
+        "ALREADY_EXISTS" => {
             Error::new(Kind::Aborted, "CONFLICT", "somebody else set the same at the same time; try again")
         }
         _ => error,

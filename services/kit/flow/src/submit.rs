@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gyre_mesh::telemetry::propagate;
-use gyre_model::{Behalf, Caller, Error, Kind, Result, Uuid, behalf, parse_uuid, time};
+use gyre_model::{Behalf, Caller, Error, Kind, Result, Uuid, behalf, parse_uuid, time, turn};
 use gyre_proto::Named;
 use gyre_proto::common::v1::{Operation, OperationState};
 use gyre_query::Change;
@@ -110,7 +110,8 @@ impl Flow {
             // whoever asked may have gone
             let _ = answer.send(accept(flow, wish, record, callback, change, rows).await);
         });
-        inner.tasks.spawn("submit", behalf::scope(whose, accepted));
+        // in turns as what follows, though it has not begun: gateways let in as many of these at once as fill commits
+        inner.tasks.spawn("submit", turn::take(whose.account, behalf::scope(whose, accepted)));
         answered.await.unwrap_or_else(|_| Err(Error::internal("a submitted operation was lost")))
     }
 }

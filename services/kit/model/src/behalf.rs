@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::Caller;
+use crate::{Caller, turn};
 
 /// On whose behalf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,9 +33,10 @@ tokio::task_local! {
     static BEHALF: Behalf;
 }
 
-/// Runs a future on somebody's behalf.
+/// Runs a future on somebody's behalf; what belongs to an operation that has begun in its account's turns ([`crate::turn`]).
 pub fn scope<F: Future>(behalf: Behalf, future: F) -> impl Future<Output = F::Output> {
-    BEHALF.scope(behalf, future)
+    let account = if behalf.begun { behalf.account } else { Uuid::nil() };
+    turn::take(account, BEHALF.scope(behalf, future))
 }
 
 /// Runs a closure on somebody's behalf.

@@ -11,6 +11,7 @@ pub mod fair;
 pub mod id;
 pub mod origin;
 pub mod time;
+pub mod turn;
 pub mod validate;
 pub mod wire;
 

@@ -91,9 +91,15 @@ pub(super) fn one(conn: &mut Conn, watch: &Arc<Watch>, mut job: Job) {
     }
 }
 
-/// How long closures of several accounts share a commit at most: so many times as long as one takes. Less makes a write wait less
+/// How long closures share a commit at most where accounts meet: so many times as long as one takes. Less makes a write wait less
 /// beside another account's many; more leaves more of the time to the closures.
 const COMMITS: u32 = 3;
+
+/// How many share one then. All of them go on at once when it is on the disk, and who is alone behind many stands behind them then, too.
+const FEW: usize = 8;
+
+/// How long accounts count as meeting after they did. Who makes one write after the other is seldom in two commits in a row.
+const MET: Duration = Duration::from_millis(200);
 
 /// How many more of its name have a savepoint of their own after a closure that failed and had written.
 const SUSPECTED: u8 = 32;
@@ -102,6 +108,8 @@ const SUSPECTED: u8 = 32;
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     pace: Pace,
+    /// When accounts met last.
+    met: Option<Instant>,
     /// Names of closures that may fail after they wrote, with how many of them are still to be watched.
     suspects: HashMap<&'static str, u8>,
 }
@@ -121,7 +129,7 @@ impl Pace {
 /// the disk works.
 ///
 /// Where one account alone writes it shares commits as widely as it can, since each costs the disk a wait. Where accounts meet, one must
-/// not wait for all that another has: they share a commit only as long as that is worth it.
+/// not wait for all that another has: few share a commit then, and only as long as that is worth it.
 pub(super) fn group(
     conn: &mut Conn,
     first: Job,
@@ -151,7 +159,12 @@ pub(super) fn group(
         }
         meet |= this.behalf.account != account && !this.behalf.account.is_nil();
         failed = shared.run(this).err();
-        let full = shared.len() >= most || meet && began.elapsed() >= habits.pace.0 * COMMITS;
+        if meet {
+            habits.met = Some(began);
+        }
+        let met = habits.met.is_some_and(|at| began.duration_since(at) < MET);
+        let most = if met { most.min(FEW) } else { most };
+        let full = shared.len() >= most || met && began.elapsed() >= habits.pace.0 * COMMITS;
         if failed.is_some() || full {
             break;
         }

@@ -77,6 +77,7 @@ const FAILURES: &[Failure] = &[
         reasons: &[
             ("ALREADY_EXISTS", "there is one of that identity"),
             ("REQUEST_ID_REUSED", "the request id names another wish"),
+            ("CONFLICT", "other changes of the same came in between, time and again: try again"),
             ("STALE_GENERATION", "another change came first: the generation is not the present one"),
         ],
         example: (gyre_model::Kind::AlreadyExists, "there is one with that UUID"),

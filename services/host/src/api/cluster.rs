@@ -60,7 +60,8 @@ fn preset(conn: &mut Conn, cluster: &mut Cluster, zone: Uuid) -> Result<()> {
 
 /// Gives the hosts of a cluster the capacity that follows from its ratios.
 fn recompute_hosts(conn: &mut Conn, change: &Change, cluster: &Cluster, uuid: Uuid) -> Result<()> {
-    let hosts: Vec<Host> = gyre_query::select(conn, Sql::new("cluster_uuid = ").bind(uuid))?;
+    // in one order, so that two of these do not wait for each other
+    let hosts: Vec<Host> = gyre_query::select(conn, Sql::new("cluster_uuid = ").bind(uuid).sql(" ORDER BY uuid"))?;
     for mut host in hosts {
         if capacity::recompute(&mut host, cluster) {
             let host = super::uuid("host.uuid", &host.uuid)?;

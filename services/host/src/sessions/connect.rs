@@ -45,8 +45,10 @@ pub(super) async fn admit(shared: &Shared, link: &Arc<Link>, greeted: Greeted) -
     // mostly nothing has changed: a read tells so without a place in the writer's queue
     let mut written = shared.store.read("host-facts-same", move |conn| host::facts_same(conn, uuid, &seen)).await?;
     if written == Written::Changed {
-        written =
-            shared.store.write("host-facts", move |conn| host::write_connected(conn, uuid, fence, &facts)).await?;
+        written = shared
+            .store
+            .write_again("host-facts", move |conn| host::write_connected(conn, uuid, fence, &facts))
+            .await?;
     }
     match written {
         Written::Changed | Written::Same => Ok(Some(Connected { fence, hello, session })),

@@ -388,7 +388,7 @@ impl<'a> Keeper<'a> {
         let (uuid, fence, reason) = (link.host, link.fence(), why.clone());
         let written = shared
             .store
-            .write("host-disconnected", move |conn| host::write_disconnected(conn, uuid, fence, &reason))
+            .write_again("host-disconnected", move |conn| host::write_disconnected(conn, uuid, fence, &reason))
             .await;
         match written {
             Ok(Written::Changed | Written::Same) => {

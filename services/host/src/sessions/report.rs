@@ -343,7 +343,7 @@ impl Reporter {
         if !same {
             shared
                 .store
-                .write("host-unknown", move |conn| host::write_unknown(conn, uuid, fence, &named, count))
+                .write_again("host-unknown", move |conn| host::write_unknown(conn, uuid, fence, &named, count))
                 .await?;
         }
         self.state.lock().unknown = Some(unknown);

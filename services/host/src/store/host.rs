@@ -8,9 +8,6 @@ use gyre_store::{Conn, Dialect, Row, Sql};
 
 use crate::capacity;
 
-/// Tries of a change that another one came before. Only PostgreSQL can need more than one.
-const TRIES: u32 = 5;
-
 /// Where a host's agent is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostPlace {
@@ -68,27 +65,20 @@ fn newest(conn: &mut Conn, host: Uuid, fence: i64) -> Result<bool> {
     Ok(row.map(|row| row.int(0)).transpose()?.unwrap_or(0) <= fence)
 }
 
-/// Reads a host, lets it be changed, and writes it where it was; again where another change came first. Nothing where there is no
-/// such host.
+/// Reads a host, lets it be changed, and writes it where it was. Nothing where there is no such host. Where another change comes
+/// between, that is a conflict, after which the transaction is run again.
 pub(crate) fn change_host(
     conn: &mut Conn,
     change: &Change,
     uuid: Uuid,
-    mut edit: impl FnMut(&mut Conn, &mut Host) -> Result<bool>,
+    edit: impl FnOnce(&mut Conn, &mut Host) -> Result<bool>,
 ) -> Result<Option<(Host, bool)>> {
-    let mut tried = 0;
-    loop {
-        let Some(before) = gyre_query::find::<Host>(conn, &Caller::system(), uuid)? else { return Ok(None) };
-        let mut host = before.clone();
-        if !edit(conn, &mut host)? {
-            return Ok(Some((host, false)));
-        }
-        match gyre_query::update_from(conn, change, &before, &host) {
-            Ok(host) => return Ok(Some((host, true))),
-            Err(error) if error.reason() == "CONFLICT" && tried < TRIES => tried += 1,
-            Err(error) => return Err(error),
-        }
+    let Some(before) = gyre_query::find::<Host>(conn, &Caller::system(), uuid)? else { return Ok(None) };
+    let mut host = before.clone();
+    if !edit(conn, &mut host)? {
+        return Ok(Some((host, false)));
     }
+    gyre_query::update_from(conn, change, &before, &host).map(|host| Some((host, true)))
 }
 
 /// The cluster of a host.
@@ -135,7 +125,7 @@ fn write(
     conn: &mut Conn,
     uuid: Uuid,
     fence: i64,
-    edit: impl FnMut(&mut Conn, &mut Host) -> Result<bool>,
+    edit: impl FnOnce(&mut Conn, &mut Host) -> Result<bool>,
 ) -> Result<Written> {
     if !newest(conn, uuid, fence)? {
         return Ok(Written::Fenced);

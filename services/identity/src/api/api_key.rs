@@ -2,10 +2,7 @@
 //!
 //! The secret is in the first answer and nowhere else: what is remembered under the request id is the answer without it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use gyre_flow::{Delete, once};
+use gyre_flow::{Delete, once_new};
 use gyre_mesh::serve::caller;
 use gyre_model::{Error, time};
 use gyre_proto::ListRequest;
@@ -39,16 +36,14 @@ impl ApiKeyService for Api {
         key.secret.clear();
         let secret = secret::api_key(uuid)?;
         let hash = secret::api_key_hash(&secret);
-        let new = Arc::new(AtomicBool::new(false));
-        let (id, is_new) = (request.request_id.clone(), Arc::clone(&new));
-        let made = once(&self.inner.store, caller, "CreateApiKey", &id, &request, move |conn, change| {
+        let id = request.request_id.clone();
+        let made = once_new(&self.inner.store, caller, "CreateApiKey", &id, &request, move |conn, change| {
             let stored = gyre_query::insert(conn, change, &key)?;
             store::key_secret_insert(conn, uuid, hash)?;
-            is_new.store(true, Ordering::Relaxed);
             Ok(stored)
         });
-        let mut key: ApiKey = made.await?;
-        if new.load(Ordering::Relaxed) {
+        let (mut key, new): (ApiKey, bool) = made.await?;
+        if new {
             key.secret = secret;
         }
         Ok(Response::new(key))

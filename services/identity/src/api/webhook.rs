@@ -2,11 +2,8 @@
 //!
 //! The secret is in the first answer and nowhere else, and a request id stands for the request without it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use gyre_flow::letters::sign;
-use gyre_flow::{Delete, once};
+use gyre_flow::{Delete, once, once_new};
 use gyre_mesh::serve::caller;
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::common::v1::Operation;
@@ -89,17 +86,15 @@ impl WebhookService for Api {
         webhook.last_error.clear();
         webhook.failing_since = None;
         webhook.set_state(if webhook.disabled { WebhookState::Disabled } else { WebhookState::Active });
-        let new = Arc::new(AtomicBool::new(false));
-        let (id, is_new, key) = (request.request_id.clone(), Arc::clone(&new), secret.clone());
-        let made = once(&self.inner.store, caller, "CreateWebhook", &id, &request, move |conn, change| {
+        let (id, key) = (request.request_id.clone(), secret.clone());
+        let made = once_new(&self.inner.store, caller, "CreateWebhook", &id, &request, move |conn, change| {
             check_count(conn, account)?;
             let stored = gyre_query::insert(conn, change, &webhook)?;
             queue::begin(conn, uuid, key)?;
-            is_new.store(true, Ordering::Relaxed);
             Ok(stored)
         });
-        let mut made: Webhook = made.await?;
-        if new.load(Ordering::Relaxed) {
+        let (mut made, new): (Webhook, bool) = made.await?;
+        if new {
             made.secret = sign::shown(&secret);
         }
         self.inner.webhooks.changed(uuid);
@@ -181,17 +176,15 @@ impl WebhookService for Api {
         let request = request.into_inner();
         let uuid = uuid(Webhook::KIND, &request.uuid)?;
         let secret = sign::random()?;
-        let new = Arc::new(AtomicBool::new(false));
-        let (id, is_new, key) = (request.request_id.clone(), Arc::clone(&new), secret.clone());
-        let changed = once(&self.inner.store, caller, "RotateWebhookSecret", &id, &request, move |conn, change| {
+        let (id, key) = (request.request_id.clone(), secret.clone());
+        let changed = once_new(&self.inner.store, caller, "RotateWebhookSecret", &id, &request, move |conn, change| {
             let webhook: Webhook = gyre_query::get(conn, &caller, uuid)?;
             key::rotate(conn, uuid, key)?;
-            is_new.store(true, Ordering::Relaxed);
             // shows in the log as a change in which nothing differs
             gyre_query::update_from(conn, change, &webhook, &webhook)
         });
-        let mut changed: Webhook = changed.await?;
-        if new.load(Ordering::Relaxed) {
+        let (mut changed, new): (Webhook, bool) = changed.await?;
+        if new {
             changed.secret = sign::shown(&secret);
         }
         Ok(Response::new(changed))

@@ -275,6 +275,27 @@ async fn what_fails_holds_back_its_own_resource_and_no_other() {
     env.until_nothing_waits().await;
 }
 
+/// Two calls that are one wish may both have run before one of them is undone.
+#[tokio::test]
+async fn a_secret_is_told_once_and_is_the_one_that_is_kept() {
+    let env = env().await;
+    let (alice, _) = env.user("alice").await;
+    let receiver = Receiver::new().await;
+    let hook = env.hook(alice, to(&receiver)).await;
+    for round in 0..10 {
+        let rotate = RotateWebhookSecretRequest { uuid: hook.uuid.clone(), request_id: format!("r{round}") };
+        let (mut one, mut other) = (env.hooks(alice), env.hooks(alice));
+        let (one, other) =
+            tokio::join!(one.rotate_webhook_secret(rotate.clone()), other.rotate_webhook_secret(rotate.clone()));
+        let mut told = [one, other].map(|answer| answer.unwrap().into_inner().secret);
+        told.sort();
+        assert!(told[0].is_empty() && !told[1].is_empty(), "{told:?}");
+        env.hooks(alice).test_webhook(TestWebhookRequest { uuid: hook.uuid.clone() }).await.unwrap();
+        let letters = receiver.until_taken(round + 1).await;
+        assert_eq!(good(&letters[round], &told[1]), 1);
+    }
+}
+
 #[tokio::test]
 async fn an_endpoint_that_is_away_is_said_to_fail_until_it_is_back() {
     let env = env().await;

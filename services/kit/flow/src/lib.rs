@@ -93,7 +93,7 @@ pub use overview::{StepOverview, WorkflowOverview};
 pub use record::busy;
 pub use recovery::choose;
 pub use registry::Steps;
-pub use request::once;
+pub use request::{once, once_new};
 pub use submit::Submit;
 pub use var::Var;
 

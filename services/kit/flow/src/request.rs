@@ -137,17 +137,38 @@ where
     R: Named + 'static,
     F: FnOnce(&mut Conn, &Change) -> Result<R> + Clone + Send + Sync + 'static,
 {
+    once_new(store, caller, method, request_id, request, run).await.map(|(answer, _)| answer)
+}
+
+/// The same, and whether this very call did it: what is told once, such as a secret, is known to nobody else. That a closure ran does
+/// not say so, since what it did may have been undone.
+///
+/// # Errors
+/// As [`once`].
+pub async fn once_new<Q, R, F>(
+    store: &Store,
+    caller: Caller,
+    method: &'static str,
+    request_id: &str,
+    request: &Q,
+    run: F,
+) -> Result<(R, bool)>
+where
+    Q: Message,
+    R: Named + 'static,
+    F: FnOnce(&mut Conn, &Change) -> Result<R> + Clone + Send + Sync + 'static,
+{
     let wish = Wish::new(&caller, method, request_id, request);
     let again = wish.clone();
     let outcome = store
         .write_again(method, move |conn| match wish.look_up(conn)? {
-            Before::Response(bytes) => R::decode(bytes.as_slice()).map_err(Error::internal),
+            Before::Response(bytes) => Ok((R::decode(bytes.as_slice()).map_err(Error::internal)?, false)),
             Before::Operation(_) => Err(Error::internal("a call that writes rows answered an operation before")),
             Before::New => {
                 fence::check(conn, &caller)?;
                 let response = run.clone()(conn, &Change::by(caller))?;
                 wish.remember(conn, response.encode_to_vec())?;
-                Ok(response)
+                Ok((response, true))
             }
         })
         .await;
@@ -158,7 +179,7 @@ where
                 Before::Response(bytes) => R::decode(bytes.as_slice()).map(Some).map_err(Error::internal),
                 Before::New | Before::Operation(_) => Ok(None),
             });
-            before.await?.ok_or(error)
+            before.await?.map(|answer| (answer, false)).ok_or(error)
         }
         outcome => outcome,
     }

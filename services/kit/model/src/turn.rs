@@ -12,8 +12,13 @@
 //!    hand-overs would cost them a good part of their rate.
 //! 5. What runs inside of work that has its turn (a service of the same process that it calls) is part of it. Gyre's own work (the nil
 //!    account) needs no turn: reconcilers and heartbeats are what others wait for.
-//! 6. A turn that is given is taken as soon as the runtime polls whose it is; dropping that passes it on. One that is neither (a
-//!    runtime that stands still) would hold its slot for ever: where nothing has moved for [`STALL`] all slots are new.
+//! 6. A turn that is given is taken as soon as the runtime polls whose it is; dropping that passes it on. Until then its slot stands idle,
+//!    which the runtime keeps short: what is woken by what has just been polled goes next.
+//! 7. One that is neither polled nor dropped (a runtime that stands still) holds its slot for ever. Where no slot was given for [`STALL`]
+//!    while others waited, all slots are new with the next thing that becomes ready. Nothing else looks, and as long as some
+//!    slots move the lost ones are not noticed: no code of ours stands still so, and this is for what we did not think of.
+//! 8. What was polled in turns once is always: never first outside of another's turn and then inside of it, where it would not be
+//!    woken through its own.
 //!
 //! Concurrency: one lock for all, held for a few additions, never while something is polled or woken. Nothing else is locked inside.
 
@@ -99,6 +104,21 @@ impl Slots {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Wakes one, and all others that a free slot is there for.
+    fn go_on<'a>(&'a self, mut state: MutexGuard<'a, State>, first: Option<Waker>) {
+        let mut next = first.or_else(|| state.pass_on());
+        while let Some(waker) = next {
+            let more = state.held < state.most && !state.waiting.is_empty();
+            drop(state);
+            waker.wake();
+            if !more {
+                return;
+            }
+            state = self.lock();
+            next = state.pass_on();
+        }
+    }
 }
 
 impl State {
@@ -122,17 +142,17 @@ impl State {
         }
     }
 
-    /// What is ready goes to the end of its line. Answers whom to wake, whose turn has come.
-    fn stand(&mut self, work: &Arc<Work>, place: &mut Place) -> Option<Waker> {
+    /// What is ready goes to the end of its line, and has its turn at once where nothing waits. Answers whether it has.
+    fn stand(&mut self, work: &Arc<Work>, place: &mut Place) -> bool {
         if self.waiting.is_empty()
             && let Some(age) = self.take()
         {
             place.stands = Stands::Has(age);
-            return Some(place.waker.clone());
+            return true;
         }
         place.stands = Stands::Waits;
         self.waiting.push(work.account, Arc::clone(work), false);
-        None
+        false
     }
 
     /// Gives a free slot to whose turn it is. Answers whom to wake.
@@ -161,19 +181,18 @@ impl Work {
 
     /// Takes its turn, or stands in line.
     fn begin(self: &Arc<Self>, waker: &Waker) -> Option<Turn<'_>> {
+        // dropped behind the locks: who knows what goes with it
+        let _old;
         let mut state = self.slots.lock();
         let mut place = self.place();
-        // dropped behind the locks: who knows what goes with it
-        let _old = (!place.waker.will_wake(waker)).then(|| std::mem::replace(&mut place.waker, waker.clone()));
+        _old = (!place.waker.will_wake(waker)).then(|| std::mem::replace(&mut place.waker, waker.clone()));
         // polled without having been woken: whoever polls it knows why
         if place.stands == Stands::Idle {
-            let _itself = state.stand(self, &mut place);
+            state.stand(self, &mut place);
         }
         let Stands::Has(age) = place.stands else {
             drop(place);
-            let other = state.pass_on();
-            drop(state);
-            other.into_iter().for_each(Waker::wake);
+            self.slots.go_on(state, None);
             return None;
         };
         place.stands = Stands::Polled(age);
@@ -194,9 +213,7 @@ impl Work {
         // its own future may hold it as a waker, and must not hold itself
         let old = std::mem::replace(&mut place.waker, Waker::noop().clone());
         drop(place);
-        let next = state.pass_on();
-        drop(state);
-        next.into_iter().for_each(Waker::wake);
+        self.slots.go_on(state, None);
         drop(old);
     }
 }
@@ -209,8 +226,8 @@ impl Wake for Work {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.slots.lock();
         let mut place = self.place();
-        let next = match place.stands {
-            Stands::Idle => state.stand(self, &mut place),
+        let itself = match place.stands {
+            Stands::Idle => state.stand(self, &mut place).then(|| place.waker.clone()),
             Stands::Polled(age) => {
                 place.stands = Stands::PolledAgain(age);
                 None
@@ -218,10 +235,7 @@ impl Wake for Work {
             Stands::Waits | Stands::Has(_) | Stands::PolledAgain(_) | Stands::Over => None,
         };
         drop(place);
-        // where all stood still this is what goes on
-        let next = next.or_else(|| state.pass_on());
-        drop(state);
-        next.into_iter().for_each(Waker::wake);
+        self.slots.go_on(state, itself);
     }
 }
 
@@ -233,7 +247,7 @@ impl Drop for Turn<'_> {
         IN_TURN.set(false);
         let mut state = self.0.slots.lock();
         let mut place = self.0.place();
-        let next = match place.stands {
+        let itself = match place.stands {
             Stands::Polled(age) => {
                 state.give_back(age);
                 place.stands = Stands::Idle;
@@ -242,14 +256,12 @@ impl Drop for Turn<'_> {
             Stands::PolledAgain(age) => {
                 state.give_back(age);
                 // behind those who wait already
-                state.stand(self.0, &mut place)
+                state.stand(self.0, &mut place).then(|| place.waker.clone())
             }
             Stands::Idle | Stands::Waits | Stands::Has(_) | Stands::Over => None,
         };
         drop(place);
-        let next = next.or_else(|| state.pass_on());
-        drop(state);
-        next.into_iter().for_each(Waker::wake);
+        self.0.slots.go_on(state, itself);
     }
 }
 
@@ -427,6 +439,35 @@ mod tests {
         runtime.run();
         assert!(runtime.tasks[third].is_none());
         assert_eq!((log.lock().unwrap().len(), look(&slots)), (1, (0, 0)));
+    }
+
+    #[test]
+    fn nothing_is_lost_among_threads() {
+        let slots = Slots::new(2);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+        let work = |number: u64| async move {
+            for step in 0..20 {
+                if (number + step).is_multiple_of(3) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                } else {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        runtime.block_on(async {
+            let mut all = tokio::task::JoinSet::new();
+            for number in 0..600 {
+                let turns = InTurns::new(&slots, account(1 + u128::from(number % 3)), work(number));
+                // every other one is dropped on its way
+                let limit = if number % 2 == 0 { Duration::from_secs(60) } else { Duration::from_millis(number % 20) };
+                all.spawn(async move { (number, tokio::time::timeout(limit, turns).await.is_ok()) });
+            }
+            while let Some(ended) = all.join_next().await {
+                let (number, well) = ended.unwrap();
+                assert!(well || number % 2 == 1, "{number} did not come to its end");
+            }
+        });
+        assert_eq!(look(&slots), (0, 0));
     }
 
     #[test]

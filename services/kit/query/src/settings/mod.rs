@@ -331,7 +331,7 @@ pub fn set(conn: &mut Conn, change: &Change, wish: &Wish<'_>, value: &str) -> Re
     match before {
         None => write::insert(conn, change, &row).map_err(beside),
         Some(before) if before.value == row.value => Ok(before),
-        Some(before) => write::update(conn, change, &Setting { generation: before.generation, ..row }).map_err(beside),
+        Some(before) => write::update_from(conn, change, &before, &Setting { generation: before.generation, ..row }),
     }
 }
 

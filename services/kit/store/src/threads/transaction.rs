@@ -16,6 +16,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gyre_model::Uuid;
+
 use super::durable::Durable;
 use super::interrupt;
 use super::job::{Around, Ended, Finish, Job, Run};
@@ -95,8 +97,8 @@ pub(super) fn one(conn: &mut Conn, watch: &Arc<Watch>, mut job: Job) {
 /// beside another account's many; more leaves more of the time to the closures.
 const COMMITS: u32 = 3;
 
-/// How many share one then. All of them go on at once when it is on the disk, and who is alone behind many stands behind them then, too.
-const FEW: usize = 8;
+/// How many of one account share one then. They go on together when it is on the disk, and who is alone would stand behind them then, too.
+const FEW: u32 = 8;
 
 /// How long accounts count as meeting after they did. Who makes one write after the other is seldom in two commits in a row.
 const MET: Duration = Duration::from_millis(200);
@@ -149,6 +151,7 @@ pub(super) fn group(
     }
     let began = Instant::now();
     let (mut account, mut meet) = (first.behalf.account, false);
+    let mut counts = HashMap::<Uuid, u32>::new();
     let mut shared = Shared::new(conn, &mut habits.suspects);
     let mut failed: Option<DbError> = None;
     let mut job = Some(first);
@@ -158,13 +161,15 @@ pub(super) fn group(
             account = this.behalf.account;
         }
         meet |= this.behalf.account != account && !this.behalf.account.is_nil();
+        let count = counts.entry(this.behalf.account).or_default();
+        *count += 1;
+        let many = *count >= FEW;
         failed = shared.run(this).err();
         if meet {
             habits.met = Some(began);
         }
         let met = habits.met.is_some_and(|at| began.duration_since(at) < MET);
-        let most = if met { most.min(FEW) } else { most };
-        let full = shared.len() >= most || met && began.elapsed() >= habits.pace.0 * COMMITS;
+        let full = shared.len() >= most || met && (many || began.elapsed() >= habits.pace.0 * COMMITS);
         if failed.is_some() || full {
             break;
         }

@@ -115,7 +115,7 @@ impl Globals {
             endpoint: cloud("endpoint"),
             token: cloud("token"),
             ca_file: path("ca-file"),
-            sign_in_file: path("sign-in-file"),
+            sign_in_file: path("sign-in-file").filter(|_| flag("sign-in-file") || !named),
             format: matches.get_one::<Format>("output").copied().unwrap_or(Format::Table),
             verbose: matches.get_flag("verbose"),
             quiet: matches.get_flag("quiet"),

@@ -45,19 +45,18 @@ pub fn read(path: &Path) -> Result<Vec<Document>> {
 
 /// The documents of a text. An array counts as that many documents.
 fn parse(shown: &str, text: &str) -> Result<Vec<Document>> {
-    let mut values = Vec::new();
-    // JSON is YAML but for little things, such as tabs between its words; what looks like JSON is read as JSON.
-    if text.trim_start().starts_with(['{', '[']) {
-        for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-            values.push(value.map_err(|error| Failure::usage(format!("{shown} is no JSON: {error}")))?);
-        }
+    // JSON is YAML but for little things, such as tabs between its words; what looks like JSON is read as JSON first.
+    let looks_like_json = text.trim_start().starts_with(['{', '[']);
+    let json =
+        || serde_json::Deserializer::from_str(text).into_iter::<Value>().collect::<std::result::Result<Vec<_>, _>>();
+    let yaml = || {
+        serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize).collect::<std::result::Result<Vec<_>, _>>()
+    };
+    let values = if looks_like_json {
+        json().or_else(|error| yaml().map_err(|_| Failure::usage(format!("{shown} is no JSON: {error}"))))?
     } else {
-        for document in serde_yaml_ng::Deserializer::from_str(text) {
-            let value = Value::deserialize(document)
-                .map_err(|error| Failure::usage(format!("{shown} is neither YAML nor JSON: {error}")))?;
-            values.push(value);
-        }
-    }
+        yaml().map_err(|error| Failure::usage(format!("{shown} is neither YAML nor JSON: {error}")))?
+    };
     let values: Vec<_> = values
         .into_iter()
         .flat_map(|value| match value {
@@ -114,6 +113,7 @@ mod tests {
         assert_eq!(places("kind: vm\n---\n# nothing\n---\nkind: zone\n"), ["f#1", "f#2"]);
         assert_eq!(places("[{\"kind\": \"vm\"},\t{\"kind\": \"zone\"}]"), ["f#1", "f#2"]);
         assert_eq!(places("{}\n{}"), ["f#1", "f#2"]);
+        assert_eq!(places("{kind: zone, name: north}\n"), ["f"]);
         assert!(places("").is_empty());
         assert!(parse("f", "a: [").is_err() && parse("f", "{").is_err());
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::calls::fed;
-use crate::fake::{Fake, PASSWORD, User};
+use crate::fake::{Done, Fake, PASSWORD, User};
 
 fn login(user: &User, words: &[&str]) {
     let words = [&["login", "--account", "ann", "--password-stdin"], words].concat();
@@ -52,6 +52,12 @@ fn a_profile_on_the_command_line_stands_before_the_environment() {
     user.run(&["--profile", "there", "zone", "list"]).fine();
     user.run(&["zone", "list"]).fine();
     assert_eq!((here.requests("ListZones").len(), there.requests("ListZones").len()), (1, 1));
+    // nor does what `gyre up` asks to export lead to another cloud
+    let admin = json!({"endpoint": here.endpoint, "account": "admin", "password": PASSWORD}).to_string();
+    let admin = user.file("data/admin.json", &admin, 0o600);
+    let words = ["--profile", "there", "zone", "list"];
+    Done(user.command(&words).env("GYRE_SIGN_IN_FILE", &admin).output().unwrap()).fine();
+    assert_eq!((here.requests("ListZones").len(), there.requests("ListZones").len()), (1, 2));
 }
 
 #[test]

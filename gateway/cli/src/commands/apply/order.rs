@@ -1,7 +1,22 @@
-//! The order of documents: each after those that it refers to, and otherwise as they stand.
+//! The order of documents: each after those that it refers to; of those that may come next, kinds that stand on fewer others come
+//! first; and otherwise as they stand. So a machine comes after the addresses and the host that it needs and does not name.
+
+use std::collections::HashSet;
 
 use super::draft::Draft;
 use crate::failure::{Failure, Result};
+use crate::nouns;
+
+/// On how many kinds one stands: those that its fields refer to, and those that these do.
+fn stands_on(kind: &'static str) -> usize {
+    let (mut seen, mut left) = (HashSet::from([kind]), vec![kind]);
+    while let Some(noun) = left.pop().map(nouns::noun) {
+        let fields = noun.iter().flat_map(|noun| &noun.message.fields);
+        let kinds = fields.map(|field| field.rule.refers_to.as_str()).filter(|kind| !kind.is_empty());
+        left.extend(kinds.filter(|kind| seen.insert(*kind)));
+    }
+    seen.len() - 1
+}
 
 /// Whether one refers to the other.
 fn needs(one: &Draft, other: &Draft) -> bool {
@@ -45,12 +60,11 @@ pub fn sorted(drafts: Vec<Draft>) -> Result<Vec<Draft>> {
         if waiting.is_empty() {
             return Ok(sorted);
         }
-        let free = left.iter().position(|draft| {
-            draft
-                .as_ref()
-                .is_some_and(|draft| waiting.iter().all(|other| std::ptr::eq(*other, draft) || !needs(draft, other)))
-        });
-        match free {
+        let drafts = left.iter().enumerate().filter_map(|(at, draft)| Some((at, draft.as_ref()?)));
+        let free = drafts
+            .filter(|(_, draft)| waiting.iter().all(|other| std::ptr::eq(*other, *draft) || !needs(draft, other)))
+            .min_by_key(|(_, draft)| stands_on(draft.noun.kind.kind));
+        match free.map(|(at, _)| at) {
             Some(at) => sorted.extend(left[at].take()),
             None => {
                 let circle: Vec<_> =
@@ -60,6 +74,19 @@ pub fn sorted(drafts: Vec<Draft>) -> Result<Vec<Draft>> {
                     circle.join(", ")
                 )));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_stands_on_what_it_does_not_name() {
+        assert_eq!(stands_on("zone"), 0);
+        for kind in ["cluster", "host", "l3-network", "ip-range", "primary-storage", "image", "instance-offering"] {
+            assert!(stands_on(kind) < stands_on("vm"), "{kind}: {} of {}", stands_on(kind), stands_on("vm"));
         }
     }
 }

@@ -307,27 +307,38 @@ impl Follower {
     /// The database's; `TOO_MANY_WATCHERS`.
     pub async fn subscribe(&self, tasks: &Tasks, store: &Store, interest: Interest) -> Result<Subscription> {
         let _starting = self.0.starting.lock().await;
-        if self.0.state.lock().head.is_none() {
-            let head = store.read("log-head", row::head).await?;
-            let turn = {
-                let mut state = self.0.state.lock();
-                state.head = Some(head);
-                state.turn += 1;
-                state.turn
-            };
-            let driver = Driver { inner: Arc::clone(&self.0), turn };
-            tasks.spawn_until_stop("follow-log", driver.drive(store.clone()));
-        }
-        let mut state = self.0.state.lock();
-        if state.subscribers.len() >= MOST {
-            let text = format!("this instance has {MOST} watchers: try again, or end some");
-            return Err(Error::new(Kind::ResourceExhausted, "TOO_MANY_WATCHERS", text).retry_after(PERIOD * 100));
-        }
-        let begin = state.head.clone().ok_or_else(stopped)?;
         let (queue, received) = mpsc::channel(ROOM);
         let slow = Arc::new(AtomicBool::new(false));
-        let id = state.add(Subscriber { interest, queue, slow: Arc::clone(&slow) });
-        Ok(Subscription { inner: Arc::downgrade(&self.0), id, queue: received, slow, begin })
+        let subscriber = Subscriber { interest, queue, slow: Arc::clone(&slow) };
+        let mut found = None;
+        loop {
+            {
+                let mut state = self.0.state.lock();
+                if state.subscribers.len() >= MOST {
+                    let text = format!("this instance has {MOST} watchers: try again, or end some");
+                    return Err(
+                        Error::new(Kind::ResourceExhausted, "TOO_MANY_WATCHERS", text).retry_after(PERIOD * 100)
+                    );
+                }
+                let begins = state.head.is_none();
+                if begins {
+                    state.head = found.take();
+                }
+                if let Some(begin) = state.head.clone() {
+                    // in the same breath as the head: a task that finds nobody ends
+                    let id = state.add(subscriber);
+                    if begins {
+                        state.turn += 1;
+                        let driver = Driver { inner: Arc::clone(&self.0), turn: state.turn };
+                        // ended at once where the process stops, which takes the lock
+                        drop(state);
+                        tasks.spawn_until_stop("follow-log", driver.drive(store.clone()));
+                    }
+                    return Ok(Subscription { inner: Arc::downgrade(&self.0), id, queue: received, slow, begin });
+                }
+            }
+            found = Some(store.read("log-head", row::head).await?);
+        }
     }
 }
 

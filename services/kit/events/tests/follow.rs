@@ -123,3 +123,23 @@ async fn no_row_is_lost_or_comes_twice_under_concurrent_writers() {
     assert!(rest.rows.is_empty(), "{:?}", rest.rows);
     assert!(tasks.shutdown(Duration::from_secs(5)).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_comes_first_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = gyre_store::testing::store(folder.path()).await.unwrap();
+    let tasks = Tasks::new();
+    // the first of a follower starts the task that follows, which may find nobody yet
+    for _ in 0..3_000 {
+        drop(Follower::default().subscribe(&tasks, &store, Interest::All).await.unwrap());
+    }
+    let follower = Follower::of(&store);
+    let mut subscription = follower.subscribe(&tasks, &store, Interest::All).await.unwrap();
+    let zone = Zone { uuid: Uuid::new_v4().to_string(), name: "last".into(), ..Zone::default() };
+    let change = Change::by(Caller::system());
+    store.write("insert", move |conn| gyre_query::insert(conn, &change, &zone)).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(5), subscription.next()).await.unwrap().unwrap();
+    assert_eq!(told.row.kind, Zone::KIND);
+    drop(subscription);
+    assert!(tasks.shutdown(Duration::from_secs(5)).await);
+}

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::auth::Authenticator;
 use crate::forward::Along;
 use crate::front::Front;
 use crate::resume::is_list;
@@ -63,7 +64,9 @@ impl Again {
             let (front, shown) = (Arc::clone(&front), Arc::clone(&shown));
             Box::pin(async move {
                 match front.authenticator.caller(method, &shown).await {
-                    Ok(Some(now)) if now == caller => Ok(()),
+                    Ok(Some(now)) if now.caller == caller => {
+                        Authenticator::permit(method, &now).map_err(|refusal| refusal.error)
+                    }
                     Ok(_) => Err(Error::new(
                         Kind::PermissionDenied,
                         "RIGHTS_CHANGED",

@@ -6,19 +6,22 @@
 //! - What is remembered is bounded, and nothing of it outlives those times: a disabled account is out after 5 seconds. There is
 //!   one exception: while identity says that its database is away nobody can disable an account or delete a key, so what it said
 //!   before goes on being believed, for 10 minutes at most. What needs no database is answered then: health, members, a stream.
+//! - The policies that bind a caller ([`crate::policy`]) come with identity's answer, and are believed for as long.
 
 mod cache;
 mod keys;
 pub mod throttle;
 pub mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gyre_mesh::MeshChannel;
 use gyre_model::catalog::{Access, MethodInfo};
+use gyre_model::policy::Rules;
 use gyre_model::{Caller, Error, Kind, Uuid, parse_uuid};
 use gyre_proto::identity::v1::authentication_service_client::AuthenticationServiceClient;
-use gyre_proto::identity::v1::{AuthenticateApiKeyRequest, CheckAccountRequest};
+use gyre_proto::identity::v1::{AuthenticateApiKeyRequest, CheckAccountRequest, CheckAccountResponse};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ring::digest;
@@ -27,6 +30,7 @@ use self::cache::Cache;
 use self::keys::Keys;
 use self::token::{Claims, Token, TokenError};
 use crate::metrics::{Refused, metrics};
+use crate::policy;
 use crate::refusal::Refusal;
 
 /// What API keys begin with.
@@ -59,11 +63,21 @@ pub(crate) fn asked<T>(mut request: tonic::Request<T>) -> tonic::Request<T> {
 
 type Digest = [u8; 32];
 
+/// Somebody who calls, and what binds them.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Who it is.
+    pub caller: Caller,
+    /// The policies that bind them; nothing where there are none.
+    pub rules: Option<Arc<Rules>>,
+}
+
 /// What identity said of an account.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Standing {
     enabled: bool,
     admin: bool,
+    rules: Option<Arc<Rules>>,
     /// When to ask again, while this is still believed.
     renew: Instant,
     /// Until when it is believed without an outage; it is remembered for longer.
@@ -71,9 +85,9 @@ struct Standing {
 }
 
 /// What identity said of an API key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct KnownKey {
-    caller: Option<Caller>,
+    known: Option<Known>,
     /// When to ask again.
     renew: Instant,
     /// When it said so.
@@ -105,16 +119,16 @@ impl Authenticator {
     }
 
     /// Who makes this call; nobody where the call is open to everybody.
-    pub async fn caller(&self, method: &MethodInfo, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+    pub async fn caller(&self, method: &MethodInfo, headers: &HeaderMap) -> Result<Option<Known>, Refusal> {
         if method.access == Access::Public {
             return Ok(None);
         }
         self.authenticate(headers).await.map(Some)
     }
 
-    /// Whether a caller may make this call.
-    pub fn permit(method: &MethodInfo, caller: &Caller) -> Result<(), Refusal> {
-        if method.access == Access::Admin && !caller.admin {
+    /// Whether a caller may make this call, as far as that can be said without looking at what it is about.
+    pub fn permit(method: &MethodInfo, known: &Known) -> Result<(), Refusal> {
+        if method.access == Access::Admin && !known.caller.admin {
             return Err(Refusal::counted(
                 Refused::Permission,
                 Error::new(
@@ -125,10 +139,11 @@ impl Authenticator {
                 .with("action", method.action),
             ));
         }
-        Ok(())
+        let Some(rules) = &known.rules else { return Ok(()) };
+        rules.judge(method).map(drop).map_err(policy::refusal)
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Known, Refusal> {
         let Some(header) = headers.get(AUTHORIZATION) else {
             return Err(Refusal::new(
                 Refused::NoToken,
@@ -145,7 +160,7 @@ impl Authenticator {
         if secret.starts_with(API_KEY) { self.api_key(secret, digest).await } else { self.token(secret, digest).await }
     }
 
-    async fn token(&self, secret: &str, digest: Digest) -> Result<Caller, Refusal> {
+    async fn token(&self, secret: &str, digest: Digest) -> Result<Known, Refusal> {
         let now = Instant::now();
         let time = unix_seconds();
         let claims = match self.tokens.get(&digest, now) {
@@ -156,7 +171,7 @@ impl Authenticator {
         if !standing.enabled {
             return Err(refused("ACCOUNT_DISABLED", "the account is disabled or deleted"));
         }
-        Ok(Caller::of(claims.account, claims.admin && standing.admin))
+        Ok(Known { caller: Caller::of(claims.account, claims.admin && standing.admin), rules: standing.rules })
     }
 
     async fn verify(&self, secret: &str, digest: Digest, now: Instant, time: i64) -> Result<Claims, Refusal> {
@@ -175,25 +190,25 @@ impl Authenticator {
     /// Whether an account may call, as identity said within the last seconds.
     async fn standing(&self, account: Uuid, now: Instant) -> Result<Standing, Refusal> {
         let known = self.accounts.get(&account, now);
-        if let Some(known) = known {
+        if let Some(known) = &known {
             if now < known.renew {
-                return Ok(known);
+                return Ok(known.clone());
             }
             if now < known.until {
                 // This call asks again; those beside it go on with what is believed.
-                let later = Standing { renew: known.until, ..known };
+                let later = Standing { renew: known.until, ..known.clone() };
                 self.accounts.put(account, later, now, known.until + OUTAGE);
             }
         }
         let request = CheckAccountRequest { account_uuid: account.to_string() };
         let answer = self.identity.clone().check_account(asked(Caller::system().request(request))).await;
-        let (enabled, admin) = match answer {
-            Ok(answer) => (answer.get_ref().enabled, answer.get_ref().admin),
-            Err(status) if status.code() == tonic::Code::NotFound => (false, false),
+        let answer = match answer {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if status.code() == tonic::Code::NotFound => CheckAccountResponse::default(),
             Err(status) => match known {
                 Some(known) if now < known.until => return Ok(known),
                 Some(known) if known.enabled && database_away(&status) => {
-                    let later = Standing { renew: Instant::now() + ASKED_AGAIN, ..known };
+                    let later = Standing { renew: Instant::now() + ASKED_AGAIN, ..known.clone() };
                     self.accounts.put(account, later, now, known.until + OUTAGE);
                     return Ok(known);
                 }
@@ -201,20 +216,22 @@ impl Authenticator {
             },
         };
         // Counted from before the question: the answer may be as old as that.
+        let CheckAccountResponse { enabled, admin, policies } = answer;
         let until = now + if enabled { BELIEVED } else { REFUSED };
-        let standing = Standing { enabled, admin, renew: until.min(now + RENEWED), until };
-        self.accounts.put(account, standing, now, until + OUTAGE);
+        let standing =
+            Standing { enabled, admin, rules: policy::rules(policies), renew: until.min(now + RENEWED), until };
+        self.accounts.put(account, standing.clone(), now, until + OUTAGE);
         Ok(standing)
     }
 
-    async fn api_key(&self, secret: &str, digest: Digest) -> Result<Caller, Refusal> {
+    async fn api_key(&self, secret: &str, digest: Digest) -> Result<Known, Refusal> {
         let unknown = || refused("INVALID_TOKEN", "the API key is not known, has expired, or its account is disabled");
         let now = Instant::now();
         let known = self.api_keys.get(&digest, now).filter(|known| known.ends.is_none_or(|ends| now < ends));
-        if let Some(known) = known
-            && now < known.renew
+        if let Some(key) = &known
+            && now < key.renew
         {
-            return known.caller.ok_or_else(unknown);
+            return key.known.clone().ok_or_else(unknown);
         }
         if secret.len() > 256 {
             return Err(unknown());
@@ -231,22 +248,24 @@ impl Authenticator {
                 let caller = Caller { api_key_uuid: key, ..Caller::of(account, answer.admin) };
                 let left = answer.expire_time.map(|time| time.seconds.saturating_sub(unix_seconds()).max(0));
                 let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
-                KnownKey { caller: Some(caller), renew: now + BELIEVED, since: now, ends: left.map(|left| now + left) }
+                let known = Known { caller, rules: policy::rules(answer.policies) };
+                KnownKey { known: Some(known), renew: now + BELIEVED, since: now, ends: left.map(|left| now + left) }
             }
             Err(status) => match status.code() {
                 tonic::Code::Unauthenticated | tonic::Code::NotFound | tonic::Code::PermissionDenied => {
-                    KnownKey { caller: None, renew: now + REFUSED, since: now, ends: None }
+                    KnownKey { known: None, renew: now + REFUSED, since: now, ends: None }
                 }
                 _ => match known {
-                    Some(known) if known.caller.is_some() && database_away(&status) => {
-                        KnownKey { renew: Instant::now() + ASKED_AGAIN, ..known }
+                    Some(key) if key.known.is_some() && database_away(&status) => {
+                        KnownKey { renew: Instant::now() + ASKED_AGAIN, ..key }
                     }
                     _ => return Err(unanswered(status)),
                 },
             },
         };
-        self.api_keys.put(digest, answered, now, answered.since + OUTAGE);
-        answered.caller.ok_or_else(unknown)
+        let until = answered.since + OUTAGE;
+        self.api_keys.put(digest, answered.clone(), now, until);
+        answered.known.ok_or_else(unknown)
     }
 }
 

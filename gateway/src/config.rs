@@ -48,9 +48,12 @@ pub struct Limits {
     #[arg(long = "gateway-drain-seconds", env = "GYRE_GATEWAY_DRAIN_SECONDS", value_parser = seconds, default_value = "10")]
     pub drain_time: Duration,
     /// Calls that read and work at once; more wait in turns between accounts, of which one alone may have two thirds. Where it is not
-    /// given: eight for each processor, and at least 16
+    /// given: eight for each processor, and at least 16; where all services and SQLite are in the same process, one more than processors
     #[arg(long = "gateway-reads", env = "GYRE_GATEWAY_READS", value_name = "NUMBER")]
     pub reads: Option<usize>,
+    /// Milliseconds for which a call that reads counts as working at most; what takes longer waits for the database, and lets others in
+    #[arg(long = "gateway-read-milliseconds", env = "GYRE_GATEWAY_READ_MILLISECONDS", value_parser = milliseconds, default_value = "5")]
+    pub read_time: Duration,
     /// Calls that change something and work at once; the same
     #[arg(long = "gateway-changes", env = "GYRE_GATEWAY_CHANGES", value_name = "NUMBER", default_value_t = 128)]
     pub changes: usize,
@@ -71,11 +74,17 @@ impl Limits {
         let usual = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).saturating_mul(8).max(16);
         Bounds {
             reads: self.reads.unwrap_or_else(usual),
+            held: self.read_time,
             changes: self.changes,
             line: self.waiting,
             patience: self.waiting_time,
         }
     }
+}
+
+/// Reads milliseconds, more than none.
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    seconds(text).map(|time| time / 1000).map_err(|error| error.replace("seconds", "milliseconds"))
 }
 
 /// Reads seconds, more than none.
@@ -101,6 +110,7 @@ impl Default for Limits {
             call_time: Duration::from_secs(600),
             drain_time: Duration::from_secs(10),
             reads: None,
+            read_time: Duration::from_millis(5),
             changes: 128,
             waiting: 512,
             waiting_time: Duration::from_secs(2),

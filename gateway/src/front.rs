@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gyre_mesh::context::Trace;
 use gyre_mesh::telemetry::{self, propagate};
-use gyre_model::{Caller, Kind};
+use gyre_model::Kind;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -16,8 +16,8 @@ use tracing::Instrument as _;
 
 use crate::admission::Admission;
 use crate::audit::{Call, Refusals};
-use crate::auth::Authenticator;
 use crate::auth::throttle::Throttle;
+use crate::auth::{Authenticator, Known};
 use crate::body::Body;
 use crate::config::Limits;
 use crate::forward::Forward;
@@ -111,15 +111,15 @@ impl Front {
     }
 
     /// Who makes a call, if they may; nobody where the call is open to everybody.
-    pub async fn caller(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
-        let Some(caller) = self.known(call).await? else { return Ok(None) };
-        let permitted = Authenticator::permit(call.method, &caller);
-        permitted.inspect_err(|refusal| self.refusals.note(call, &caller, &refusal.error))?;
-        Ok(Some(caller))
+    pub async fn caller(&self, call: Call<'_>) -> Result<Option<Known>, Refusal> {
+        let Some(known) = self.known(call).await? else { return Ok(None) };
+        let permitted = Authenticator::permit(call.method, &known);
+        permitted.inspect_err(|refusal| self.refusals.note(call, &known.caller, &refusal.error))?;
+        Ok(Some(known))
     }
 
     /// Who makes a call, whether they may or not; nobody where the call is open to everybody.
-    pub async fn known(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
+    pub async fn known(&self, call: Call<'_>) -> Result<Option<Known>, Refusal> {
         let known = self.authenticator.caller(call.method, call.headers).await;
         known.inspect_err(|refusal| self.refusals.note_stranger(call, &refusal.error))
     }

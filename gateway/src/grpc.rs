@@ -37,6 +37,7 @@ use crate::callback;
 use crate::forward::{Along, GRPC_TIMEOUT, timeout_of};
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
+use crate::policy;
 use crate::refusal::Refusal;
 use crate::rest::table::is_open;
 use crate::resume::{is_list, resumed};
@@ -128,13 +129,14 @@ where
     let (mut head, body) = request.into_parts();
     let sent = head.headers.clone();
     let told = Call { method, resource: None, dry: false, peer, headers: &sent };
-    let caller = front.known(told).await?;
-    if let Some(caller) = &caller
-        && let Err(refusal) = Authenticator::permit(method, caller)
+    let known = front.known(told).await?;
+    let caller = known.as_ref().map(|known| known.caller);
+    if let Some(known) = &known
+        && let Err(refusal) = Authenticator::permit(method, known)
     {
         // what it was about stands in its message only
         let frame = if method.client_streaming { Bytes::new() } else { whole(front, body).await.unwrap_or_default() };
-        front.refusals.note(about(told, &frame), caller, &refusal.error);
+        front.refusals.note(about(told, &frame), &known.caller, &refusal.error);
         return Err(refusal);
     }
     let who = Who::of(caller.as_ref(), peer);
@@ -147,6 +149,11 @@ where
     let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
     if method.client_streaming {
+        if let Some(known) = &known {
+            policy::settle_stream(method, known).inspect_err(|refusal| {
+                front.refusals.note(told, &known.caller, &refusal.error);
+            })?;
+        }
         front.admission.pass(method, who).await?;
         let body = Body::new(Measured::new(body, front.limits.message_bytes));
         let response = front.forward.send(method, Request::from_parts(head, body)).await;
@@ -154,11 +161,18 @@ where
     }
     let frame = whole(front, body).await?;
     let place = front.admission.enter(method, who).await?;
-    let place = (!merely_waits(method)).then_some(place);
+    if let Some(known) = &known {
+        let settled = policy::settle(&front.forward, method, known, &along, &frame).await;
+        settled.inspect_err(|refusal| front.refusals.note(about(told, &frame), &known.caller, &refusal.error))?;
+    }
     if !sign_in::is(method) {
-        let request = Request::from_parts(head, Body::new(Full::new(frame.clone())));
-        let response = front.forward.send(method, request).await;
-        drop(place);
+        let call = front.forward.send(method, Request::from_parts(head, Body::new(Full::new(frame.clone()))));
+        let response = if merely_waits(method) {
+            drop(place);
+            call.await
+        } else {
+            place.hold(call).await
+        };
         let refused = Status::from_header_map(response.headers()).is_some_and(|status| status.code() != Code::Ok);
         if refused {
             return Ok(response);

@@ -7,6 +7,7 @@
 //! 2. `front`: bounds its headers, gives it a trace, and tells gRPC, gRPC-web and HTTP apart.
 //! 3. `auth`: finds out who calls, mostly from memory. From here on the caller travels in headers that only members may set;
 //!    those that came from outside are dropped.
+//!    `policy`: what policies refuse is refused here; where they ask what a call is about, once its request is there.
 //! 4. `admission`: bounds how many calls work at once, and gives each account its part. What is too much is refused here.
 //! 5. `rest` puts the request message together from path, query and JSON body; `grpc` leaves it as it is.
 //! 6. `forward`: hands it to the mesh, which finds the owner, tries again, and keeps the deadline.
@@ -31,6 +32,7 @@ mod members;
 pub mod metrics;
 mod openapi;
 mod page;
+mod policy;
 mod refusal;
 mod rest;
 mod resume;

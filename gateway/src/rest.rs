@@ -41,6 +41,7 @@ use crate::callback;
 use crate::forward::Along;
 use crate::front::{Front, Peer};
 use crate::metrics::Refused;
+use crate::policy;
 use crate::refusal::Refusal;
 use crate::resume::{from_position, is_list, resumed};
 use crate::sign_in;
@@ -94,7 +95,8 @@ async fn call(
     let asked = head::Asked::read(&head.headers, &front.limits)?;
     let (resource, dry) = (plan.resource(&segments), audit::is_dry(head.uri.query()));
     let told = audit::Call { method: plan.method, resource, dry, peer, headers: &head.headers };
-    let caller = front.caller(told).await?;
+    let known = front.caller(told).await?;
+    let caller = known.as_ref().map(|known| known.caller);
     let note = |refusal: &Refusal| {
         if let Some(caller) = &caller {
             front.refusals.note(told, caller, &refusal.error);
@@ -110,9 +112,14 @@ async fn call(
     let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers).inspect_err(note)?;
     let from = Source::of(plan.method, peer, &head.headers);
     let along = Along { caller, from, trace, timeout: asked.timeout, callback };
+    let settle = async |frame: &[u8]| match &known {
+        Some(known) => policy::settle(&front.forward, plan.method, known, &along, frame).await,
+        None => Ok(()),
+    };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id).inspect_err(note)?;
+        settle(&first).await.inspect_err(note)?;
         front.admission.pass(plan.method, who).await?;
         let upload = upload::Upload::new(body, field, first, &front.limits)?;
         let response = front.forward.open(plan.method, &along, tonic::body::Body::new(upload)).await?;
@@ -122,6 +129,7 @@ async fn call(
     let read = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await;
     let frame = read.inspect_err(note)?;
     let place = front.admission.enter(plan.method, who).await?;
+    settle(&frame).await.inspect_err(note)?;
     if plan.method.server_streaming {
         // a browser that opens a stream again says where it was
         let last = head.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
@@ -144,10 +152,13 @@ async fn call(
         )
         .await?
     } else {
-        let place = (!merely_waits(plan.method)).then_some(place);
-        let message = front.forward.unary(plan.method, &along, frame).await?;
-        drop(place);
-        message
+        let call = front.forward.unary(plan.method, &along, frame);
+        if merely_waits(plan.method) {
+            drop(place);
+            call.await?
+        } else {
+            place.hold(call).await?
+        }
     };
     answer::unary(front, plan, &along, asked.wait, &message).await
 }

@@ -215,7 +215,9 @@ async fn every_kind_that_can_be_deleted_tells_what_that_would_do() -> Result<()>
     world.vm(&world.front, "web").await?;
     let volume = json!({"name": "data", "hostUuid": world.site.hosts[0], "sizeBytes": (1 << 20).to_string()});
     world.front.done(Method::POST, "/v1/volumes", Some(volume)).await?;
-    world.front.make("/v1/api-keys", json!({"name": "ci"})).await?;
+    let key = world.front.make("/v1/api-keys", json!({"name": "ci"})).await?;
+    let policy = json!({"name": "ci", "effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key});
+    world.front.make("/v1/policies", policy).await?;
     world.node.node().mesh().allow_callbacks(Allow::new(["127.0.0.1:9".parse().map_err(anyhow::Error::msg)?]));
     world.front.dead_letter().await?;
     let mut seen = 0;

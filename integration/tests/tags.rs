@@ -233,7 +233,7 @@ async fn the_same_wish_is_one_tag_and_tags_at_once_are_all_there() -> Result<()>
 }
 
 /// What a resource of a kind is made from, beside its name.
-fn body(kind: &str, site: &gyre_integration::front::Site, image: &str, l2: &str) -> Option<Value> {
+fn body(kind: &str, site: &gyre_integration::front::Site, image: &str, l2: &str, key: &str) -> Option<Value> {
     Some(match kind {
         "zone" => json!({}),
         "cluster" => json!({"zoneUuid": site.zone}),
@@ -254,6 +254,7 @@ fn body(kind: &str, site: &gyre_integration::front::Site, image: &str, l2: &str)
         "vm" => json!({"instanceOfferingUuid": site.offering, "imageUuid": image, "l3NetworkUuids": [site.network]}),
         "account" => json!({"password": "correct horse"}),
         "api-key" => json!({}),
+        "policy" => json!({"effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key}),
         // nothing is sent there
         "webhook" => json!({"url": "http://127.0.0.1:9/", "disabled": true}),
         _ => return None,
@@ -276,6 +277,7 @@ async fn every_kind_of_resource_has_tags() -> Result<()> {
     front.done(Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "with-a-nic"))).await?;
     let l2 =
         front.get("/v1/l2-networks").await?.good()?["l2Networks"][0]["uuid"].as_str().unwrap_or_default().to_owned();
+    let key = front.make("/v1/api-keys", json!({"name": "bound"})).await?;
     for kind in gyre_model::catalog().kinds() {
         let tagged = gyre_model::catalog().message(kind.message).is_some_and(|message| message.field("tags").is_some());
         if WITHOUT.contains(&kind.kind) {
@@ -289,8 +291,8 @@ async fn every_kind_of_resource_has_tags() -> Result<()> {
             front.call(Method::PATCH, &format!("{path}/{one}"), Some(json!({"tags": ["made=here"]}))).await?.good()?;
             one
         } else {
-            let mut body =
-                body(kind.kind, &site, &image, &l2).with_context(|| format!("say how a {} is made", kind.kind))?;
+            let mut body = body(kind.kind, &site, &image, &l2, &key)
+                .with_context(|| format!("say how a {} is made", kind.kind))?;
             body["name"] = json!("tagged");
             body["tags"] = json!(["made=here"]);
             front.operation_or_resource(&path, body).await.with_context(|| kind.kind.to_owned())?

@@ -12,7 +12,8 @@
 //!    again, before its body is read; the hint differs from call to call, so that those who were refused together do not come
 //!    together.
 //! 4. A place is held by what works, not by what waits: not while a body comes in, while an operation is waited for, or while a stream
-//!    lasts. Such calls pass here when they begin ([`merely_waits`]).
+//!    lasts. Such calls pass here when they begin ([`merely_waits`]). A call that reads gives its place back once it has lasted longer than short
+//!    ones do ([`Bounds::held`]).
 //! 5. Here is the only door: what services ask each other passes no admission, so that work that has begun is never refused for the
 //!    sake of work that is to begin.
 //! 6. Those who show no token count by their address, all of a network of IPv6 as one.
@@ -54,6 +55,9 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 pub struct Bounds {
     /// Calls that read and work at once.
     pub reads: usize,
+    /// How long a call that reads has its place at most. What takes longer does not work here but waits, mostly for the database, where
+    /// accounts take turns again; and a few of those must not keep all short ones out.
+    pub held: Duration,
     /// Calls that change something and work at once.
     pub changes: usize,
     /// Calls of one account that wait for a place of either kind.
@@ -150,6 +154,25 @@ pub struct Place {
     /// None where it was never used, and the giver has it back.
     places: Option<Arc<Places>>,
     who: Who,
+}
+
+impl Place {
+    /// Makes a call with this place. One that changes something keeps it until it is answered; one that reads, for [`Bounds::held`] at most.
+    pub async fn hold<T>(self, call: impl Future<Output = T>) -> T {
+        let mut call = std::pin::pin!(call);
+        let reads = self.places.as_ref().filter(|places| places.class == Class::Read);
+        let held = reads.map(|places| places.bounds.held);
+        let mut place = Some(self);
+        if let Some(held) = held {
+            if let Ok(answer) = tokio::time::timeout(held, &mut call).await {
+                return answer;
+            }
+            place = None;
+        }
+        let answer = call.await;
+        drop(place);
+        answer
+    }
 }
 
 impl Drop for Place {

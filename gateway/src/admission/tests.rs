@@ -6,9 +6,10 @@ use gyre_model::catalog;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+const HELD: Duration = Duration::from_millis(5);
 
 fn admission(reads: usize, line: usize) -> Arc<Places> {
-    Admission::new(Bounds { reads, changes: 1, line, patience: PATIENCE }).reads
+    Admission::new(Bounds { reads, held: HELD, changes: 1, line, patience: PATIENCE }).reads
 }
 
 fn account(number: u128) -> Who {
@@ -101,4 +102,21 @@ fn strangers_count_by_address_and_calls_that_wait_are_known() {
     let (create, get) = (method("/gyre.vm.v1.VmService/CreateVm"), method("/gyre.vm.v1.VmService/GetVm"));
     assert!(!merely_waits(create) && !merely_waits(get));
     assert_eq!((Class::of(create), Class::of(get)), (Class::Change, Class::Read));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_reads_for_long_gives_its_place_back_and_what_changes_something_does_not() {
+    let admission = Admission::new(Bounds { reads: 1, held: HELD, changes: 1, line: 10, patience: PATIENCE });
+    let who = account(1);
+    for (places, free) in [(&admission.reads, 1), (&admission.changes, 0)] {
+        let place = places.enter(who).await.unwrap();
+        let mut call = Box::pin(place.hold(tokio::time::sleep(HELD * 10)));
+        assert!((&mut call).now_or_never().is_none());
+        assert_eq!(places.state.lock().free, 0);
+        tokio::time::sleep(HELD * 2).await;
+        assert!((&mut call).now_or_never().is_none());
+        assert_eq!(places.state.lock().free, free);
+        call.await;
+        assert_eq!(places.state.lock().free, 1);
+    }
 }

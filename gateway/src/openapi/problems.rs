@@ -53,7 +53,10 @@ const FAILURES: &[Failure] = &[
         status: 403,
         name: "Forbidden",
         description: "The caller may not.",
-        reasons: &[("ADMIN_ONLY", "the call is for administrators")],
+        reasons: &[
+            ("ADMIN_ONLY", "the call is for administrators"),
+            ("POLICY_DENIED", "a policy denies the call, or none of those that say what is allowed allows it"),
+        ],
         example: (gyre_model::Kind::PermissionDenied, "only administrators may call this"),
     },
     Failure {

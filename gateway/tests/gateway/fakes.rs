@@ -162,6 +162,7 @@ impl AuthenticationService for Fakes {
             admin: false,
             api_key_uuid: VM.to_owned(),
             expire_time: None,
+            policies: Vec::new(),
         }))
     }
 
@@ -169,7 +170,7 @@ impl AuthenticationService for Fakes {
         self.state.there()?;
         let account = gyre_model::parse_uuid(&request.get_ref().account_uuid).unwrap();
         let (enabled, admin) = self.state.standing.lock().get(&account).copied().unwrap_or_default();
-        Ok(Response::new(CheckAccountResponse { enabled, admin }))
+        Ok(Response::new(CheckAccountResponse { enabled, admin, policies: Vec::new() }))
     }
 }
 

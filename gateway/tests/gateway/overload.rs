@@ -23,7 +23,10 @@ use crate::fixture::{Fixture, Said};
 const BOUND: Duration = Duration::from_secs(30);
 
 async fn gateway(calls: usize, waiting: usize) -> Arc<Fixture> {
-    let limits = Limits { reads: Some(calls), changes: calls, waiting, waiting_time: BOUND, ..Limits::default() };
+    // what is held here keeps its place
+    let read_time = BOUND * 100;
+    let limits =
+        Limits { reads: Some(calls), read_time, changes: calls, waiting, waiting_time: BOUND, ..Limits::default() };
     Arc::new(Fixture::limited(limits).await)
 }
 
@@ -153,7 +156,8 @@ async fn accounts_that_wait_take_turns() {
 
 #[tokio::test]
 async fn what_waits_for_too_long_is_refused() {
-    let limits = Limits { reads: Some(1), waiting_time: Duration::from_millis(50), ..Limits::default() };
+    let limits =
+        Limits { reads: Some(1), read_time: BOUND, waiting_time: Duration::from_millis(50), ..Limits::default() };
     let gateway = Arc::new(Fixture::limited(limits).await);
     let first = beside(&gateway, HOLD, gateway.user());
     held(&gateway, 1).await;
@@ -222,4 +226,19 @@ async fn what_merely_waits_holds_no_place() {
     assert_eq!(waits.await.unwrap().status, 200);
     over_grpc.await.unwrap().unwrap();
     drop((stream, followed, sockets));
+}
+
+#[tokio::test]
+async fn what_reads_for_long_lets_others_in() {
+    let limits = Limits { reads: Some(1), waiting_time: BOUND, ..Limits::default() };
+    let gateway = Arc::new(Fixture::limited(limits).await);
+    let long: Vec<_> = (0..3).map(|_| beside(&gateway, HOLD, gateway.user())).collect();
+    held(&gateway, 3).await;
+    for token in [gateway.user(), gateway.admin()] {
+        assert_eq!(tokio::time::timeout(BOUND, beside(&gateway, GET, token)).await.unwrap().unwrap().status, 200);
+    }
+    gateway.state.release.notify_waiters();
+    for call in long {
+        assert_eq!(call.await.unwrap().status, 200);
+    }
 }

@@ -357,7 +357,9 @@ async fn world(front: &Front, folder: &str) -> Result<()> {
     let image = front.upload(&site, "disk", "IMAGE_FORMAT_RAW", vec![0u8; 1 << 20]).await?;
     let vm = front.done(http::Method::POST, "/v1/vms", Some(Front::vm(&site, &image, "walker"))).await?;
     front.make("/v1/tags", json!({"resourceKind": "vm", "resourceUuid": vm, "text": "kept"})).await?;
-    front.make("/v1/api-keys", json!({"name": "walk"})).await?;
+    let key = front.make("/v1/api-keys", json!({"name": "walk"})).await?;
+    let policy = json!({"name": "walk", "effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key});
+    front.make("/v1/policies", policy).await?;
     front.make("/v1/settings", json!({"name": "vm.stop-grace", "value": "45s"})).await?;
     front.dead_letter().await
 }

@@ -131,6 +131,7 @@ impl World {
             ("account", "type = 'NORMAL'", 1),
             ("volume", "name LIKE 'owned-%'", 1),
             ("api_key", "1 = 1", 1),
+            ("policy", "1 = 1", 1),
             ("webhook", "1 = 1", 1),
             ("dead_letter", "1 = 1", 1),
             ("vm", "state = 'DESTROYED'", 1),
@@ -199,6 +200,12 @@ impl World {
                         self.make("CreateAccount", json!({"account": account}))?;
                     }
                     ("api_key", _) => drop(self.make("CreateApiKey", json!({"apiKey": {"name": name}}))?),
+                    ("policy", _) => {
+                        let key = self.need("api_key", "1 = 1")?;
+                        let policy =
+                            json!({"name": name, "effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key});
+                        self.make("CreatePolicy", json!({"policy": policy}))?;
+                    }
                     ("webhook", _) => {
                         let url = format!("http://{NOBODY}/");
                         let webhook = json!({"name": name, "url": url, "disabled": true});

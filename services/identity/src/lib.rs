@@ -1,4 +1,4 @@
-//! Accounts, signing in, what programs sign in with, and where changes are posted to ([`webhooks`]).
+//! Accounts, signing in, what programs sign in with, what they may do then, and where changes are posted to ([`webhooks`]).
 //!
 //! # Theory
 //! - An account's row is a resource like any other. What it proves itself with lies beside it, in tables that no list, filter or
@@ -8,6 +8,8 @@
 //! - Signing in answers a token ([`token`]) that gateways verify by themselves, with the public keys that this service lists
 //!   ([`keys`]). A token says who; whether that account may still call is asked again every few seconds (`CheckAccount`). So a
 //!   disabled account is out within seconds although its token is good.
+//! - What policies forbid is refused by gateways, which hear of those that bind an account or a key together with whether it may call.
+//!   This service keeps the rows, and sees that none reaches further than its owner does.
 //! - Who fails to sign in hears the same, and waits as long, whatever was wrong. Hashing is work for a core: it runs beside the
 //!   runtime, as many at a time as are configured, and when too many wait further ones are refused at once.
 //! - There is always an administrator who may sign in: the first is made at the first start ([`bootstrap`]), and the last one can
@@ -34,6 +36,7 @@ use gyre_proto::identity::v1::account_service_server::AccountServiceServer;
 use gyre_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use gyre_proto::identity::v1::authentication_service_server::AuthenticationServiceServer;
 use gyre_proto::identity::v1::dead_letter_service_server::DeadLetterServiceServer;
+use gyre_proto::identity::v1::policy_service_server::PolicyServiceServer;
 use gyre_proto::identity::v1::session_service_server::SessionServiceServer;
 use gyre_proto::identity::v1::webhook_service_server::WebhookServiceServer;
 use gyre_store::Store;
@@ -142,6 +145,7 @@ impl gyre_flow::process::Service for Service {
         let api = api::Api::new(Arc::clone(&self.inner));
         let routes = Routes::new(AccountServiceServer::new(api.clone()))
             .add_service(ApiKeyServiceServer::new(api.clone()))
+            .add_service(PolicyServiceServer::new(api.clone()))
             .add_service(SessionServiceServer::new(api.clone()))
             .add_service(WebhookServiceServer::new(api.clone()))
             .add_service(DeadLetterServiceServer::new(api.clone()))

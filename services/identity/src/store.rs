@@ -2,7 +2,7 @@
 //!
 //! | table | truth of |
 //! | --- | --- |
-//! | `account`, `api_key` | the resources; read and written by [`gyre_query`], and so in the change log |
+//! | `account`, `api_key`, `policy` | the resources; read and written by [`gyre_query`], and so in the change log |
 //! | `account_password` | an account's password, as its argon2id hash |
 //! | `api_key_secret` | an API key, as its SHA-256 |
 //! | `signing_key` | the keys of tokens ([`crate::keys`]) |
@@ -11,7 +11,7 @@
 
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::Resource as _;
-use gyre_proto::identity::v1::{Account, AccountState, AccountType};
+use gyre_proto::identity::v1::{Account, AccountState, AccountType, Policy};
 use gyre_query::Change;
 use gyre_store::{Conn, Dialect, Sql, Value};
 
@@ -187,6 +187,26 @@ pub(crate) fn key_find(conn: &mut Conn, uuid: Uuid) -> Result<Option<KnownKey>> 
         expires: row.opt_int(1)?,
         standing: Standing { account: row.id(2)?, admin: row.text(3)? == ADMIN, enabled: row.text(4)? == ENABLED },
     }))
+}
+
+/// The policies that bind an account's calls with a key, or those without one.
+pub(crate) fn policies(conn: &mut Conn, account: Uuid, key: Option<Uuid>) -> Result<Vec<Policy>> {
+    let condition = Sql::new("subject_uuid = ").bind(account).sql(" AND (api_key_uuid IS NULL");
+    let condition = match key {
+        Some(key) => condition.sql(" OR api_key_uuid = ").bind(key),
+        None => condition,
+    };
+    gyre_query::select(conn, condition.sql(")"))
+}
+
+/// How many policies bind an account, or one of its keys, alone.
+pub(crate) fn policies_count(conn: &mut Conn, account: Uuid, key: Option<Uuid>) -> Result<i64> {
+    let sql = Sql::new("SELECT COUNT(*) FROM policy WHERE subject_uuid = ").bind(account);
+    let sql = match key {
+        Some(key) => sql.sql(" AND api_key_uuid = ").bind(key),
+        None => sql.sql(" AND api_key_uuid IS NULL"),
+    };
+    conn.query_one(sql)?.map_or(Ok(0), |row| row.int(0))
 }
 
 /// Keeps the hash of an API key.

@@ -12,6 +12,7 @@ use crate::store;
 pub(crate) const DEFINITIONS: &[&str] = &[
     include_str!("workflows/delete-account.yaml"),
     include_str!("workflows/delete-api-key.yaml"),
+    include_str!("workflows/delete-policy.yaml"),
     include_str!("workflows/delete-webhook.yaml"),
     include_str!("workflows/delete-dead-letter.yaml"),
 ];

@@ -19,7 +19,7 @@ use gyre_mesh::Mesh;
 use gyre_mesh::config::ProcessArgs;
 use gyre_mesh::member::LOCAL;
 use gyre_mesh::serve::{Process, Running, layered};
-use gyre_store::Store;
+use gyre_store::{Dialect, Store};
 use tonic::service::Routes;
 
 pub use database::{migrate, open};
@@ -92,7 +92,7 @@ impl Node {
     /// # Errors
     /// When something that the configuration names cannot be used or does not answer.
     pub async fn start(config: NodeConfig) -> Result<Self> {
-        let (listener, gateway) = config.api.open().await?;
+        let (listener, mut gateway) = config.api.open().await?;
         let address = listener.local_addr()?;
         let store = database::open(&config.process, config.migrate).await?;
         let mut process = Process::open("gyre-node", &config.process).await?;
@@ -105,6 +105,11 @@ impl Node {
             None => None,
         };
         start_services(&mut process, &store, config.services, limit).await?;
+        if store.dialect() == Dialect::Sqlite {
+            // nothing waits for anything but processors: one call more than there are keeps them all busy
+            let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+            gateway.limits.reads.get_or_insert(processors + 1);
+        }
         let door = Door::of(Gateway::new(mesh.clone(), gateway)?, &mut process);
         if let Some(file) = &config.admin_file {
             gyre_identity::bootstrap(&store, &format!("http://{address}"), file)

@@ -7,6 +7,7 @@ use gyre_proto::identity::v1::{
     AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CheckAccountRequest, CheckAccountResponse,
     ListVerificationKeysRequest, ListVerificationKeysResponse,
 };
+use gyre_store::Conn;
 use tonic::{Request, Response, Status};
 
 use super::{Api, uuid};
@@ -37,8 +38,12 @@ impl AuthenticationService for Api {
     ) -> Result<Response<AuthenticateApiKeyResponse>, Status> {
         let key = request.into_inner().key;
         let uuid = secret::api_key_uuid(&key).ok_or_else(refused)?;
-        let known = self.inner.store.read("api-key-secret", move |conn| store::key_find(conn, uuid)).await?;
-        let known = known.ok_or_else(refused)?;
+        let read = move |conn: &mut Conn| {
+            let Some(known) = store::key_find(conn, uuid)? else { return Ok(None) };
+            let policies = store::policies(conn, known.standing.account, Some(uuid))?;
+            Ok(Some((known, policies)))
+        };
+        let (known, policies) = self.inner.store.read("api-key-secret", read).await?.ok_or_else(refused)?;
         let right = secret::same(&secret::api_key_hash(&key), &known.hash);
         let expired = known.expires.is_some_and(|end| end <= time::now_micros());
         if !right || expired || !known.standing.enabled {
@@ -49,6 +54,7 @@ impl AuthenticationService for Api {
             admin: known.standing.admin,
             api_key_uuid: uuid.to_string(),
             expire_time: known.expires.map(time::from_micros),
+            policies,
         }))
     }
 
@@ -57,10 +63,14 @@ impl AuthenticationService for Api {
         request: Request<CheckAccountRequest>,
     ) -> Result<Response<CheckAccountResponse>, Status> {
         let uuid = uuid("account", &request.get_ref().account_uuid)?;
-        let standing = self.inner.store.read("account-standing", move |conn| store::standing_find(conn, uuid)).await?;
-        Ok(Response::new(CheckAccountResponse {
-            enabled: standing.is_some_and(|standing| standing.enabled),
-            admin: standing.is_some_and(|standing| standing.admin),
-        }))
+        let read = move |conn: &mut Conn| {
+            let Some(standing) = store::standing_find(conn, uuid)? else { return Ok(None) };
+            Ok(Some((standing, store::policies(conn, uuid, None)?)))
+        };
+        let Some((standing, policies)) = self.inner.store.read("account-standing", read).await? else {
+            return Ok(Response::new(CheckAccountResponse::default()));
+        };
+        let store::Standing { enabled, admin, .. } = standing;
+        Ok(Response::new(CheckAccountResponse { enabled, admin, policies }))
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod api_key;
 mod authentication;
 mod dead_letter;
+mod policy;
 mod session;
 mod webhook;
 

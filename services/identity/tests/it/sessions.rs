@@ -52,7 +52,7 @@ impl Env {
 
     async fn check(&self, uuid: &str) -> (bool, bool) {
         let request = CheckAccountRequest { account_uuid: uuid.into() };
-        let CheckAccountResponse { enabled, admin } =
+        let CheckAccountResponse { enabled, admin, .. } =
             self.authentication().check_account(request).await.unwrap().into_inner();
         (enabled, admin)
     }

@@ -52,6 +52,8 @@ pub struct MethodInfo {
     pub host: HostedBy,
     /// The field numbers to the UUID that picks the owner.
     pub route: Option<&'static [u32]>,
+    /// The resource that it is about, where that is there already: `uuid`, or the UUID in what an update changes.
+    pub target: Option<Target>,
     /// Who may call.
     pub access: Access,
     /// The action that policies name.
@@ -74,6 +76,15 @@ pub struct MethodInfo {
     pub doc: &'static str,
     /// The rest of what the descriptor says, such as `google.api.http`.
     pub descriptor: MethodDescriptor,
+}
+
+/// Where a request names the resource that its call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The field numbers to its UUID.
+    pub path: &'static [u32],
+    /// Its kind.
+    pub kind: &'static str,
 }
 
 /// A message.
@@ -454,6 +465,18 @@ impl Reader {
                 Some(&*Box::leak(numbers.into_boxed_slice()))
             }
         };
+        let uuid =
+            |message: &MessageInfo| message.field("uuid").map(|field| (field.number, field.rule.refers_to.clone()));
+        let target = match uuid(input) {
+            Some((number, kind)) if !kind.is_empty() => Some((vec![number], keep(kind))),
+            _ if method.name().starts_with("Update") => input.fields.iter().find_map(|field| {
+                let FieldType::Message(inner) = field.ty else { return None };
+                let inner = messages.get(inner)?;
+                Some((vec![field.number, uuid(inner)?.0], inner.kind?))
+            }),
+            _ => None,
+        };
+        let target = target.map(|(path, kind)| Target { path: Box::leak(path.into_boxed_slice()), kind });
         let output = method.output();
         Ok(MethodInfo {
             path: keep(format!("/{}/{}", service.full_name(), method.name())),
@@ -461,6 +484,7 @@ impl Reader {
             name: keep(method.name()),
             host,
             route,
+            target,
             access: match rule.access() {
                 Access::Unspecified => Access::Account,
                 access => access,
@@ -499,6 +523,7 @@ mod tests {
         let catalog = catalog();
         let create = catalog.method("/gyre.vm.v1.VmService/CreateVm").unwrap();
         assert_eq!(create.route, Some([1, 1].as_slice()));
+        assert_eq!(create.target, None);
         assert_eq!(create.request_id, Some(2));
         assert_eq!(create.host, HostedBy::Service("vm"));
         assert_eq!(create.access, Access::Account);

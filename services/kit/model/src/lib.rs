@@ -10,6 +10,7 @@ pub mod error;
 pub mod fair;
 pub mod id;
 pub mod origin;
+pub mod policy;
 pub mod time;
 pub mod turn;
 pub mod validate;

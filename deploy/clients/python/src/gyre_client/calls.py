@@ -2191,6 +2191,181 @@ class Operations(Calls):
         return self._send(_call, types.RetryOperationRequest(uuid=uuid).encode())
 
 
+class Policies(Calls):
+    """Denies or allows calls of an account, or of one of its API keys. What a DENY matches is refused.
+    Where there is an ALLOW, what none of them matches is refused, too; those of one owner for the same
+    subject are looked at together. Without policies everything is allowed that the account may do at
+    all.
+    """
+
+    def create(
+        self,
+        policy: types.Policy,
+        *,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Policy:
+        """Makes a policy. It binds calls that come five seconds later, and may bind earlier ones.
+
+        policy: What to make (required)
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "POST",
+            "/v1/policies",
+            "policy",
+            types.Policy,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        return self._send(_call, types.CreatePolicyRequest(policy=policy).encode())
+
+    def get(
+        self,
+        uuid: str,
+        *,
+        timeout: Optional[float] = None,
+    ) -> types.Policy:
+        """Reads one.
+
+        uuid: Which one (required, the UUID of a policy)
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/policies/{uuid}",
+            "",
+            types.Policy,
+            timeout=timeout,
+        )
+        return self._send(_call, types.GetPolicyRequest(uuid=uuid).encode())
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        order_by: str = "",
+        page_size: int = 0,
+        read_mask: Optional[List[str]] = None,
+        count: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Pages[types.Policy, types.ListPoliciesResponse]:
+        """Lists them.
+
+        filter: Which ones: comparisons of fields, such as `effect = DENY AND create_time >
+            "2026-01-01T00:00:00Z"`
+        order_by: Fields to sort by, such as "name, create_time desc"
+        page_size: Most rows in the answer, 1 to 1000; 0 means 100
+        read_mask: The fields to answer, such as "name,effect"; all of them where it is empty
+        count: Counts all that the filter lets through, too, and answers `total_size`
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "GET",
+            "/v1/policies",
+            "",
+            types.ListPoliciesResponse,
+            timeout=timeout,
+        )
+        return self._pages(_call, types.ListPoliciesRequest(filter=filter, order_by=order_by, page_size=page_size, read_mask=read_mask or [], count=count), "policies")
+
+    def update(
+        self,
+        uuid: str,
+        *,
+        name: Unset[str] = UNSET,
+        description: Unset[str] = UNSET,
+        generation: Unset[int] = UNSET,
+        tags: Unset[List[str]] = UNSET,
+        effect: Unset[types.PolicyEffect] = UNSET,
+        actions: Unset[List[str]] = UNSET,
+        resource_kind: Unset[str] = UNSET,
+        filter: Unset[str] = UNSET,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Policy:
+        """Changes the fields that the mask names.
+
+        uuid: which Policy to change
+        name: A name for people, which refusals tell; it need not be unique (required)
+        description: What it is for
+        generation: the one that was read: the change is refused when another came first
+        tags: Marks of people and programs: "key=value" or a plain word each. An update that names this
+            field puts the whole list in the place of the one that was there; `CreateTag` and `DeleteTag`
+            change one
+        effect: Whether it denies or allows (required)
+        actions: Which calls: actions such as "vm:StopVm", where "*" stands for anything: "vm:*",
+            "*:Get*" (required)
+        resource_kind: The kind of resource that `filter` is about, such as "vm"
+        filter: Which resources, with `resource_kind`: any filter of a list of that kind, such as
+            `tags:"env=prod"`. The policy is about calls that name one such resource by its UUID then, and
+            about no others: it does not shorten lists, and a resource that is to be made is none yet
+        request_id: names this wish: the same id again is the same wish
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "PATCH",
+            "/v1/policies/{policy.uuid}",
+            "policy",
+            types.Policy,
+            request_id=request_id,
+            named=True,
+            timeout=timeout,
+        )
+        _changes = given(
+            types.Policy,
+            name=name,
+            description=description,
+            generation=generation,
+            tags=tags,
+            effect=effect,
+            actions=actions,
+            resource_kind=resource_kind,
+            filter=filter,
+        )
+        _request = types.UpdatePolicyRequest().encode()
+        _request["policy"] = {**_changes, "uuid": uuid}
+        return self._send(_call, _request)
+
+    def delete(
+        self,
+        uuid: str,
+        *,
+        validate_only: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+        request_id: Optional[str] = None,
+        callback: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> types.Operation:
+        """Deletes a policy.
+
+        uuid: Which one (required, the UUID of a policy)
+        validate_only: Deletes nothing, and answers an operation whose `deletion` shows all that would
+            go, be detached, or forbids it
+        force: Goes on past hosts that are away: what is to be done there is owed, and done when they
+            are back
+        cascade: Deletes what depends on it, too; without it, a deletion that would take something else
+            along is refused
+        request_id: names this wish: the same id again is the same wish
+        callback: the URL that the finished operation is posted to
+        timeout: seconds that the call may take, with all its tries
+        """
+        _call = Call(
+            "DELETE",
+            "/v1/policies/{uuid}",
+            "",
+            types.Operation,
+            request_id=request_id,
+            named=True,
+            callback=callback,
+            timeout=timeout,
+        )
+        return self._send(_call, types.DeletePolicyRequest(uuid=uuid, validate_only=validate_only, force=force, cascade=cascade).encode())
+
+
 class PrimaryStorages(Calls):
     """Where the disks of machines live."""
 
@@ -3809,6 +3984,7 @@ class Services:
         self.l3_networks = L3Networks(client)
         self.nics = Nics(client)
         self.operations = Operations(client)
+        self.policies = Policies(client)
         self.primary_storages = PrimaryStorages(client)
         self.settings = Settings(client)
         self.tags = Tags(client)
@@ -3839,6 +4015,7 @@ KINDS: Dict[str, str] = {
     "l3-network": "l3_networks",
     "nic": "nics",
     "operation": "operations",
+    "policy": "policies",
     "primary-storage": "primary_storages",
     "setting": "settings",
     "tag": "tags",

@@ -33,6 +33,7 @@ __all__ = [
     "CreateIpRangeRequest",
     "CreateL2NetworkRequest",
     "CreateL3NetworkRequest",
+    "CreatePolicyRequest",
     "CreatePrimaryStorageRequest",
     "CreateSessionRequest",
     "CreateSessionResponse",
@@ -55,6 +56,7 @@ __all__ = [
     "DeleteIpRangeRequest",
     "DeleteL2NetworkRequest",
     "DeleteL3NetworkRequest",
+    "DeletePolicyRequest",
     "DeletePrimaryStorageRequest",
     "DeleteTagRequest",
     "DeleteTagResponse",
@@ -94,6 +96,7 @@ __all__ = [
     "GetL3NetworkRequest",
     "GetNicRequest",
     "GetOperationRequest",
+    "GetPolicyRequest",
     "GetPrimaryStorageRequest",
     "GetSettingRequest",
     "GetTagRequest",
@@ -151,6 +154,8 @@ __all__ = [
     "ListNicsResponse",
     "ListOperationsRequest",
     "ListOperationsResponse",
+    "ListPoliciesRequest",
+    "ListPoliciesResponse",
     "ListPrimaryStoragesRequest",
     "ListPrimaryStoragesResponse",
     "ListSettingsRequest",
@@ -173,6 +178,8 @@ __all__ = [
     "OperationState",
     "OperationStep",
     "OperationStepState",
+    "Policy",
+    "PolicyEffect",
     "PrimaryStorage",
     "PrimaryStorageState",
     "PrimaryStorageType",
@@ -214,6 +221,7 @@ __all__ = [
     "UpdateL2NetworkRequest",
     "UpdateL3NetworkRequest",
     "UpdateNicRequest",
+    "UpdatePolicyRequest",
     "UpdatePrimaryStorageRequest",
     "UpdateVmRequest",
     "UpdateVolumeRequest",
@@ -482,6 +490,17 @@ class OperationStepState(OpenEnum):
     """Failed."""
     UNDONE = "OPERATION_STEP_STATE_UNDONE"
     """Undone."""
+
+
+class PolicyEffect(OpenEnum):
+    """What a policy does."""
+
+    UNSPECIFIED = "POLICY_EFFECT_UNSPECIFIED"
+    """Not said."""
+    ALLOW = "POLICY_EFFECT_ALLOW"
+    """What it matches is allowed, and what no policy like it matches is refused."""
+    DENY = "POLICY_EFFECT_DENY"
+    """What it matches is refused."""
 
 
 class PrimaryStorageState(OpenEnum):
@@ -1101,6 +1120,24 @@ class CreateL3NetworkRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "l3Network": ("l3_network", "L3Network"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class CreatePolicyRequest(Message):
+    """Makes a policy."""
+
+    policy: Optional[Policy] = None
+    """What to make (required)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "policy": ("policy", "Policy"),
         "requestId": ("request_id", "text"),
     }
 
@@ -1792,6 +1829,40 @@ class DeleteL3NetworkRequest(Message):
 
     uuid: str = ""
     """Which one (required, the UUID of a l3-network)"""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    validate_only: bool = False
+    """Deletes nothing, and answers an operation whose `deletion` shows all that would go, be detached, or
+    forbids it.
+    """
+
+    force: bool = False
+    """Goes on past hosts that are away: what is to be done there is owed, and done when they are back."""
+
+    cascade: bool = False
+    """Deletes what depends on it, too; without it, a deletion that would take something else along is
+    refused.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "requestId": ("request_id", "text"),
+        "validateOnly": ("validate_only", "bool"),
+        "force": ("force", "bool"),
+        "cascade": ("cascade", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class DeletePolicyRequest(Message):
+    """Deletes a policy."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a policy)"""
 
     request_id: str = ""
     """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
@@ -2532,6 +2603,18 @@ class GetOperationRequest(Message):
 
     uuid: str = ""
     """The operation (required, the UUID of an operation)"""
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+    }
+
+
+@dataclass(repr=False)
+class GetPolicyRequest(Message):
+    """Reads one."""
+
+    uuid: str = ""
+    """Which one (required, the UUID of a policy)"""
 
     _wire: ClassVar[Wire] = {
         "uuid": ("uuid", "text"),
@@ -4058,6 +4141,58 @@ class ListOperationsResponse(Message):
 
 
 @dataclass(repr=False)
+class ListPoliciesRequest(Message):
+    """Lists them."""
+
+    filter: str = ""
+    """Which ones: comparisons of fields, such as `effect = DENY AND create_time > "2026-01-01T00:00:00Z"`."""
+
+    order_by: str = ""
+    """Fields to sort by, such as "name, create_time desc"."""
+
+    page_size: int = 0
+    """Most rows in the answer, 1 to 1000; 0 means 100."""
+
+    page_token: str = ""
+    """Where the page before ended."""
+
+    read_mask: List[str] = _field(default_factory=list)
+    """The fields to answer, such as "name,effect"; all of them where it is empty."""
+
+    count: bool = False
+    """Counts all that the filter lets through, too, and answers `total_size`."""
+
+    _wire: ClassVar[Wire] = {
+        "filter": ("filter", "text"),
+        "orderBy": ("order_by", "text"),
+        "pageSize": ("page_size", "int32"),
+        "pageToken": ("page_token", "text"),
+        "readMask": ("read_mask", "mask"),
+        "count": ("count", "bool"),
+    }
+
+
+@dataclass(repr=False)
+class ListPoliciesResponse(Message):
+    """A page of them."""
+
+    policies: List[Policy] = _field(default_factory=list)
+    """The rows."""
+
+    next_page_token: str = ""
+    """Where the next page begins; empty after the last."""
+
+    total_size: int = 0
+    """How many there are on all pages together, where the request says `count`."""
+
+    _wire: ClassVar[Wire] = {
+        "policies": ("policies", "*Policy"),
+        "nextPageToken": ("next_page_token", "text"),
+        "totalSize": ("total_size", "int64"),
+    }
+
+
+@dataclass(repr=False)
 class ListPrimaryStoragesRequest(Message):
     """Lists them."""
 
@@ -4722,6 +4857,84 @@ class OperationStep(Message):
         "startTime": ("start_time", "time"),
         "endTime": ("end_time", "time"),
         "attempts": ("attempts", "int32"),
+    }
+
+
+@dataclass(repr=False)
+class Policy(Message):
+    """Denies or allows calls of an account, or of one of its API keys. What a DENY matches is refused.
+    Where there is an ALLOW, what none of them matches is refused, too; those of one owner for the same
+    subject are looked at together. Without policies everything is allowed that the account may do at
+    all.
+    """
+
+    uuid: str = ""
+    """Identity. Version 4; chosen by the caller or else by Gyre (fixed at creation)"""
+
+    name: str = ""
+    """A name for people, which refusals tell; it need not be unique (required)"""
+
+    description: str = ""
+    """What it is for."""
+
+    account_uuid: str = ""
+    """The account that owns it, and may change it (set by Gyre, the UUID of an account)"""
+
+    create_time: Optional[datetime] = None
+    """When it was made (set by Gyre)"""
+
+    update_time: Optional[datetime] = None
+    """When it last changed. Gateways go by it within five seconds (set by Gyre)"""
+
+    generation: int = 0
+    """Grows with every change. An update that names one is refused when another change came first."""
+
+    tags: List[str] = _field(default_factory=list)
+    """Marks of people and programs: "key=value" or a plain word each. An update that names this field puts
+    the whole list in the place of the one that was there; `CreateTag` and `DeleteTag` change one.
+    """
+
+    effect: PolicyEffect = PolicyEffect.UNSPECIFIED
+    """Whether it denies or allows (required)"""
+
+    actions: List[str] = _field(default_factory=list)
+    """Which calls: actions such as "vm:StopVm", where "*" stands for anything: "vm:*", "*:Get*" (required)"""
+
+    subject_uuid: str = ""
+    """The account whose calls it is about; its owner's own where it is not given. Others than the own are
+    for administrators (fixed at creation, the UUID of an account)
+    """
+
+    api_key_uuid: str = ""
+    """The API key of that account whose calls it is about; where it is empty, all calls of the account. An
+    administrator's account is bound by the policies of its keys only (fixed at creation, the UUID of an
+    api-key)
+    """
+
+    resource_kind: str = ""
+    """The kind of resource that `filter` is about, such as "vm"."""
+
+    filter: str = ""
+    """Which resources, with `resource_kind`: any filter of a list of that kind, such as `tags:"env=prod"`.
+    The policy is about calls that name one such resource by its UUID then, and about no others: it does
+    not shorten lists, and a resource that is to be made is none yet.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "uuid": ("uuid", "text"),
+        "name": ("name", "text"),
+        "description": ("description", "text"),
+        "accountUuid": ("account_uuid", "text"),
+        "createTime": ("create_time", "time"),
+        "updateTime": ("update_time", "time"),
+        "generation": ("generation", "int64"),
+        "tags": ("tags", "*text"),
+        "effect": ("effect", "PolicyEffect"),
+        "actions": ("actions", "*text"),
+        "subjectUuid": ("subject_uuid", "text"),
+        "apiKeyUuid": ("api_key_uuid", "text"),
+        "resourceKind": ("resource_kind", "text"),
+        "filter": ("filter", "text"),
     }
 
 
@@ -5607,6 +5820,30 @@ class UpdateNicRequest(Message):
 
     _wire: ClassVar[Wire] = {
         "nic": ("nic", "Nic"),
+        "updateMask": ("update_mask", "mask"),
+        "requestId": ("request_id", "text"),
+    }
+
+
+@dataclass(repr=False)
+class UpdatePolicyRequest(Message):
+    """Changes some fields."""
+
+    policy: Optional[Policy] = None
+    """The UUID of the one to change, and the new values. A generation that is not 0 must be the present
+    one (required)
+    """
+
+    update_mask: List[str] = _field(default_factory=list)
+    """The fields to change. Where it is empty: those in the JSON body, or those that are not zero."""
+
+    request_id: str = ""
+    """Names this wish: the same id again answers what the first call did. Chosen by the gateway where it
+    is empty.
+    """
+
+    _wire: ClassVar[Wire] = {
+        "policy": ("policy", "Policy"),
         "updateMask": ("update_mask", "mask"),
         "requestId": ("request_id", "text"),
     }

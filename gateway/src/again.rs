@@ -18,10 +18,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::auth::Authenticator;
 use crate::forward::Along;
 use crate::front::Front;
-use crate::resume::is_list;
+use crate::policy;
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -43,29 +42,50 @@ impl fmt::Debug for Again {
     }
 }
 
-/// Lets a list that is streamed end when its caller may no longer watch it.
-pub fn again(front: &Arc<Front>, method: &'static MethodInfo, along: &Along, headers: &HeaderMap, body: Body) -> Body {
+/// Lets a stream end when its caller may no longer have it. `message` is what it asked for.
+pub fn again(
+    front: &Arc<Front>,
+    method: &'static MethodInfo,
+    along: &Along,
+    message: &Bytes,
+    headers: &HeaderMap,
+    body: Body,
+) -> Body {
     match along.caller {
-        Some(caller) if is_list(method) => Body::new(Again::new(front, method, caller, headers, body)),
+        Some(caller) if method.server_streaming => {
+            Body::new(Again::new(front, method, caller, (along, message), headers, body))
+        }
         _ => body,
     }
 }
 
 impl Again {
     /// Looks again at who calls as long as a body lasts.
-    fn new(front: &Arc<Front>, method: &'static MethodInfo, caller: Caller, headers: &HeaderMap, body: Body) -> Self {
+    fn new(
+        front: &Arc<Front>,
+        method: &'static MethodInfo,
+        caller: Caller,
+        asked: (&Along, &Bytes),
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Self {
         let front = Arc::clone(front);
         let mut shown = HeaderMap::new();
         if let Some(header) = headers.get(AUTHORIZATION) {
             shown.insert(AUTHORIZATION, header.clone());
         }
-        let shown = Arc::new(shown);
+        let shown = Arc::new((shown, asked.0.clone(), asked.1.clone()));
         let look = move || -> Looking {
             let (front, shown) = (Arc::clone(&front), Arc::clone(&shown));
             Box::pin(async move {
-                match front.authenticator.caller(method, &shown).await {
+                let (shown, along, message) = &*shown;
+                match front.authenticator.caller(method, shown).await {
                     Ok(Some(now)) if now.caller == caller => {
-                        Authenticator::permit(method, &now).map_err(|refusal| refusal.error)
+                        match policy::settle(&front.forward, method, &now, along, message).await {
+                            Err(refusal) if refusal.error.kind() == Kind::PermissionDenied => Err(refusal.error),
+                            // that it cannot be found out now ends no stream
+                            _ => Ok(()),
+                        }
                     }
                     Ok(_) => Err(Error::new(
                         Kind::PermissionDenied,

@@ -68,8 +68,15 @@ type Digest = [u8; 32];
 pub struct Known {
     /// Who it is.
     pub caller: Caller,
-    /// The policies that bind them; nothing where there are none.
-    pub rules: Option<Arc<Rules>>,
+    /// The policies that bind the account, and those that bind its key; nothing where there are none.
+    pub rules: [Option<Arc<Rules>>; 2],
+}
+
+impl Known {
+    /// What binds them.
+    pub fn bound(&self) -> impl Iterator<Item = &Rules> {
+        self.rules.iter().flatten().map(Arc::as_ref)
+    }
 }
 
 /// What identity said of an account.
@@ -87,7 +94,8 @@ struct Standing {
 /// What identity said of an API key.
 #[derive(Debug, Clone)]
 struct KnownKey {
-    known: Option<Known>,
+    caller: Option<Caller>,
+    rules: Option<Arc<Rules>>,
     /// When to ask again.
     renew: Instant,
     /// When it said so.
@@ -139,8 +147,7 @@ impl Authenticator {
                 .with("action", method.action),
             ));
         }
-        let Some(rules) = &known.rules else { return Ok(()) };
-        rules.judge(method).map(drop).map_err(policy::refusal)
+        policy::permit(method, known)
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Known, Refusal> {
@@ -171,7 +178,8 @@ impl Authenticator {
         if !standing.enabled {
             return Err(refused("ACCOUNT_DISABLED", "the account is disabled or deleted"));
         }
-        Ok(Known { caller: Caller::of(claims.account, claims.admin && standing.admin), rules: standing.rules })
+        let caller = Caller::of(claims.account, claims.admin && standing.admin);
+        Ok(Known { caller, rules: [standing.rules, None] })
     }
 
     async fn verify(&self, secret: &str, digest: Digest, now: Instant, time: i64) -> Result<Claims, Refusal> {
@@ -218,8 +226,8 @@ impl Authenticator {
         // Counted from before the question: the answer may be as old as that.
         let CheckAccountResponse { enabled, admin, policies } = answer;
         let until = now + if enabled { BELIEVED } else { REFUSED };
-        let standing =
-            Standing { enabled, admin, rules: policy::rules(policies), renew: until.min(now + RENEWED), until };
+        let rules = policy::rules(policies, known.as_ref().and_then(|known| known.rules.as_ref()));
+        let standing = Standing { enabled, admin, rules, renew: until.min(now + RENEWED), until };
         self.accounts.put(account, standing.clone(), now, until + OUTAGE);
         Ok(standing)
     }
@@ -231,7 +239,7 @@ impl Authenticator {
         if let Some(key) = &known
             && now < key.renew
         {
-            return key.known.clone().ok_or_else(unknown);
+            return self.holder(key.clone(), now).await?.ok_or_else(unknown);
         }
         if secret.len() > 256 {
             return Err(unknown());
@@ -248,15 +256,16 @@ impl Authenticator {
                 let caller = Caller { api_key_uuid: key, ..Caller::of(account, answer.admin) };
                 let left = answer.expire_time.map(|time| time.seconds.saturating_sub(unix_seconds()).max(0));
                 let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
-                let known = Known { caller, rules: policy::rules(answer.policies) };
-                KnownKey { known: Some(known), renew: now + BELIEVED, since: now, ends: left.map(|left| now + left) }
+                let rules = policy::rules(answer.policies, known.as_ref().and_then(|known| known.rules.as_ref()));
+                let ends = left.map(|left| now + left);
+                KnownKey { caller: Some(caller), rules, renew: now + BELIEVED, since: now, ends }
             }
             Err(status) => match status.code() {
                 tonic::Code::Unauthenticated | tonic::Code::NotFound | tonic::Code::PermissionDenied => {
-                    KnownKey { known: None, renew: now + REFUSED, since: now, ends: None }
+                    KnownKey { caller: None, rules: None, renew: now + REFUSED, since: now, ends: None }
                 }
                 _ => match known {
-                    Some(key) if key.known.is_some() && database_away(&status) => {
+                    Some(key) if key.caller.is_some() && database_away(&status) => {
                         KnownKey { renew: Instant::now() + ASKED_AGAIN, ..key }
                     }
                     _ => return Err(unanswered(status)),
@@ -265,7 +274,14 @@ impl Authenticator {
         };
         let until = answered.since + OUTAGE;
         self.api_keys.put(digest, answered.clone(), now, until);
-        answered.known.ok_or_else(unknown)
+        self.holder(answered, now).await?.ok_or_else(unknown)
+    }
+
+    /// Who calls with a key that identity answered for, with what binds its account, too.
+    async fn holder(&self, key: KnownKey, now: Instant) -> Result<Option<Known>, Refusal> {
+        let Some(caller) = key.caller else { return Ok(None) };
+        let standing = self.standing(caller.account_uuid, now).await?;
+        Ok(standing.enabled.then_some(Known { caller, rules: [standing.rules, key.rules] }))
     }
 }
 

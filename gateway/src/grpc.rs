@@ -28,7 +28,7 @@ use tonic::{Code, Status};
 use tower::{Layer as _, Service};
 
 pub use self::own::Own;
-use self::stream::{Ending, Measured};
+use self::stream::{Begun, Ending, Measured};
 use crate::admission::{Who, merely_waits};
 use crate::again::again;
 use crate::audit::{Call, Source};
@@ -40,7 +40,7 @@ use crate::metrics::Refused;
 use crate::policy;
 use crate::refusal::Refusal;
 use crate::rest::table::is_open;
-use crate::resume::{is_list, resumed};
+use crate::resume::resumed;
 use crate::sign_in;
 use crate::trace::Traced;
 
@@ -144,34 +144,42 @@ where
     let from = Source::of(method, peer, &head.headers);
     let callback = callback::asked(front.forward.mesh(), method, &head.headers)?;
     // who calls a stream is looked at again while it lasts
-    let shown = if is_list(method) { sent.clone() } else { HeaderMap::new() };
+    let shown = if method.server_streaming { sent.clone() } else { HeaderMap::new() };
     clean(&mut head.headers);
     let along = Along { caller, from, trace, timeout: timeout(front, method, &head.headers)?, callback };
     along.write(&mut head.headers);
     if method.client_streaming {
-        if let Some(known) = &known {
-            policy::settle_stream(method, known).inspect_err(|refusal| {
-                front.refusals.note(told, &known.caller, &refusal.error);
-            })?;
+        let (mut body, mut first) = (body, Bytes::new());
+        if let Some(known) = known.as_ref().filter(|known| policy::asks(method, known)) {
+            // what it is about stands in the first message
+            first = stream::first(&mut body, front.limits.message_bytes, front.limits.body_time).await?;
+            let message = first.slice(wire::FRAME_HEAD.min(first.len())..);
+            let settled = policy::settle(&front.forward, method, known, &along, &message).await;
+            settled.inspect_err(|refusal| front.refusals.note(about(told, &first), &known.caller, &refusal.error))?;
         }
         front.admission.pass(method, who).await?;
-        let body = Body::new(Measured::new(body, front.limits.message_bytes));
+        let body = Body::new(Measured::new(Begun::new(first, body), front.limits.message_bytes));
         let response = front.forward.send(method, Request::from_parts(head, body)).await;
         return Ok(ending(front, method, response));
     }
     let frame = whole(front, body).await?;
     let place = front.admission.enter(method, who).await?;
-    if let Some(known) = &known {
-        let settled = policy::settle(&front.forward, method, known, &along, &frame).await;
-        settled.inspect_err(|refusal| front.refusals.note(about(told, &frame), &known.caller, &refusal.error))?;
-    }
+    let message = frame.slice(wire::FRAME_HEAD.min(frame.len())..);
     if !sign_in::is(method) {
-        let call = front.forward.send(method, Request::from_parts(head, Body::new(Full::new(frame.clone()))));
+        let call = async {
+            if let Some(known) = &known {
+                let settled = policy::settle(&front.forward, method, known, &along, &message).await;
+                settled
+                    .inspect_err(|refusal| front.refusals.note(about(told, &frame), &known.caller, &refusal.error))?;
+            }
+            let request = Request::from_parts(head, Body::new(Full::new(frame.clone())));
+            Ok::<_, Refusal>(front.forward.send(method, request).await)
+        };
         let response = if merely_waits(method) {
             drop(place);
-            call.await
+            call.await?
         } else {
-            place.hold(call).await
+            place.hold(call).await?
         };
         let refused = Status::from_header_map(response.headers()).is_some_and(|status| status.code() != Code::Ok);
         if refused {
@@ -179,11 +187,10 @@ where
         }
         let response = response.map(|body| {
             let body = resumed(front, method, &along, &frame, body);
-            again(front, method, &along, &shown, body)
+            again(front, method, &along, &message, &shown, body)
         });
         return Ok(ending(front, method, response));
     }
-    let message = frame.slice(wire::FRAME_HEAD.min(frame.len())..);
     let attempt = sign_in::begin(front, told, &message)?;
     let response = front.forward.send(method, Request::from_parts(head, Body::new(Full::new(frame)))).await;
     let failure = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok);

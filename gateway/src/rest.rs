@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gyre_model::catalog::MethodInfo;
+use gyre_model::near::nearest;
 use gyre_model::{Error, Kind, wire};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -31,7 +32,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
 use self::plan::{BodyPlan, Plan};
-use self::query::nearest;
 use self::routes::{Found, Segments};
 use crate::admission::{Who, merely_waits};
 use crate::again::again;
@@ -112,14 +112,14 @@ async fn call(
     let callback = callback::asked(front.forward.mesh(), plan.method, &head.headers).inspect_err(note)?;
     let from = Source::of(plan.method, peer, &head.headers);
     let along = Along { caller, from, trace, timeout: asked.timeout, callback };
-    let settle = async |frame: &[u8]| match &known {
-        Some(known) => policy::settle(&front.forward, plan.method, known, &along, frame).await,
+    let settle = async |message: &[u8]| match &known {
+        Some(known) => policy::settle(&front.forward, plan.method, known, &along, message).await.inspect_err(note),
         None => Ok(()),
     };
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id).inspect_err(note)?;
-        settle(&first).await.inspect_err(note)?;
+        settle(&first).await?;
         front.admission.pass(plan.method, who).await?;
         let upload = upload::Upload::new(body, field, first, &front.limits)?;
         let response = front.forward.open(plan.method, &along, tonic::body::Body::new(upload)).await?;
@@ -129,7 +129,7 @@ async fn call(
     let read = read_request(front, plan, &segments, query, &head.headers, asked.request_id, body).await;
     let frame = read.inspect_err(note)?;
     let place = front.admission.enter(plan.method, who).await?;
-    settle(&frame).await.inspect_err(note)?;
+    let message = frame.slice(wire::FRAME_HEAD.min(frame.len())..);
     if plan.method.server_streaming {
         // a browser that opens a stream again says where it was
         let last = head.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
@@ -137,10 +137,14 @@ async fn call(
             Some(last) if is_list(plan.method) => from_position(&frame, last),
             _ => frame,
         };
-        let request = tonic::body::Body::new(Full::new(frame.clone()));
-        let response = front.forward.open(plan.method, &along, request).await?;
+        let open = async {
+            settle(&message).await?;
+            let request = tonic::body::Body::new(Full::new(frame.clone()));
+            front.forward.open(plan.method, &along, request).await.map_err(Refusal::from)
+        };
+        let response = place.hold(open).await?;
         let response = resumed(front, plan.method, &along, &frame, response);
-        let response = again(front, plan.method, &along, &head.headers, response);
+        let response = again(front, plan.method, &along, &message, &head.headers, response);
         return Ok(answer::stream(front, plan, along.trace, response));
     }
     let message = if sign_in::is(plan.method) {
@@ -152,7 +156,10 @@ async fn call(
         )
         .await?
     } else {
-        let call = front.forward.unary(plan.method, &along, frame);
+        let call = async {
+            settle(&message).await?;
+            front.forward.unary(plan.method, &along, frame.clone()).await.map_err(Refusal::from)
+        };
         if merely_waits(plan.method) {
             drop(place);
             call.await?

@@ -9,6 +9,8 @@ use gyre_agent::Simulation;
 use gyre_integration::front::{Answer, Site};
 use gyre_integration::node::Hosts;
 use gyre_integration::{Front, TestNode};
+use gyre_proto::storage::v1::UploadImageRequest;
+use gyre_proto::storage::v1::image_service_client::ImageServiceClient;
 use gyre_proto::vm::v1::StopVmRequest;
 use gyre_proto::vm::v1::vm_service_client::VmServiceClient;
 use http::{Method, StatusCode};
@@ -138,6 +140,17 @@ async fn a_key_does_what_its_policies_allow_and_does_not_free_itself() -> Result
     ] {
         assert_eq!((refused.status, refused.reason()), (StatusCode::FORBIDDEN, "POLICY_DENIED"), "{}", refused.body);
     }
+    // nor does a key that is good for an administrator's account
+    let root = world.admin.post("/v1/api-keys", json!({"name": "root"})).await?.good()?;
+    let text = |field: &str| root[field].as_str().unwrap_or_default().to_owned();
+    let bound = json!({"name": "b", "effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": text("uuid")});
+    world.admin.make("/v1/policies", bound).await?;
+    let root = Front::new(&world.node.endpoint(), &text("secret"));
+    let evil = json!({"name": "evil", "type": "ACCOUNT_TYPE_ADMIN", "password": "Trubador-and-3-onions"});
+    until("POLICY_DENIED", || root.delete("/v1/vms/0193f3a0-1111-4222-8333-444455556666")).await?;
+    assert_eq!(root.post("/v1/accounts", evil).await?.reason(), "POLICY_DENIED");
+    assert_eq!(root.delete(&format!("/v1/accounts/{}?cascade=true", world.account)).await?.reason(), "POLICY_DENIED");
+    root.get("/v1/accounts").await?.good()?;
     // nobody else is bound by it
     other.make("/v1/api-keys", json!({"name": "more"})).await?;
     world.alice.post("/v1/query", json!({"kind": "vm"})).await?.good()?;
@@ -199,6 +212,84 @@ async fn tags_say_what_a_policy_is_about() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_about_its_image_over_either_transport() -> Result<()> {
+    let world = World::new().await?;
+    let image = async |name: &str, tags: Value| {
+        let image = json!({"name": name, "url": "upload", "format": "IMAGE_FORMAT_RAW", "tags": tags});
+        world.alice.done(Method::POST, "/v1/images", Some(image)).await
+    };
+    let (kept, free) = (image("kept", json!(["keep"])).await?, image("free", json!([])).await?);
+    let policy = json!({
+        "name": "keep", "effect": "DENY", "actions": ["storage:U*"], "resourceKind": "image", "filter": "tags:keep"
+    });
+    world.alice.make("/v1/policies", policy).await?;
+    let path = format!("/v1/images/{kept}");
+    until("POLICY_DENIED", || world.alice.patch(&path, json!({"description": "x"}))).await?;
+    let upload = async |uuid: &str| {
+        let request = http::Request::post(format!("{}/v1/images/{uuid}:upload", world.alice.endpoint()))
+            .header("content-type", "application/octet-stream");
+        world.alice.send(request, vec![0u8; 1 << 16]).await
+    };
+    assert_eq!(upload(&kept).await?.reason(), "POLICY_DENIED");
+    let channel = tonic::transport::Endpoint::from_shared(world.node.endpoint())?.connect().await?;
+    let mut client = ImageServiceClient::new(channel);
+    let stream = |uuid: &str| -> Result<_> {
+        let pieces = [uuid, ""].map(|uuid| UploadImageRequest { uuid: uuid.to_owned(), data: vec![1; 1 << 16].into() });
+        let mut request = tonic::Request::new(tokio_stream::iter(pieces));
+        request.metadata_mut().insert("authorization", format!("Bearer {}", world.alice.token()).parse()?);
+        Ok(request)
+    };
+    let status = client.upload_image(stream(&kept)?).await.expect_err("it is denied");
+    assert_eq!(status.code(), tonic::Code::PermissionDenied, "{status}");
+    // the stream that was looked into arrives whole
+    let operation = client.upload_image(stream(&free)?).await?.into_inner();
+    let began = Instant::now();
+    let size = loop {
+        let image = world.alice.get(&format!("/v1/images/{free}")).await?.good()?;
+        if image["state"] == "IMAGE_STATE_READY" {
+            break image["sizeBytes"].clone();
+        }
+        ensure!(began.elapsed() < BELIEVED, "{operation:?} does not end: {image}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(size, json!((2 << 16).to_string()));
+    // and an ALLOW lets in what it is about
+    let policy = json!({
+        "name": "only", "effect": "ALLOW", "actions": ["storage:Upload*", "storage:Get*"], "resourceKind": "image",
+        "filter": "NOT name = other"
+    });
+    let other = image("other", json!([])).await?;
+    let more = image("more", json!([])).await?;
+    world.alice.make("/v1/policies", policy).await?;
+    let path = format!("/v1/images/{other}");
+    until("POLICY_DENIED", || world.alice.get(&path)).await?;
+    assert_eq!(upload(&other).await?.reason(), "POLICY_DENIED");
+    assert!(upload(&more).await?.status.is_success());
+    world.node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrators_filter_sees_what_the_subject_does_not() -> Result<()> {
+    let world = World::new().await?;
+    let vm = world.machine("web", json!([])).await?;
+    let policy = json!({
+        "name": "foreign", "effect": "DENY", "actions": ["vm:RebootVm"], "resourceKind": "vm",
+        "filter": "image.account.name = admin", "subjectUuid": world.account
+    });
+    world.admin.make("/v1/policies", policy).await?;
+    let path = format!("/v1/vms/{vm}:reboot");
+    until("POLICY_DENIED", || world.alice.post(&path, json!({}))).await?;
+    // a machine of others is not there for alice, whatever a policy would say of it
+    let foreign = Front::vm(&world.site, &world.image, "foreign");
+    let foreign = world.admin.done(Method::POST, "/v1/vms", Some(foreign)).await?;
+    let answer = world.alice.post(&format!("/v1/vms/{foreign}:reboot"), json!({})).await?;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.body);
+    world.node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_says_nothing_is_refused() -> Result<()> {
     let world = World::new().await?;
     let (alice, admin) = (&world.alice, &world.admin);
@@ -212,12 +303,17 @@ async fn what_says_nothing_is_refused() -> Result<()> {
         }
         policy
     };
+    // as dear as a filter may be, without the UUID that it is asked with
+    let dear = format!("cpu_count IN ({})", (0..200).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
     for (front, policy, field, says) in [
         (alice, with(json!({"actions": []})), "policy.actions", "must be given"),
         (alice, with(json!({"actions": ["vm:StopVm", "vm:Halt"]})), "policy.actions[1]", "vm:StopVm"),
         (alice, with(json!({"actions": ["machine:*"]})), "policy.actions[0]", "machine:*"),
         (alice, with(json!({"filter": "name = a"})), "policy.resource_kind", "vm"),
+        (alice, with(json!({"actions": ["identity:CreateSession"]})), "policy.actions[0]", "sign-in"),
         (alice, with(json!({"resourceKind": "vm"})), "policy.filter", "resource_kind"),
+        (alice, with(json!({"resourceKind": "vm", "filter": "  "})), "policy.filter", "resource_kind"),
+        (alice, with(json!({"resourceKind": "vm", "filter": dear})), "policy.filter", "shorter"),
         (alice, with(json!({"resourceKind": "car", "filter": "name = a"})), "policy.resource_kind", "car"),
         (alice, with(json!({"resourceKind": "vm", "filter": "nmae = a"})), "policy.filter", "name"),
         (alice, with(json!({"resourceKind": "zone", "filter": "name = a"})), "policy.actions[0]", "zone"),
@@ -233,6 +329,13 @@ async fn what_says_nothing_is_refused() -> Result<()> {
     // a key that is not to be seen is not there
     assert_eq!(alice.post("/v1/policies", with(json!({"apiKeyUuid": foreign}))).await?.status, StatusCode::NOT_FOUND);
     assert!(alice.get("/v1/policies").await?.good()?["policies"].is_null());
+    // an account does not keep administrators from binding it
+    for at in 0..=20 {
+        let answer = alice.post("/v1/policies", with(json!({"name": format!("p{at}")}))).await?;
+        let reason = if at < 20 { "" } else { "TOO_MANY_POLICIES" };
+        assert_eq!(answer.reason(), reason, "{at}");
+    }
+    admin.make("/v1/policies", with(json!({"subjectUuid": world.account}))).await?;
     world.node.shutdown().await;
     Ok(())
 }

@@ -3,17 +3,20 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
-use gyre_model::{Error, wire};
+use bytes::{Bytes, BytesMut};
+use gyre_model::{Error, Kind, wire};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
 
 use super::BoxError;
 use crate::metrics::{Refused, metrics};
+use crate::refusal::Refusal;
 
 /// A stream of messages none of which is larger than allowed.
 #[derive(Debug)]
@@ -91,6 +94,69 @@ where
 
     fn is_end_stream(&self) -> bool {
         self.ended || self.body.is_end_stream()
+    }
+}
+
+/// Reads a stream until its first message is there, and answers all that was read.
+///
+/// # Errors
+/// `MESSAGE_TOO_LARGE`, `BODY_TOO_SLOW`, `BODY_BROKEN_OFF`, where none comes.
+pub async fn first<B>(body: &mut B, most: usize, patience: Duration) -> Result<Bytes, Refusal>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut read = BytesMut::new();
+    let message = async {
+        loop {
+            if wire::unframe(&read).is_some() {
+                return Ok(());
+            }
+            if read.len() > most + wire::FRAME_HEAD {
+                return Err(Refusal::counted(Refused::TooLarge, super::too_large(most)));
+            }
+            match body.frame().await {
+                Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref)),
+                Some(Err(_)) | None => {
+                    return Err(Error::new(Kind::Cancelled, "BODY_BROKEN_OFF", "the request broke off").into());
+                }
+            }
+        }
+    };
+    let slow = || {
+        let text = "the first message did not come in time";
+        Refusal::new(Refused::Slow, Kind::DeadlineExceeded, "BODY_TOO_SLOW", text)
+    };
+    tokio::time::timeout(patience, message).await.unwrap_or_else(|_| Err(slow()))?;
+    Ok(read.freeze())
+}
+
+/// A stream of which some was read already.
+#[derive(Debug)]
+pub struct Begun<B> {
+    read: Option<Bytes>,
+    body: B,
+}
+
+impl<B> Begun<B> {
+    /// A stream that goes on with a body after these bytes.
+    pub fn new(read: Bytes, body: B) -> Self {
+        Self { read: (!read.is_empty()).then_some(read), body }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Begun<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.read.take() {
+            Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.body.is_end_stream()
     }
 }
 

@@ -16,7 +16,6 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use self::loose::loosened;
 use self::place::{Place, Step, offset, position};
-use super::query::nearest;
 
 /// Most levels of objects and lists in each other.
 pub const DEEPEST: usize = 32;
@@ -101,7 +100,7 @@ impl JsonReader {
         let description = match meant {
             Meant::Unknown { name, message } => {
                 let known = message.fields.iter().filter(|field| !field.rule.output_only);
-                let near = nearest(&name, known.clone().map(|field| field.json_name));
+                let near = gyre_model::near::nearest(&name, known.clone().map(|field| field.json_name));
                 if near.is_empty() {
                     let all: Vec<_> = known.map(|field| field.json_name).collect();
                     format!("is not known; there are {}", all.join(", "))

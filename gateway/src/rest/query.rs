@@ -43,37 +43,6 @@ pub fn undone(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     String::from_utf8(plain).ok().map(Cow::Owned)
 }
 
-/// How many letters must change to make one word of another (Levenshtein), for telling what was perhaps meant.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = at + 1;
-        for (column, known) in other.iter().enumerate() {
-            let above = row[column + 1];
-            row[column + 1] = (corner + usize::from(letter != *known)).min(above + 1).min(row[column] + 1);
-            corner = above;
-        }
-    }
-    row[other.len()]
-}
-
-/// The names that look most like a wrong one, at most three.
-pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let plain = |name: &str| name.chars().take(64).filter(|letter| *letter != '_').collect::<String>().to_lowercase();
-    let wrong = plain(wrong);
-    let mut near: Vec<(usize, &str)> = known
-        .map(|name| (distance(&wrong, &plain(name)), name))
-        .filter(|(far, name)| *far <= 2 + name.len() / 4)
-        .collect();
-    near.sort_unstable();
-    let least = near.first().map_or(0, |(far, _)| *far);
-    near.retain(|(far, _)| *far <= least + 1);
-    near.truncate(3);
-    near.into_iter().map(|(_, name)| name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,13 +54,5 @@ mod tests {
         assert_eq!(all, [("a", "1"), ("b", "x y z"), ("c", ""), ("d", "ä"), ("e", "50%"), ("f", "%zz")]);
         assert_eq!(parameters("bad=%ff").next().unwrap().unwrap_err(), "bad");
         assert_eq!(undone("a+b", false).unwrap(), "a+b");
-    }
-
-    #[test]
-    fn near_names_are_found() {
-        let known = ["filter", "orderBy", "pageSize", "pageToken"];
-        assert_eq!(nearest("page_size", known.into_iter()), ["pageSize"]);
-        assert_eq!(nearest("fliter", known.into_iter()), ["filter"]);
-        assert!(nearest("colour", known.into_iter()).is_empty());
     }
 }

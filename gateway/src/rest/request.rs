@@ -13,7 +13,7 @@ use gyre_proto::{FieldMask, Message as _};
 
 use super::json::{JsonReader, Wrong, top_level_keys};
 use super::plan::{BodyPlan, Plan, json_path};
-use super::query::{nearest, parameters, undone};
+use super::query::{parameters, undone};
 use super::routes::Segments;
 use super::value::Target;
 use crate::metrics::Refused;
@@ -165,7 +165,7 @@ impl Plan {
             return "belongs into the body".to_owned();
         }
         let known = known();
-        let near = nearest(name, known.iter().map(String::as_str));
+        let near = gyre_model::near::nearest(name, known.iter().map(String::as_str));
         match (near.is_empty(), known.is_empty()) {
             (false, _) => format!("is not known; perhaps {}", near.join(" or ")),
             (true, false) => format!("is not known; there are {}", known.join(", ")),

@@ -189,24 +189,39 @@ pub(crate) fn key_find(conn: &mut Conn, uuid: Uuid) -> Result<Option<KnownKey>> 
     }))
 }
 
-/// The policies that bind an account's calls with a key, or those without one.
-pub(crate) fn policies(conn: &mut Conn, account: Uuid, key: Option<Uuid>) -> Result<Vec<Policy>> {
-    let condition = Sql::new("subject_uuid = ").bind(account).sql(" AND (api_key_uuid IS NULL");
-    let condition = match key {
-        Some(key) => condition.sql(" OR api_key_uuid = ").bind(key),
-        None => condition,
-    };
-    gyre_query::select(conn, condition.sql(")"))
-}
-
-/// How many policies bind an account, or one of its keys, alone.
-pub(crate) fn policies_count(conn: &mut Conn, account: Uuid, key: Option<Uuid>) -> Result<i64> {
-    let sql = Sql::new("SELECT COUNT(*) FROM policy WHERE subject_uuid = ").bind(account);
-    let sql = match key {
+/// Whom a policy binds: a key of an account, or the account.
+fn subject(account: Uuid, key: Option<Uuid>) -> Sql {
+    let sql = Sql::new("subject_uuid = ").bind(account);
+    match key {
         Some(key) => sql.sql(" AND api_key_uuid = ").bind(key),
         None => sql.sql(" AND api_key_uuid IS NULL"),
-    };
-    conn.query_one(sql)?.map_or(Ok(0), |row| row.int(0))
+    }
+}
+
+/// The policies that bind an account, or are about one of its keys, as gateways go by them.
+pub(crate) fn policies(conn: &mut Conn, account: Uuid, key: Option<Uuid>) -> Result<Vec<Policy>> {
+    let mut policies: Vec<Policy> = gyre_query::select(conn, subject(account, key))?;
+    for policy in &mut policies {
+        policy.description.clear();
+        policy.tags.clear();
+    }
+    Ok(policies)
+}
+
+/// How many policies bind an account, or one of its keys: the account's own, or those of others.
+pub(crate) fn policies_on(conn: &mut Conn, account: Uuid, key: Option<Uuid>, own: bool) -> Result<usize> {
+    let whose = if own { " AND account_uuid = " } else { " AND account_uuid <> " };
+    count(conn, Sql::new("SELECT COUNT(*) FROM policy WHERE ").append(subject(account, key)).sql(whose).bind(account))
+}
+
+/// How many policies an account owns.
+pub(crate) fn policies_of(conn: &mut Conn, owner: Uuid) -> Result<usize> {
+    count(conn, Sql::new("SELECT COUNT(*) FROM policy WHERE account_uuid = ").bind(owner))
+}
+
+fn count(conn: &mut Conn, sql: Sql) -> Result<usize> {
+    let count = conn.query_one(sql)?.map_or(Ok(0), |row| row.int(0))?;
+    usize::try_from(count).map_err(Error::internal)
 }
 
 /// Keeps the hash of an API key.

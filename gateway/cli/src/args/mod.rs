@@ -314,7 +314,7 @@ fn column(row: &MessageInfo, text: &str) -> Result<String, String> {
     match field_of(here, last) {
         Some(field) => Ok(path + field.name),
         None => {
-            let near = crate::document::nearest(last, fields());
+            let near = gyre_model::near::nearest(last, fields());
             let near = if near.is_empty() { fields().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
             Err(format!("there is no field {last:?}; there is {near}"))
         }
@@ -328,7 +328,7 @@ fn astray(here: &MessageInfo, segment: &str) -> String {
         return format!("{segment:?} leads to several, and a column has one; filters take it");
     }
     let ones = || edges.iter().filter(|edge| !edge.many()).map(|edge| edge.segment);
-    let near = crate::document::nearest(segment, ones());
+    let near = gyre_model::near::nearest(segment, ones());
     let near = if near.is_empty() { ones().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
     match near.is_empty() {
         true => format!("{segment:?} is no reference"),

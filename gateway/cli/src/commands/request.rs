@@ -293,7 +293,7 @@ fn known_kind(flag: &Flag, text: &str) -> Result<String> {
     kind_named(text).map(str::to_owned).ok_or_else(|| {
         let failure = Failure::usage(format!("{}: there is no kind {text:?}", flag.shown()));
         let kinds: Vec<_> = gyre_model::catalog().kinds().map(|kind| kind.kind).collect();
-        let near = document::nearest(text, kinds.iter().copied());
+        let near = gyre_model::near::nearest(text, kinds.iter().copied());
         failure.hint(match near.is_empty() {
             true => format!("there is {}", kinds.join(", ")),
             false => format!("did you mean {}?", near.join(" or ")),

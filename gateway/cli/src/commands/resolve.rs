@@ -5,7 +5,6 @@ use gyre_model::parse_uuid;
 use prost_reflect::{DynamicMessage, Value};
 
 use crate::client::Client;
-use crate::document::nearest;
 use crate::failure::{Failure, Result};
 use crate::nouns::{Noun, noun};
 use crate::output;
@@ -52,7 +51,7 @@ async fn similar(client: &Client, noun: Noun, text: &str, failure: Failure) -> F
     request.set_field_by_name("page_size", Value::I32(1000));
     let Ok(page) = client.call(method, &request).await else { return failure };
     let mut names: Vec<_> = items(&page).iter().map(|item| field(item, "name")).collect();
-    let near = nearest(text, names.iter().map(String::as_str));
+    let near = gyre_model::near::nearest(text, names.iter().map(String::as_str));
     if !near.is_empty() {
         return failure.hint(format!("did you mean {}?", near.join(" or ")));
     }

@@ -1,6 +1,7 @@
 //! From what people write for a field to the field.
 
 use gyre_model::catalog::{FieldInfo, MessageInfo};
+use gyre_model::near::nearest;
 
 use crate::nouns::alias;
 
@@ -59,40 +60,6 @@ fn snake(key: &str) -> String {
     text
 }
 
-/// The names that look most like one that is not there: those that hold it, or differ in a letter or two.
-pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let small = wrong.to_lowercase();
-    let mut near: Vec<_> = names
-        .into_iter()
-        .filter_map(|name| {
-            let known = name.to_lowercase();
-            let far = distance(&small, &known);
-            let holds =
-                small.chars().count() >= 2 && (known.contains(&small) || (known.len() >= 2 && small.contains(&known)));
-            (far <= 1 + small.chars().count() / 4 || holds).then_some((far, name))
-        })
-        .collect();
-    near.sort_unstable();
-    near.dedup();
-    near.into_iter().take(5).map(|(_, name)| name).collect()
-}
-
-/// How many letters have to be put in, taken out or changed.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<_> = other.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().take(64).enumerate() {
-        let mut before = row[0];
-        row[0] = at + 1;
-        for (to, known) in other.iter().enumerate() {
-            let cost = before + usize::from(letter != *known);
-            before = row[to + 1];
-            row[to + 1] = cost.min(row[to] + 1).min(before + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use gyre_model::catalog::catalog;
@@ -117,12 +84,5 @@ mod tests {
             assert_eq!(field_of(vm, key).map(|field| field.name), Some(name), "{key}");
         }
         assert!(field_of(vm, "nonsense").is_none());
-    }
-
-    #[test]
-    fn near_names_are_found() {
-        assert_eq!(nearest("web1", ["web-1", "web-2", "db"]), ["web-1", "web-2"]);
-        assert_eq!(nearest("debian", ["debian-13", "alpine"]), ["debian-13"]);
-        assert!(nearest("x", ["debian-13"]).is_empty());
     }
 }

@@ -9,5 +9,5 @@ mod keys;
 mod read;
 
 pub use fill::{Filled, Reference, fill};
-pub use keys::{field_of, nearest};
+pub use keys::field_of;
 pub use read::{Document, read, read_all};

@@ -3,10 +3,11 @@
 
 use gyre_flow::{Delete, once};
 use gyre_mesh::serve::caller;
-use gyre_model::catalog::Access;
+use gyre_model::catalog::MethodInfo;
 use gyre_model::error::Violation;
-use gyre_model::policy::{MOST, covers};
-use gyre_model::{Caller, Error, Kind, Result, catalog, parse_uuid};
+use gyre_model::near::nearest;
+use gyre_model::policy::{MOST_OF_ONE, MOST_ON_ONE, Selection, actions, covers};
+use gyre_model::{Caller, Error, Kind, Result, Uuid, catalog, parse_uuid};
 use gyre_proto::common::v1::Operation;
 use gyre_proto::identity::v1::policy_service_server::PolicyService;
 use gyre_proto::identity::v1::{
@@ -14,50 +15,54 @@ use gyre_proto::identity::v1::{
     ListPoliciesResponse, Policy, UpdatePolicyRequest,
 };
 use gyre_proto::{ListRequest, Resource as _};
-use gyre_query::filter::Predicate;
-use gyre_query::table::by_kind;
-use gyre_store::Conn;
+use gyre_store::{Conn, Dialect};
 use tonic::{Request, Response, Status};
 
 use super::{Api, given, new_uuid, uuid};
 use crate::store;
 
-/// Refuses a pattern that covers no call that anybody makes from outside: it would say something and do nothing.
-fn check_actions(actions: &[String]) -> Result<()> {
-    if actions.is_empty() {
+/// Refuses a pattern that covers no call that could be refused: it would say something and do nothing.
+fn check_actions(patterns: &[String]) -> Result<()> {
+    if patterns.is_empty() {
         return Err(Error::invalid("policy.actions", "must name calls, such as \"vm:StopVm\" or \"vm:*\""));
     }
-    let known = |pattern: &str| {
-        catalog().methods().any(|method| method.access != Access::Internal && covers(pattern, method.action))
-    };
-    let wrong = actions.iter().enumerate().filter(|(_, pattern)| !known(pattern));
+    let known = |pattern: &str| actions().any(|method| covers(pattern, method.action));
+    let wrong = patterns.iter().enumerate().filter(|(_, pattern)| !known(pattern));
     let violations: Vec<_> = wrong.map(|(at, pattern)| unknown_action(at, pattern)).collect();
     if violations.is_empty() { Ok(()) } else { Err(Error::invalid_fields(violations)) }
 }
 
 fn unknown_action(at: usize, pattern: &str) -> Violation {
-    let service = pattern.split_once(':').map_or("", |(service, _)| service);
-    let mut near: Vec<_> = catalog()
-        .methods()
-        .filter(|method| method.access != Access::Internal && method.action.split(':').next() == Some(service))
-        .map(|method| method.action)
-        .collect();
-    near.sort_unstable();
-    let hint = if near.is_empty() {
-        "the reference manual has the actions, such as \"vm:StopVm\"".to_owned()
-    } else {
-        format!("of {service:?} there are {}", near.join(", "))
-    };
+    let mut near = nearest(pattern, actions().map(|method| method.action));
+    if near.is_empty() {
+        near = vec!["vm:StopVm", "vm:*"];
+    }
     Violation {
         field: format!("policy.actions[{at}]"),
-        description: format!("must match an action, with \"*\" for any text; {pattern:?} matches none: {hint}"),
+        description: format!(
+            "must match the action of a call that needs a sign-in, with \"*\" for any text; {pattern:?} matches none: perhaps {} \
+             (the reference manual has the action of each call)",
+            near.join(" or ")
+        ),
     }
 }
 
-/// Refuses a selection that could not be asked for. It is asked for in the name of those whom the policy binds.
-fn check_selection(policy: &Policy, subject: &Caller) -> Result<()> {
-    match (policy.resource_kind.as_str(), policy.filter.as_str()) {
-        ("", "") => return Ok(()),
+/// Names the field of the policy that an error is about.
+fn about_filter(error: &Error) -> Error {
+    let texts = error.violations().iter().map(|violation| violation.description.clone());
+    let violations: Vec<_> =
+        texts.map(|description| Violation { field: "policy.filter".to_owned(), description }).collect();
+    if violations.is_empty() {
+        Error::invalid("policy.filter", error.message())
+    } else {
+        Error::invalid_fields(violations)
+    }
+}
+
+/// Refuses a selection that could not be asked for, as it will be asked and by whom.
+fn check_selection(dialect: Dialect, policy: &Policy, owner: &Caller) -> Result<()> {
+    match (policy.resource_kind.as_str(), policy.filter.trim()) {
+        ("", "") if policy.filter.is_empty() => return Ok(()),
         ("", _) => {
             let text = "must be given with `filter`: the kind that it is about, such as \"vm\"";
             return Err(Error::invalid("policy.resource_kind", text));
@@ -69,42 +74,38 @@ fn check_selection(policy: &Policy, subject: &Caller) -> Result<()> {
         }
         _ => {}
     }
-    let kind = policy.resource_kind.as_str();
-    let acts_on = |pattern: &String, kind: &str| {
-        let named = |method: &gyre_model::catalog::MethodInfo| method.target.is_some_and(|target| target.kind == kind);
-        catalog().methods().any(|method| named(method) && covers(pattern, method.action))
-    };
-    if catalog().kind(kind).is_none() {
+    let Some(kind) = catalog().kind(&policy.resource_kind).map(|kind| kind.kind) else {
         let mut known: Vec<_> = catalog().kinds().map(|kind| kind.kind).collect();
         known.sort_unstable();
-        let text = format!("must be a kind of resource ({}), got {kind:?}", known.join(", "));
+        let text = format!("must be a kind of resource ({}), got {:?}", known.join(", "), policy.resource_kind);
         return Err(Error::invalid("policy.resource_kind", text));
-    }
-    if let Some((at, pattern)) = policy.actions.iter().enumerate().find(|(_, pattern)| !acts_on(pattern, kind)) {
+    };
+    let names_one = |method: &MethodInfo| method.target.is_some_and(|target| target.kind == kind);
+    let acts_on = |pattern: &str| actions().any(|method| names_one(method) && covers(pattern, method.action));
+    if let Some((at, pattern)) = policy.actions.iter().enumerate().find(|(_, pattern)| !acts_on(pattern)) {
         let text = format!(
             "must match a call that names a {kind} by its UUID, since the policy has a filter; {pattern:?} matches none: \
              make another policy for it"
         );
         return Err(Error::invalid(format!("policy.actions[{at}]"), text));
     }
-    // whether it can be told without the database does not matter here
-    Predicate::compile(by_kind(kind), subject, &policy.filter).map(drop).map_err(|error| {
-        let texts = error.violations().iter().map(|violation| violation.description.clone());
-        let violations =
-            texts.map(|description| Violation { field: "policy.filter".to_owned(), description }).collect::<Vec<_>>();
-        if violations.is_empty() {
-            Error::invalid("policy.filter", error.message())
-        } else {
-            Error::invalid_fields(violations)
-        }
+    let check = |filter: &str| gyre_query::check(dialect, owner, kind, filter);
+    check(&policy.filter).map_err(|error| about_filter(&error))?;
+    check(&Selection::question(Uuid::nil(), &policy.filter)).map_err(|_| {
+        let text = "must be a little shorter or less deep: it is asked together with the resource's UUID";
+        Error::invalid("policy.filter", text)
     })
 }
 
 /// Refuses a policy that binds whom its owner may not bind, or who would be bound beyond help.
 fn check_subject(conn: &mut Conn, caller: &Caller, policy: &Policy) -> Result<()> {
     let subject = uuid(Account::KIND, &policy.subject_uuid)?;
-    if subject != caller.account_uuid && !caller.admin {
-        let text = "must be the own account, or left out: only administrators bind others";
+    let own = subject == caller.account_uuid;
+    if !own && !caller.admin {
+        let text = format!(
+            "must be the own account ({}), or left out: only administrators bind others; got {subject}",
+            caller.account_uuid
+        );
         return Err(Error::invalid("policy.subject_uuid", text));
     }
     let account: Account = gyre_query::get(conn, caller, subject)?;
@@ -113,30 +114,38 @@ fn check_subject(conn: &mut Conn, caller: &Caller, policy: &Policy) -> Result<()
         let key: ApiKey = gyre_query::get(conn, caller, key)?;
         if key.account_uuid != account.uuid {
             let text = format!(
-                "must be a key of the account {} ({}), got one of {}",
-                account.uuid, account.name, key.account_uuid
+                "must be a key of the account in `subject_uuid`, {} ({}); {} is one of {}: name that account there",
+                account.uuid, account.name, key.uuid, key.account_uuid
             );
             return Err(Error::invalid("policy.api_key_uuid", text));
         }
     } else if account.r#type() == AccountType::Admin {
         let text = format!(
-            "must name a key of {:?}: an administrator's account is bound by the policies of its keys only, or nobody might be left \
-             to change them",
-            account.name
+            "must name a key of {} ({}): an administrator's account is bound by the policies of its keys only, or nobody might \
+             be left to change them",
+            account.uuid, account.name
         );
         return Err(Error::invalid("policy.api_key_uuid", text));
     }
-    if store::policies_count(conn, subject, key)? >= i64::try_from(MOST).unwrap_or(i64::MAX) {
+    if store::policies_on(conn, subject, key, own)? >= MOST_ON_ONE {
         let text = format!(
-            "an account, and a key, may be bound by {MOST} policies each: put more actions into one, or delete one"
+            "an account, or a key, may be bound by {MOST_ON_ONE} policies of its own, and as many of administrators: put more \
+             actions into one, or delete one"
         );
+        return Err(Error::new(Kind::ResourceExhausted, "TOO_MANY_POLICIES", text));
+    }
+    if !caller.admin && store::policies_of(conn, caller.account_uuid)? >= MOST_OF_ONE {
+        let text = format!("an account may own {MOST_OF_ONE} policies: delete those that nobody needs");
         return Err(Error::new(Kind::ResourceExhausted, "TOO_MANY_POLICIES", text));
     }
     Ok(())
 }
 
-fn subject_of(policy: &Policy) -> Caller {
-    Caller::of(parse_uuid(&policy.subject_uuid).unwrap_or_default(), false)
+/// In whose name gateways ask for a policy's resources.
+fn owner_of(policy: &Policy, caller: &Caller) -> Caller {
+    let owner = parse_uuid(&policy.account_uuid).unwrap_or_default();
+    // only administrators bind others
+    Caller::of(owner, policy.account_uuid != policy.subject_uuid || caller.admin && owner == caller.account_uuid)
 }
 
 #[tonic::async_trait]
@@ -154,7 +163,7 @@ impl PolicyService for Api {
             policy.subject_uuid.clone_from(&policy.account_uuid);
         }
         check_actions(&policy.actions)?;
-        check_selection(&policy, &subject_of(&policy))?;
+        check_selection(self.inner.store.dialect(), &policy, &owner_of(&policy, &caller))?;
         let id = request.request_id.clone();
         let made = once(&self.inner.store, caller, "CreatePolicy", &id, &request, move |conn, change| {
             check_subject(conn, &caller, &policy)?;
@@ -193,7 +202,7 @@ impl PolicyService for Api {
             let current: Policy = gyre_query::get(conn, &caller, uuid)?;
             let policy = gyre_query::apply_mask(&current, &patch, mask.as_ref())?;
             check_actions(&policy.actions)?;
-            check_selection(&policy, &subject_of(&policy))?;
+            check_selection(conn.dialect(), &policy, &owner_of(&policy, &caller))?;
             gyre_query::update_from(conn, change, &current, &policy)
         });
         Ok(Response::new(changed.await?))

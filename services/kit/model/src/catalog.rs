@@ -536,6 +536,26 @@ mod tests {
     }
 
     #[test]
+    fn calls_about_something_that_is_there_say_what() {
+        // about many, about what is no resource, or about one of any kind
+        const WITHOUT: [&str; 7] = [
+            "common:GetCallbackKey",
+            "common:GetEffectiveSetting",
+            "common:Query",
+            "common:RotateCallbackKey",
+            "common:SetSetting",
+            "common:UnsetSetting",
+            "common:Watch",
+        ];
+        let open = |method: &&MethodInfo| !matches!(method.access, Access::Internal | Access::Public);
+        for method in catalog().methods().filter(open) {
+            let none = WITHOUT.contains(&method.action)
+                || ["Create", "List"].iter().any(|begin| method.name.starts_with(begin));
+            assert_eq!(method.target.is_none(), none, "{}: policies with a filter are about its target", method.path);
+        }
+    }
+
+    #[test]
     fn references_point_at_kinds_that_exist_and_public_calls_name_an_action() {
         let catalog = catalog();
         for message in catalog.messages.values() {

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod error;
 pub mod fair;
 pub mod id;
+pub mod near;
 pub mod origin;
 pub mod policy;
 pub mod time;

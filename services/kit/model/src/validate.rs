@@ -69,6 +69,12 @@ impl Checker {
             let field = &info.fields[at];
             let slot = at.min(63);
             items[slot] = items[slot].saturating_add(1);
+            if !has_form(field, value) {
+                // nothing that follows means what it says
+                let name = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
+                let text = "is written as another type than the .proto file says: make the client anew from it";
+                return Err(Error::invalid(name, text));
+            }
             if field.rule.output_only {
                 continue;
             }
@@ -157,6 +163,24 @@ impl Checker {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Whether a value is written as its field's type is: a decoder would refuse it otherwise, and could say less of it.
+fn has_form(field: &FieldInfo, value: Value<'_>) -> bool {
+    let is_whole = |(number, value)| !matches!(number, 1 | 2) || matches!(value, Value::Varint(_));
+    match (field.ty, value) {
+        (FieldType::Text | FieldType::Bytes | FieldType::Message(_) | FieldType::Map, Value::Bytes(_)) => true,
+        // seconds and nanoseconds
+        (FieldType::Time | FieldType::Duration, Value::Bytes(bytes)) => wire::fields(bytes).all(is_whole),
+        // numbers in a list may stand together
+        (
+            FieldType::Bool | FieldType::Int | FieldType::Uint | FieldType::Float | FieldType::Enum(_),
+            Value::Bytes(_),
+        ) => field.repeated,
+        (FieldType::Bool | FieldType::Int | FieldType::Uint | FieldType::Enum(_), Value::Varint(_)) => true,
+        (FieldType::Float, Value::Fixed64(_) | Value::Fixed32(_)) => true,
+        _ => false,
     }
 }
 
@@ -294,6 +318,20 @@ mod tests {
         let whole = broken(&[part("h", "nonsense")]);
         assert!(whole.contains(&"host.uuid".to_owned()) && !whole.contains(&"host.name".to_owned()));
         assert_eq!(broken(&[part("h", ""), part("", "nonsense")]), whole);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let create = catalog().method("/gyre.host.v1.ZoneService/CreateZone").unwrap();
+        let faults = |bytes: &[u8]| -> Vec<String> {
+            let error = check(create, bytes).unwrap_err();
+            error.violations().iter().map(|violation| violation.field.clone()).collect()
+        };
+        // the name as a number, and the request id as one
+        assert_eq!(faults(&[0x0a, 0x02, 0x10, 0x01]), ["zone.name"]);
+        assert_eq!(faults(&[0x10, 0x01]), ["request_id"]);
+        // a time whose seconds are a text, though nobody sets it
+        assert_eq!(faults(&[0x0a, 0x05, 0x2a, 0x03, 0x0a, 0x01, b'x']), ["zone.create_time"]);
     }
 
     #[test]

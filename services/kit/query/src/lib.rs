@@ -40,7 +40,7 @@ pub use ask::{Answer, Question, ask};
 pub use mask::apply_mask;
 pub use page::{DEFAULT_PAGE, LARGEST_PAGE};
 pub use path::DEEPEST as DEEPEST_PATH;
-pub use read::{find, get, list, matching, select};
+pub use read::{check, find, get, list, matching, select};
 pub use table::{Table, table};
 pub use view::View;
 pub use write::{Change, delete, delete_from, insert, update, update_from};

@@ -5,14 +5,13 @@
 //! files (`memory_bytes`) or of JSON (`memoryBytes`).
 
 use gyre_model::catalog::{Edge, FieldInfo, FieldType, KindInfo, catalog};
+use gyre_model::near::closest;
 use gyre_store::Type;
 
 use crate::table::{Column, Table, by_kind};
 
 /// Most references that a path goes through.
 pub const DEEPEST: usize = 6;
-/// Most characters of a name that suggestions are looked for.
-const LONGEST_NAME: usize = 64;
 
 /// A path that leads somewhere.
 pub(crate) struct Path {
@@ -148,26 +147,10 @@ fn unknown(kind: &KindInfo, name: &str) -> String {
 
 /// "; did you mean …?" with the name that is least far from a text.
 pub(crate) fn suggestion<'n>(names: impl Iterator<Item = &'n str>, text: &str) -> String {
-    match names.min_by_key(|name| distance(name, text)) {
+    match closest(text, names) {
         Some(nearest) => format!("; did you mean {nearest:?}?"),
         None => String::new(),
     }
-}
-
-/// How many letters are to be put in, taken out or changed to make one text the other; only the first of long ones are looked at.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(LONGEST_NAME).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

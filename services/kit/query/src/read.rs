@@ -53,6 +53,18 @@ pub fn select<R: Resource>(conn: &mut Conn, condition: Sql) -> Result<Vec<R>> {
     rows.iter().map(|row| table.resource(row)).collect()
 }
 
+/// Refuses a filter that lists of a kind would refuse to a caller, without asking the database anything.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a filter that is wrong, or costs too much.
+pub fn check(dialect: Dialect, caller: &Caller, kind: &'static str, filter: &str) -> Result<()> {
+    let view = View::new(caller, dialect);
+    let joins = Joins::new(&view, kind);
+    let Some(expression) = filter::parse(filter)? else { return Ok(()) };
+    let now = gyre_model::time::now_micros();
+    Compiler::new(&view, joins.aliases(), now).condition(&joins.base(), &expression, false).map(drop)
+}
+
 /// Which of these resources of a kind the caller may see and a filter lets through: what a stream of changes asks.
 ///
 /// # Errors

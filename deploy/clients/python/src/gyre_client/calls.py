@@ -2301,7 +2301,8 @@ class Policies(Calls):
         resource_kind: The kind of resource that `filter` is about, such as "vm"
         filter: Which resources, with `resource_kind`: any filter of a list of that kind, such as
             `tags:"env=prod"`. The policy is about calls that name one such resource by its UUID then, and
-            about no others: it does not shorten lists, and a resource that is to be made is none yet
+            about no others: it does not shorten lists, and a resource that is to be made is none yet. It is
+            asked in the name of the policy's owner
         request_id: names this wish: the same id again is the same wish
         timeout: seconds that the call may take, with all its tries
         """

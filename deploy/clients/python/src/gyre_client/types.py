@@ -4917,7 +4917,8 @@ class Policy(Message):
     filter: str = ""
     """Which resources, with `resource_kind`: any filter of a list of that kind, such as `tags:"env=prod"`.
     The policy is about calls that name one such resource by its UUID then, and about no others: it does
-    not shorten lists, and a resource that is to be made is none yet.
+    not shorten lists, and a resource that is to be made is none yet. It is asked in the name of the
+    policy's owner.
     """
 
     _wire: ClassVar[Wire] = {

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::state::text;
-use crate::document::{Document, Reference, fill, nearest};
+use crate::document::{Document, Reference, fill};
 use crate::failure::{Failure, Result};
 use crate::nouns::{Noun, Verb, nouns, same_kind};
 
@@ -116,7 +116,7 @@ fn draft(document: Document) -> Result<Draft, Vec<Violation>> {
         }
     };
     let Some(noun) = able.iter().find(|noun| same_kind(&kind, noun.kind.kind)).copied() else {
-        let near = nearest(&kind, kinds());
+        let near = gyre_model::near::nearest(&kind, kinds());
         let all = if near.is_empty() { kinds().collect::<Vec<_>>().join(", ") } else { near.join(" or ") };
         return Err(wrong("kind", format!("{kind:?} is nothing that can be made; there is {all}")));
     };

@@ -6,21 +6,26 @@
 //! 2. What comes is brought to the machines' service: whole reports in pages, each complete between two UUIDs. What that disagrees
 //!    about it names, with how it saw the row; the agent is asked about those machines, and the answer goes back together with
 //!    that. Only this counts (see `api/report.rs` of the machines' service), so nothing here needs an order: reports are hints.
-//! 3. A whole report that has not changed since the last one is not brought, unless there was something that could not be settled, a task
-//!    has ended since (the row may say something new), or it was not compared for [`Config::report_compare`]. So hosts at rest
-//!    cost a message each period, and rows are found to disagree within a period as long as they do.
+//! 3. The whole is brought when a session opens, when it could not be brought, and where it was not compared for
+//!    [`Config::report_compare`]. In between only those machines are brought that the host tells otherwise than before, that could not be
+//!    settled, and with which a task has ended since (the row may say something new). So hosts at rest cost a message each
+//!    period, a change costs what it changes however many machines there are beside it, and rows are found to disagree
+//!    within a period as long as they do.
 //! 4. A whole report, and that the host does not answer, are brought until they arrive, or until a later one takes their place. What else
 //!    cannot be brought is dropped: the next period asks anew.
 //!
 //! An agent that cannot be asked (its hello has no stamp) is too old: what it says is brought, and nothing follows from it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gyre_model::{Caller, Result, Uuid};
 use gyre_proto::agent::v1::session_request::Message;
-use gyre_proto::agent::v1::{AgentHello, AskMachines, MachineFacts, MachineReport, ReportStamp, SessionRequest};
+use gyre_proto::agent::v1::task_outcome::Result as Found;
+use gyre_proto::agent::v1::{
+    AgentHello, AskMachines, MachineFacts, MachineReport, ReportStamp, SessionRequest, TaskOutcome,
+};
 use gyre_proto::vm::v1::machine_report_service_client::MachineReportServiceClient;
 use gyre_proto::vm::v1::{ReportMachinesRequest, ReportMachinesResponse, SeenMachine};
 use parking_lot::Mutex;
@@ -60,8 +65,10 @@ struct State {
     asked_at: Option<Instant>,
     /// What the agent last said of all.
     known: Option<(ReportStamp, Whole)>,
-    /// Whether the machines' service agreed with that, and no task has ended since.
+    /// Whether that was brought, and nobody knows why it should be brought again.
     settled: bool,
+    /// Machines that are to be brought again, although nothing changes on the host.
+    touched: BTreeSet<String>,
     compared_at: Option<Instant>,
     letters: Letters,
     sending: bool,
@@ -133,17 +140,29 @@ impl State {
             return true;
         }
         let due = !self.settled || self.compared_at.is_none_or(|at| now.saturating_duration_since(at) >= compare);
-        match &self.known {
-            Some((_, whole)) if report.unchanged => {
-                metrics::report(if due { "compared" } else { "unchanged" });
-                if due {
-                    self.letters.whole = Some(Arc::clone(whole));
-                }
-                due
+        let before = match &self.known {
+            Some((_, whole)) if report.unchanged => Some(Arc::clone(whole)),
+            before => {
+                let before = before.as_ref().map(|(_, whole)| Arc::clone(whole));
+                self.now_known(report.stamp.unwrap_or_default(), asked.machines);
+                before
+            }
+        };
+        let Some((_, whole)) = &self.known else { return false };
+        let whole = Arc::clone(whole);
+        match before {
+            Some(before) if !due => {
+                let again = std::mem::take(&mut self.touched);
+                let changed = differing(&before, &whole, &again);
+                metrics::report(if changed.is_empty() { "unchanged" } else { "changed" });
+                let any = !changed.is_empty();
+                self.letters.changed.extend(changed.into_iter().map(|machine| (machine.vm_uuid.clone(), machine)));
+                any
             }
             _ => {
-                metrics::report("changed");
-                self.now_known(report.stamp.unwrap_or_default(), asked.machines);
+                metrics::report("compared");
+                self.touched.clear();
+                self.letters.whole = Some(whole);
                 true
             }
         }
@@ -151,10 +170,32 @@ impl State {
 
     fn now_known(&mut self, stamp: ReportStamp, mut machines: Vec<MachineFacts>) {
         machines.sort_unstable_by(|a, b| a.vm_uuid.cmp(&b.vm_uuid));
-        let whole = Arc::new(machines);
-        self.letters.whole = Some(Arc::clone(&whole));
-        self.known = Some((stamp, whole));
+        self.known = Some((stamp, Arc::new(machines)));
     }
+
+    /// What the machines' service said of these machines.
+    fn settle(&mut self, answer: &ReportMachinesResponse) {
+        self.touched.extend(answer.unsettled_vm_uuids.iter().cloned());
+        self.touched.extend(answer.ask.iter().map(|seen| seen.vm_uuid.clone()));
+        // one of an older version does not say which
+        self.settled &= !answer.unsettled || !answer.unsettled_vm_uuids.is_empty();
+    }
+}
+
+/// Machines that are told otherwise than before, and these. Of one that is gone nothing is said but its UUID. Both are ordered by UUID.
+fn differing(before: &[MachineFacts], now: &[MachineFacts], again: &BTreeSet<String>) -> Vec<MachineFacts> {
+    let find = |all: &[MachineFacts], vm_uuid: &str| {
+        let at = all.binary_search_by(|machine| machine.vm_uuid.as_str().cmp(vm_uuid)).ok()?;
+        all.get(at).cloned()
+    };
+    let gone = |vm_uuid: &String| MachineFacts { vm_uuid: vm_uuid.clone(), ..MachineFacts::default() };
+    let changed = now.iter().filter(|machine| find(before, &machine.vm_uuid).as_ref() != Some(machine)).cloned();
+    let missing = before.iter().filter(|machine| find(now, &machine.vm_uuid).is_none());
+    let mut all: BTreeMap<String, MachineFacts> =
+        again.iter().map(|vm| (vm.clone(), find(now, vm).unwrap_or_else(|| gone(vm)))).collect();
+    all.extend(changed.map(|machine| (machine.vm_uuid.clone(), machine)));
+    all.extend(missing.map(|machine| (machine.vm_uuid.clone(), gone(&machine.vm_uuid))));
+    all.into_values().collect()
 }
 
 impl Reporter {
@@ -175,6 +216,7 @@ impl Reporter {
                 || usize::try_from(hello.machine_count).is_ok_and(|count| count == hello.machines.len());
             if complete {
                 state.now_known(hello.stamp.unwrap_or_default(), hello.machines);
+                state.letters.whole = state.known.as_ref().map(|(_, whole)| Arc::clone(whole));
                 // hosts whose sessions were opened together are not asked together for ever
                 let part = u32::from(self.host.as_bytes()[0]);
                 state.asked_at = now.checked_sub(shared.config.report_period * part / 256);
@@ -198,9 +240,16 @@ impl Reporter {
         self.deliver(shared, link);
     }
 
-    /// A task has ended: the rows may say something new soon.
-    pub fn task_ended(&self) {
-        self.state.lock().settled = false;
+    /// A task has ended: the row of its machine may say something new soon.
+    pub fn task_ended(&self, outcome: &TaskOutcome) {
+        let mut state = self.state.lock();
+        match &outcome.result {
+            Some(Found::Machine(machine)) => drop(state.touched.insert(machine.vm_uuid.clone())),
+            // nothing of machines
+            Some(_) if outcome.error.is_none() => {}
+            // of which one it was is not known here
+            _ => state.settled = false,
+        }
     }
 
     /// The host does not answer.
@@ -288,15 +337,21 @@ impl Reporter {
         match letter {
             Letter::Away => self.send(shared, ReportMachinesRequest { connected: false, ..base }).await.map(drop),
             Letter::Changed(machines) => {
+                let named: Vec<_> = machines.iter().map(|machine| machine.vm_uuid.clone()).collect();
                 let answer = self.send(shared, ReportMachinesRequest { machines, ..base }).await?;
+                {
+                    // which machines are not known is told of all together
+                    let mut state = self.state.lock();
+                    let listed =
+                        state.unknown.as_ref().is_some_and(|unknown| named.iter().any(|vm| unknown.contains(vm)));
+                    state.settled &= answer.unknown_vm_uuids.is_empty() && !listed;
+                }
                 self.take(link, answer);
                 Ok(())
             }
             Letter::Answered(Asked { seen, machines }) => {
                 let answer = self.send(shared, ReportMachinesRequest { machines, seen, ..base }).await?;
-                if answer.unsettled || !answer.ask.is_empty() {
-                    self.state.lock().settled = false;
-                }
+                self.state.lock().settle(&answer);
                 Ok(())
             }
             Letter::Whole(whole) => {
@@ -318,9 +373,7 @@ impl Reporter {
     /// Takes what the machines' service said to a report that does not count by itself.
     fn take(&self, link: &Link, answer: ReportMachinesResponse) {
         let mut state = self.state.lock();
-        if answer.unsettled || !answer.ask.is_empty() {
-            state.settled = false;
-        }
+        state.settle(&answer);
         if state.open && !answer.ask.is_empty() {
             let vms = answer.ask.iter().map(|seen| seen.vm_uuid.clone()).collect();
             state.ask(vms, answer.ask, None);
@@ -431,7 +484,33 @@ mod tests {
         assert!(ask(&mut state, 1, true, now).1, "something was not settled");
         state.settled = true;
         assert!(ask(&mut state, 1, true, now + compare).1, "it was not compared for long");
-        assert!(ask(&mut state, 2, false, now).1, "it changed");
+        state.letters = Letters::default();
+        assert!(!ask(&mut state, 2, false, now).1, "it is told as before");
+        let unsettled = ReportMachinesResponse {
+            unsettled: true,
+            unsettled_vm_uuids: vec![machine(2).vm_uuid],
+            ..ReportMachinesResponse::default()
+        };
+        state.settle(&unsettled);
+        assert!(state.settled && ask(&mut state, 2, true, now).1, "one was not settled");
+        assert!(matches!(state.letters.take(), Some(Letter::Changed(changed)) if changed == [machine(2)]));
+        assert!(!ask(&mut state, 2, true, now).1);
+        // one of an older version does not say which
+        state.settle(&ReportMachinesResponse { unsettled: true, ..ReportMachinesResponse::default() });
+        assert!(ask(&mut state, 2, true, now).1);
+        assert!(matches!(state.letters.take(), Some(Letter::Whole(_))));
+    }
+
+    #[test]
+    fn a_change_is_brought_without_what_stands_beside_it() {
+        let stopped = |at| MachineFacts { state: MachineState::Stopped.into(), ..machine(at) };
+        let gone = |at| MachineFacts { vm_uuid: machine(at).vm_uuid, ..MachineFacts::default() };
+        let before = [machine(1), machine(2), machine(3), machine(5)];
+        let now = [machine(1), stopped(2), machine(4), machine(5)];
+        let again = [machine(1), machine(3), machine(9)].map(|machine| machine.vm_uuid).into();
+        let differing = differing(&before, &now, &again);
+        assert_eq!(differing, [machine(1), stopped(2), gone(3), machine(4), gone(9)]);
+        assert!(super::differing(&now, &now, &BTreeSet::new()).is_empty());
     }
 
     #[test]

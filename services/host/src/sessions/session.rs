@@ -87,7 +87,7 @@ fn take(shared: &Arc<Shared>, link: &Arc<Link>, message: Option<Message>, now: I
     match message {
         Some(Message::Progress(progress)) => link.board.progress(progress),
         Some(Message::Outcome(outcome)) => {
-            link.reporter.task_ended();
+            link.reporter.task_ended(&outcome);
             link.board.outcome(outcome, now);
         }
         Some(Message::Report(report)) => link.reporter.answered(shared, link, report),

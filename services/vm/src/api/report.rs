@@ -55,6 +55,12 @@ fn said(machines: &[MachineFacts]) -> HashMap<Uuid, Said> {
     machines.iter().filter_map(|machine| Some((parse_uuid(&machine.vm_uuid)?, word(machine)?))).collect()
 }
 
+/// A machine is to be reported again, although nothing changes on its host.
+fn unsettled(answer: &mut ReportMachinesResponse, vm: Uuid) {
+    answer.unsettled = true;
+    answer.unsettled_vm_uuids.push(vm.to_string());
+}
+
 impl Api {
     /// Moves a row by a rule, if it is still as it was seen. Answers whether it was.
     async fn follow(
@@ -123,12 +129,12 @@ impl Api {
                 // one bad machine does not stop the rest
                 tracing::warn!(vm = %finding.vm, %host, %error, "a machine cannot be reconciled yet");
             }
-            applied
+            (finding.vm, applied)
         });
         let applied: Vec<_> = applied.buffer_unordered(AT_ONCE).collect().await;
         answer.changed_count +=
-            i32::try_from(applied.iter().filter(|one| matches!(one, Ok(true))).count()).unwrap_or(i32::MAX);
-        answer.unsettled |= applied.iter().any(Result::is_err);
+            i32::try_from(applied.iter().filter(|one| matches!(one, (_, Ok(true)))).count()).unwrap_or(i32::MAX);
+        applied.iter().filter(|(_, one)| one.is_err()).for_each(|(vm, _)| unsettled(answer, *vm));
     }
 
     /// The host does not answer.
@@ -154,7 +160,8 @@ impl Api {
         } else if request.complete {
             Scope::Range(parse_uuid(&request.from_uuid), parse_uuid(&request.before_uuid))
         } else {
-            Scope::Named(said.keys().copied().collect())
+            // a machine of which nothing is said any more is named, too
+            Scope::Named(request.machines.iter().filter_map(|machine| parse_uuid(&machine.vm_uuid)).collect())
         };
         let findings = self.inner.store.read("vm-report", move |conn| look(conn, host, &said, &scope)).await?;
         let mut answer = ReportMachinesResponse::default();
@@ -162,7 +169,7 @@ impl Api {
         for finding in findings {
             match finding.verdict {
                 Verdict::Agree => {}
-                Verdict::Wait => answer.unsettled = true,
+                Verdict::Wait => unsettled(&mut answer, finding.vm),
                 Verdict::Rule(rule) if rule.action() == Action::Leave => {
                     if asked.is_empty() {
                         metrics::reconciled(rule);
@@ -175,7 +182,7 @@ impl Api {
                     }
                     Some(generation) if *generation == finding.generation => counted.push(finding),
                     // it changed while the host was asked
-                    Some(_) => answer.unsettled = true,
+                    Some(_) => unsettled(&mut answer, finding.vm),
                 },
             }
         }

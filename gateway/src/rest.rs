@@ -119,7 +119,10 @@ async fn call(
     let query = head.uri.query();
     if let BodyPlan::Raw(field) = plan.body {
         let first = plan.head(&segments, query, asked.request_id).inspect_err(note)?;
-        settle(&first).await?;
+        if let Err(refusal) = settle(&first).await {
+            discard(body, front.limits.body_bytes).await;
+            return Err(refusal);
+        }
         front.admission.pass(plan.method, who).await?;
         let upload = upload::Upload::new(body, field, first, &front.limits)?;
         let response = front.forward.open(plan.method, &along, tonic::body::Body::new(upload)).await?;

@@ -202,8 +202,7 @@ impl World {
                     ("api_key", _) => drop(self.make("CreateApiKey", json!({"apiKey": {"name": name}}))?),
                     ("policy", _) => {
                         let key = self.need("api_key", "1 = 1")?;
-                        let policy =
-                            json!({"name": name, "effect": "DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key});
+                        let policy = json!({"name": name, "effect": "POLICY_EFFECT_DENY", "actions": ["vm:Delete*"], "apiKeyUuid": key});
                         self.make("CreatePolicy", json!({"policy": policy}))?;
                     }
                     ("webhook", _) => {

@@ -154,6 +154,12 @@ impl State {
             Some(before) if !due => {
                 let again = std::mem::take(&mut self.touched);
                 let changed = differing(&before, &whole, &again);
+                if changed.len() > PAGE {
+                    // more than one message takes: whole reports come in pages
+                    metrics::report("compared");
+                    self.letters.whole = Some(whole);
+                    return true;
+                }
                 metrics::report(if changed.is_empty() { "unchanged" } else { "changed" });
                 let any = !changed.is_empty();
                 self.letters.changed.extend(changed.into_iter().map(|machine| (machine.vm_uuid.clone(), machine)));
@@ -497,6 +503,11 @@ mod tests {
         assert!(!ask(&mut state, 2, true, now).1);
         // one of an older version does not say which
         state.settle(&ReportMachinesResponse { unsettled: true, ..ReportMachinesResponse::default() });
+        assert!(ask(&mut state, 2, true, now).1);
+        assert!(matches!(state.letters.take(), Some(Letter::Whole(_))));
+        // more than a message takes comes in pages, as a whole report does
+        state.settled = true;
+        state.touched = (0..=PAGE).map(|at| machine(at).vm_uuid).collect();
         assert!(ask(&mut state, 2, true, now).1);
         assert!(matches!(state.letters.take(), Some(Letter::Whole(_))));
     }

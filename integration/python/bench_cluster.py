@@ -1,6 +1,7 @@
 """Runs `gyre-bench` against separate processes: etcd, PostgreSQL, services, gateway and a simulating agent, over mutual TLS.
 
     bench_cluster.py --programs target/dist -- create-vms --count 10000 --hosts 100
+    bench_cluster.py --programs target/dist -- hosts --count 10000                   # the host service is started anew on the way
     performance.py record cluster -- python3 integration/python/bench_cluster.py --programs target/dist -- create-vms --count 10000
 
 Everything is made anew in a folder of its own, with the flags that `deploy/dev-cluster` starts its processes with, and is ended and
@@ -10,6 +11,7 @@ those for durable commits among them.
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,8 @@ from dev_cluster.layout import Layout, Program, Settings  # noqa: E402
 BASE_PORT = 21000
 # Hosts are told to send one every ten seconds, as large deployments do.
 HEARTBEAT = "10s"
+# Scenarios that tell no costs, and so ask for no processes.
+WITHOUT_COSTS = ("flood",)
 
 
 class Measured(Layout):
@@ -72,7 +76,16 @@ def down(layout: Measured) -> None:
     shutil.rmtree(layout.folder, ignore_errors=True)
 
 
-def measure(layout: Measured, words: list[str]) -> int:
+def restart_hosts(layout: Measured) -> None:
+    """Ends the instances of the host service, and starts them again."""
+    hosts = [each for each in layout.services() if each.name.startswith("host-")]
+    process.stop(layout, hosts)
+    for each in hosts:
+        process.start(layout, each)
+    cluster.wait_ready(layout, hosts)
+
+
+def measure(layout: Measured, words: list[str], again: list[str]) -> int:
     ours = [*layout.services(), *layout.gateways(), *layout.agents()]
     named = [backends.etcd(layout), backends.postgres(layout), *ours]
     pids = [str(pid) for each in named if (pid := process.pid(layout, each.name)) is not None]
@@ -80,7 +93,11 @@ def measure(layout: Measured, words: list[str]) -> int:
     agents = [f"{layout.ip(each.name)}:{each.ports['agent']}" for each in layout.agents()]
     endpoint = layout.endpoints[0]
     env = {**os.environ, "GYRE_TOKEN": api.token(layout, endpoint), "GYRE_BENCH_AGENTS": ",".join(agents)}
-    command = [layout.binary("gyre-bench"), *words, "--endpoint", endpoint, "--pids", ",".join(pids), "--metrics", ",".join(metrics)]
+    command = [layout.binary("gyre-bench"), *words, "--endpoint", endpoint]
+    if words[0] not in WITHOUT_COSTS:
+        command.extend(("--pids", ",".join(pids), "--metrics", ",".join(metrics)))
+    if words[0] == "hosts":
+        command.extend(("--restart", shlex.join([*again, "--restart-hosts", str(layout.folder)])))
     return subprocess.run(command, env=env, check=False).returncode
 
 
@@ -90,16 +107,24 @@ def main() -> int:
     parser.add_argument("--instances", type=int, default=1, help="instances of each service (1)")
     parser.add_argument("--agents", type=int, default=1, help="simulating agents (1)")
     parser.add_argument("--agent-flag", action="append", default=[], help="what else agents are told, such as --sim-delay=20")
-    parser.add_argument("words", nargs="+", metavar="WORD", help="a scenario of gyre-bench and its options, behind --")
+    parser.add_argument("--restart-hosts", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="a scenario of gyre-bench and its options, behind --")
     chosen, more = parser.parse_known_args()
     words = [*chosen.words, *more]
+    settings = Settings(BASE_PORT, str(chosen.programs.absolute()), chosen.instances, gateways=1, agents=chosen.agents)
+    if chosen.restart_hosts:
+        # the driver's, in the middle of its run
+        restart_hosts(Measured(chosen.restart_hosts, settings, chosen.agent_flag))
+        return 0
+    if not words:
+        parser.error("name a scenario of gyre-bench behind --")
     # not where only this user can look: PostgreSQL may run as another
     folder = Path(tempfile.mkdtemp(prefix="gyre-bench-cluster-", dir="/var/tmp"))
-    settings = Settings(BASE_PORT, str(chosen.programs.absolute()), chosen.instances, gateways=1, agents=chosen.agents)
     layout = Measured(folder, settings, chosen.agent_flag)
+    again = [sys.executable, __file__, "--programs", settings.programs, "--instances", str(chosen.instances), "--agents", str(chosen.agents)]
     try:
         up(layout)
-        code = measure(layout, words)
+        code = measure(layout, words, again)
     except Trouble as trouble:
         print(f"bench_cluster: {trouble}", file=sys.stderr)
         code = 1

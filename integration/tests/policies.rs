@@ -112,6 +112,13 @@ async fn what_an_administrator_denies_stays_denied() -> Result<()> {
     world.admin.call(Method::DELETE, &format!("/v1/policies/{policy}"), None).await?.good()?;
     until("NOT_FOUND", || world.alice.delete(nobody)).await?;
     world.alice.delete(&path).await?.good()?;
+    // an account goes with what it bound itself and its keys by
+    let (key, _) = world.key("robot").await?;
+    let reads = json!({"name": "reads", "effect": "ALLOW", "actions": ["*:Get*"], "apiKeyUuid": key});
+    world.alice.make("/v1/policies", reads).await?;
+    world.admin.done(Method::DELETE, &format!("/v1/accounts/{}?cascade=true", world.account), None).await?;
+    let left = world.admin.get("/v1/policies").await?.good()?;
+    assert!(left["policies"].is_null(), "{left}");
     world.node.shutdown().await;
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(crate) mod primary_storages;
 pub(crate) mod roots;
 pub(crate) mod volumes;
 
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::Resource;
 use gyre_query::{Change, table};
@@ -33,7 +34,7 @@ pub(crate) fn opt_uuid(what: &str, text: &str) -> Result<Option<Uuid>> {
 
 /// The UUID of something new: the one that its caller or the mesh chose.
 pub(crate) fn new_uuid(text: &str) -> Result<Uuid> {
-    Ok(opt_uuid("uuid", text)?.unwrap_or_else(Uuid::new_v4))
+    Ok(opt_uuid("uuid", text)?.unwrap_or_else(ordered_uuid))
 }
 
 /// A path without what does not matter, so that equal places are equal texts.

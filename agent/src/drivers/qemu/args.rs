@@ -43,8 +43,8 @@ pub fn arguments(
     };
     let uuid = spec.vm_uuid.to_ascii_lowercase();
     let name = if spec.name.is_empty() { &uuid } else { &spec.name };
-    // the process's name has at most 15 bytes; the UUID's beginning makes it findable
-    let process = format!("gyre-{}", uuid.split('-').next().unwrap_or_default());
+    // the process's name has at most 15 bytes; the UUID's end makes it findable (many have the same beginning: the time)
+    let process = format!("gyre-{}", uuid.get(26..).unwrap_or_default());
     add("-name", format!("guest={},process={process},debug-threads=on", escaped(name)));
     add("-uuid", uuid.clone());
     add("-pidfile", places.run.join("pid").to_string_lossy().into_owned());
@@ -202,7 +202,7 @@ mod tests {
     fn a_machine_gets_what_it_is_meant_to_have() {
         let args = built(NicBackend::User, Accelerator::Tcg);
         for expected in [
-            "-name guest=web,,1,process=gyre-5d1f3d5e,debug-threads=on",
+            "-name guest=web,,1,process=gyre-1f6f3c2b11,debug-threads=on",
             "-accel tcg,tb-size=32 -cpu max",
             "-m size=262144k -smp cpus=2",
             "asset=gyre;name=web-1;ip=10.0.0.5/24;gw=10.0.0.1",
@@ -218,8 +218,8 @@ mod tests {
         ] {
             assert!(args.contains(expected), "{expected} is not in {args}");
         }
-        let args = built(NicBackend::Tap { interface: "gy6f2a0c6e8d3c".into() }, Accelerator::Kvm);
-        assert!(args.contains("-netdev tap,id=net0,ifname=gy6f2a0c6e8d3c,script=no,downscript=no"), "{args}");
+        let args = built(NicBackend::Tap { interface: "gy0d5b7f6f9b10".into() }, Accelerator::Kvm);
+        assert!(args.contains("-netdev tap,id=net0,ifname=gy0d5b7f6f9b10,script=no,downscript=no"), "{args}");
         assert!(args.contains("-accel kvm -cpu host"), "{args}");
     }
 

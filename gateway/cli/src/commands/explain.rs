@@ -72,9 +72,9 @@ fn what(event: &OperationEvent) -> String {
     .replace('_', " ")
 }
 
-/// The beginning of a UUID, which is enough to tell a few apart.
+/// The end of a UUID, which is enough to tell a few apart; the beginning is the time in which it was made.
 fn short(uuid: &str) -> String {
-    uuid.chars().take(8).collect()
+    uuid.rsplit('-').next().unwrap_or_default().to_owned()
 }
 
 fn micros(time: &gyre_proto::Timestamp) -> i64 {

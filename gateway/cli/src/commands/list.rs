@@ -24,11 +24,6 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
         Some(_) => matches.get_many::<String>(names::COLUMNS).into_iter().flatten().map(String::as_str).collect(),
         None => Vec::new(),
     };
-    if let Some(kind) = row.and_then(|row| row.kind)
-        && wanted.iter().any(|name| name.contains('.'))
-    {
-        return query::list(client, globals, kind, &wanted, matches).await;
-    }
     let mut request = request::build(client, verb, matches).await?;
     for name in [names::FILTER, names::ORDER_BY] {
         if let Some(text) = matches.try_get_one::<String>(name).ok().flatten() {
@@ -40,6 +35,11 @@ pub async fn run(client: &Client, globals: &Globals, verb: &Verb, matches: &ArgM
         let total =
             client.call(verb.method, &request).await?.get_field_by_name("total_size").and_then(|size| size.as_i64());
         return output::print(&format!("{}\n", total.unwrap_or_default()));
+    }
+    if let Some(kind) = row.and_then(|row| row.kind)
+        && wanted.iter().any(|name| name.contains('.'))
+    {
+        return query::list(client, globals, kind, &wanted, matches).await;
     }
     if !wanted.is_empty() {
         mask(&mut request, &wanted);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gyre_mesh::telemetry::propagate;
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Behalf, Caller, Error, Kind, Result, Uuid, behalf, parse_uuid, time, turn};
 use gyre_proto::Named;
 use gyre_proto::common::v1::{Operation, OperationState};
@@ -66,7 +67,7 @@ impl Flow {
         let inner = self.inner();
         inner.may_start()?;
         let workflow = inner.registry.get(submit.workflow)?;
-        let uuid = Uuid::new_v4();
+        let uuid = ordered_uuid();
         let now = time::from_micros(time::now_micros());
         let mut operation = Operation {
             uuid: uuid.to_string(),

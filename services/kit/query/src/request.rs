@@ -1,5 +1,6 @@
 //! What handlers take out of a request that the layers have checked already.
 
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid};
 use gyre_proto::Resource;
 use gyre_store::Conn;
@@ -14,7 +15,7 @@ pub fn uuid(kind: &str, text: &str) -> Result<Uuid> {
 
 /// The UUID of a new resource: the caller's or the mesh's, or else one of ours.
 pub fn new_uuid(text: &str) -> Uuid {
-    parse_uuid(text).unwrap_or_else(Uuid::new_v4)
+    parse_uuid(text).unwrap_or_else(ordered_uuid)
 }
 
 /// The message inside a request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use gyre_flow::{Delete, Submit, bin, once};
 use gyre_mesh::serve::caller;
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Caller, Error, Kind, Result, Uuid};
 use gyre_proto::agent::v1 as agent;
 use gyre_proto::common::v1::Operation;
@@ -171,12 +172,12 @@ impl VmService for Api {
         vm = Vm {
             uuid: uuid.to_string(),
             account_uuid: caller.account_uuid.to_string(),
-            root_volume_uuid: Uuid::new_v4().to_string(),
+            root_volume_uuid: ordered_uuid().to_string(),
             nics: vm
                 .l3_network_uuids
                 .iter()
                 .map(|network| {
-                    let nic = Uuid::new_v4();
+                    let nic = ordered_uuid();
                     VmNic { uuid: nic.to_string(), l3_network_uuid: network.clone(), mac: mac(nic), ..VmNic::default() }
                 })
                 .collect(),

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use gyre_model::catalog::MethodInfo;
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Result, parse_uuid, wire};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -91,22 +92,19 @@ fn fill(info: &MethodInfo, framed: Bytes, account: Uuid) -> (Bytes, Option<Uuid>
     let message = &framed[wire::FRAME_HEAD..];
     let route = info.route.and_then(|path| wire::string_at(message, path));
     let mut more = BytesMut::new();
-    let request_id = info.request_id.map(|number| match wire::string_at(message, &[number]) {
-        Some(id) => id.to_owned(),
-        None => {
-            let id = Uuid::new_v4().to_string();
-            wire::append_string(&mut more, &[number], &id);
-            id
-        }
-    });
+    let wish = info.request_id.and_then(|number| wire::string_at(message, &[number]));
+    if let (None, Some(number)) = (wish, info.request_id) {
+        wire::append_string(&mut more, &[number], &ordered_uuid().to_string());
+    }
     let mut key = route.and_then(parse_uuid);
     if let (None, Some(path)) = (route, info.route)
         && creates(info)
         && wire::has(message, &path[..path.len() - 1])
     {
-        let new = match &request_id {
+        // a repeat has to meet the owner of the first; who gave no request id repeats nothing
+        let new = match wish {
             Some(id) => uuid_of_wish(account, info.path, id),
-            None => Uuid::new_v4(),
+            None => ordered_uuid(),
         };
         wire::append_string(&mut more, path, &new.to_string());
         key = Some(new);

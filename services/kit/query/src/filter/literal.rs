@@ -45,24 +45,25 @@ pub(crate) fn literal(field: &FieldInfo, ty: Type, whole_names: bool, given: &Gi
     }
 }
 
-/// A whole number, with a unit of bytes where one follows: 4GiB, 1.5G, 10M.
+/// A whole number, with a unit of bytes where one follows, in either case and with or without a blank: 4GiB, 1.5G, 10 mb.
 pub(crate) fn number(text: &str) -> Option<i64> {
     let digits = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
     let (amount, unit) = text.split_at(digits);
-    let factor: i64 = match unit {
-        "" | "B" => 1,
-        "K" | "KiB" => 1 << 10,
-        "M" | "MiB" => 1 << 20,
-        "G" | "GiB" => 1 << 30,
-        "T" | "TiB" => 1 << 40,
-        "P" | "PiB" => 1 << 50,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "PB" => 1_000_000_000_000_000,
+    let factor: i64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "p" | "pib" => 1 << 50,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "pb" => 1_000_000_000_000_000,
         _ => return None,
     };
+    let amount = if unit.is_empty() { amount } else { amount.strip_suffix(' ').unwrap_or(amount) };
     match amount.split_once('.') {
         None => amount.parse::<i64>().ok()?.checked_mul(factor),
         Some((whole, part)) if factor > 1 && (1..=9).contains(&part.len()) => {
@@ -136,7 +137,10 @@ mod tests {
             ("10MB", Some(10_000_000)),
             ("1.5", None),
             ("-1.5G", None),
-            ("4 GiB", None),
+            ("4 GiB", Some(4 << 30)),
+            ("256 mib", Some(256 << 20)),
+            ("4  GiB", None),
+            ("4 ", None),
             ("4GB!", None),
             ("9000000P", None),
             ("", None),

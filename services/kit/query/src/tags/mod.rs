@@ -19,6 +19,7 @@ pub use system::{Case, Rule, Verdict, is_registered, register, value, values};
 pub use text::{LONGEST, MOST, SYSTEM, Text};
 
 use gyre_model::catalog::{Access, KindInfo, Scope, catalog};
+use gyre_model::id::ordered_uuid;
 use gyre_model::{Caller, Error, Kind, Result, Uuid, parse_uuid, time};
 use gyre_proto::Resource as _;
 use gyre_proto::common::v1::{Tag, TagType};
@@ -55,7 +56,7 @@ impl Owner {
 }
 
 fn put(conn: &mut Conn, change: &Change, owner: &Owner, text: &Text<'_>, given: Tag) -> Result<Tag> {
-    let uuid = if given.uuid.is_empty() { Uuid::new_v4().to_string() } else { given.uuid };
+    let uuid = if given.uuid.is_empty() { ordered_uuid().to_string() } else { given.uuid };
     let mut tag = Tag {
         uuid,
         name: text.text.to_owned(),

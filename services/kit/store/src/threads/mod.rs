@@ -9,6 +9,8 @@ mod durable;
 pub(crate) mod interrupt;
 mod job;
 mod open;
+#[cfg(feature = "sqlite")]
+mod pages;
 mod queue;
 mod transaction;
 mod wal;

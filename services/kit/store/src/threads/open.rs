@@ -133,6 +133,8 @@ impl Opener {
             Target::Sqlite(file) => {
                 let path = file.path();
                 file.may_open()?;
+                // SQLite takes another page cache before all else only
+                super::pages::install();
                 super::interrupt::install()?;
                 let inner = diesel::sqlite::SqliteConnection::establish(path).map_err(|error| {
                     let text = format!(
@@ -151,7 +153,7 @@ impl Opener {
                 if writes {
                     // Many changes at once touch the same pages again and again, those of indexes above all: they are copied from the log
                     // into the file every 16 MiB and not every 4, and stay in memory meanwhile.
-                    conn.batch("PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -24576")?;
+                    conn.batch("PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -65536")?;
                 } else {
                     // Readers look at pages where the kernel has them, rather than copy what is rarely read twice.
                     conn.batch("PRAGMA query_only = ON; PRAGMA mmap_size = 2147418112")?;

@@ -109,6 +109,7 @@ async fn what_every_kind_has_in_its_bin_comes_back_or_goes_for_good() -> Result<
         }
         let plan = world.front.delete(&format!("{path}?validateOnly=true")).await?.good()?;
         ensure!(plan["deletion"]["nodes"].as_array().map(Vec::len) == Some(1), "only it: {plan:#}");
+        ensure!(plan["deletion"]["nodes"][0]["effect"] == "DELETION_EFFECT_BIN", "there only: {plan:#}");
         world.front.done(Method::DELETE, &path, None).await?;
         let row = world.front.get(&path).await?.good()?;
         ensure!(world.is_in_bin(&path).await? && !row["destroyTime"].is_null(), "{row}");

@@ -71,6 +71,7 @@ fn line(node: &DeletionNode) -> String {
         DeletionEffect::Part => "with it ",
         DeletionEffect::Detach => "detach ",
         DeletionEffect::Forbid => "in the way: ",
+        DeletionEffect::Bin => "into the bin ",
     };
     let by = if node.plugin.is_empty() { String::new() } else { format!(" (plugin {})", plain(&node.plugin)) };
     let kind = match catalog().kind(&node.kind) {
@@ -108,6 +109,13 @@ mod tests {
         let items = names.iter().map(|name| DeletionItem { name: (*name).to_owned(), ..DeletionItem::default() });
         let items = items.collect();
         DeletionNode { depth, kind: kind.into(), effect: effect.into(), count, items, ..DeletionNode::default() }
+    }
+
+    #[test]
+    fn what_goes_into_the_bin_is_not_deleted() {
+        let nodes = vec![node(0, "vm", DeletionEffect::Bin, 1, &["web-1"])];
+        let text = tree(&Deletion { allowed: true, refusal: String::new(), nodes });
+        assert!(text.starts_with("into the bin 1 vm: web-1\n"), "{text}");
     }
 
     #[test]

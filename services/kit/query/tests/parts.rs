@@ -4,7 +4,7 @@
 
 use gyre_model::{Caller, Uuid, time};
 use gyre_proto::PageRequest;
-use gyre_proto::common::v1::{Error, ListOperationsResponse, Operation};
+use gyre_proto::common::v1::{Error, ListOperationsResponse, Operation, OperationStep};
 use gyre_query::{Answer, Change, Question, ask, list};
 use gyre_store::Store;
 use serde_json::{Value as Json, json};
@@ -20,6 +20,7 @@ async fn operation(store: &Store, workflow: &str, reason: Option<&str>) {
         create_time: now,
         update_time: now,
         error,
+        steps: [1, 7].map(|percent| OperationStep { percent, ..OperationStep::default() })[..workflow.len()].to_vec(),
         ..Operation::default()
     };
     let insert = move |conn: &mut _| gyre_query::insert(conn, &Change::by(Caller::system()), &operation);
@@ -100,6 +101,11 @@ async fn fields_of_messages_are_like_fields_of_rows() {
     // what is counted and is nothing
     let question = Question { filter: "error.reason = NEVER".into(), count: true, ..Question::default() };
     assert_eq!(asked(&store, question).await.unwrap().total_size, Some(0));
+    // of a list of messages one has to have more
+    for (filter, expected) in [("steps.percent > 0", 5), ("steps.percent > 1", 0), ("NOT steps.percent <= 1", 0)] {
+        let question = Question { filter: filter.into(), count: true, ..Question::default() };
+        assert_eq!(asked(&store, question).await.unwrap().total_size, Some(expected), "{filter}");
+    }
     for (wrong, told) in [
         ("error.metadata", "no plain value"),
         ("error.field_violations", "no plain value"),

@@ -46,7 +46,14 @@ pub struct Conn {
     pub(crate) memo: Arc<Memo>,
     /// Whether this closure may take long.
     pub(crate) searches: bool,
+    /// Whether SQLite looks at its file where the kernel has it.
+    #[cfg(feature = "sqlite")]
+    mapped: bool,
 }
+
+/// How much of its file SQLite looks at where the kernel has it, in bytes: the most that it takes.
+#[cfg(feature = "sqlite")]
+const MAPPED: u64 = 2_147_418_112;
 
 pub(crate) enum Inner {
     #[cfg(feature = "sqlite")]
@@ -82,6 +89,24 @@ impl Conn {
             in_part: false,
             memo: Arc::default(),
             searches: false,
+            #[cfg(feature = "sqlite")]
+            mapped: false,
+        }
+    }
+
+    /// Lets SQLite look at its file where the kernel has it, for what reads much of it once, or copy pages into its cache, for all else: after
+    /// each change of the file SQLite takes its view of it down and makes it anew, which costs more than to copy a few pages does, and makes
+    /// every processor forget where its pages were.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn map(&mut self, mapped: bool) {
+        if let Inner::Sqlite(inner) = &mut self.inner
+            && self.mapped != mapped
+        {
+            let size = if mapped { MAPPED } else { 0 };
+            // not a statement of whoever asks; where it fails all is read as before
+            if inner.batch_execute(&format!("PRAGMA mmap_size = {size}")).is_ok() {
+                self.mapped = mapped;
+            }
         }
     }
 

@@ -335,6 +335,8 @@ class DeletionEffect(OpenEnum):
     """Its reference is cleared."""
     FORBID = "DELETION_EFFECT_FORBID"
     """It forbids the deletion."""
+    BIN = "DELETION_EFFECT_BIN"
+    """It is put into the bin, with all that is its own, and can be recovered from there."""
 
 
 class HostState(OpenEnum):

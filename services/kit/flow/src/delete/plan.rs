@@ -142,7 +142,7 @@ impl Plan {
             above: None,
             edge: None,
             kind: kind.into(),
-            effect: DeletionEffect::Delete,
+            effect: if binned { DeletionEffect::Bin } else { DeletionEffect::Delete },
             count: 1,
             items: vec![DeletionItem { uuid: uuid.to_string(), name }],
             hidden: false,

@@ -54,7 +54,9 @@ pub(super) fn test(now: i64, leaf: Leaf, restriction: &Restriction) -> Result<(T
     };
     let named = !field.values.is_empty() || matches!(ty, Type::Bool | Type::Id);
     if let Some(sign) = sign {
-        if named || list(leaf) {
+        // of a list of messages one is asked for that has more
+        let number_inside = matches!(leaf, Leaf::Inside(..)) && matches!(ty, Type::Int | Type::Float);
+        if named || list(leaf) && !number_inside {
             let text = format!("{} has no order: compare it with =, !=, : or IN", restriction.path);
             return Err(wrong(restriction.at, text));
         }

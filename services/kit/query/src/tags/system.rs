@@ -168,3 +168,22 @@ pub(super) fn check<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declaration_says_who_may_set_a_tag() {
+        let callers = [Caller::of(Uuid::new_v4(), false), Caller::of(Uuid::new_v4(), true), Caller::system()];
+        for (setter, may) in [
+            (TagSetter::Unspecified, [true, true, true]),
+            (TagSetter::Owner, [true, true, true]),
+            (TagSetter::Admin, [false, true, true]),
+            (TagSetter::System, [false, false, true]),
+        ] {
+            let tag = SystemTag { pattern: "rack={rack}".to_owned(), set_by: setter.into(), ..SystemTag::default() };
+            assert_eq!(callers.map(|caller| may_set(&caller, &tag)), may, "{setter:?}");
+        }
+    }
+}

@@ -105,6 +105,11 @@ impl Durable {
         Ok(())
     }
 
+    /// Whether the disk is waited for apart.
+    pub fn is_apart(&self) -> bool {
+        self.lock().log.is_some()
+    }
+
     /// Before a commit.
     pub fn begin(&self) {
         self.lock().begun += 1;

@@ -1,7 +1,7 @@
 //! The threads that connections live on.
 //!
 //! SQLite: one writer, which takes the closures that wait (at most [`BATCH`]) into one transaction, one that waits for the disk
-//! ([`durable`]), and some readers. PostgreSQL: equal threads, each with a connection and one transaction at a time. A thread opens its
+//! ([`durable`]), one that copies the log into the file ([`wal`]), and some readers. PostgreSQL: equal threads, each with a connection and one transaction at a time. A thread opens its
 //! connection before it takes a job, so that no job waits in the hands of a thread that cannot do it; one that fails to waits a
 //! little longer every time. [`watchdog`] looks after all of them.
 
@@ -29,7 +29,7 @@ pub(crate) use durable::Durable;
 pub(crate) use job::{Along, Around, Job};
 use open::Opener;
 use queue::Queue;
-use wal::Wal;
+use wal::{Copying, Wal};
 use watch::Health;
 pub(crate) use watch::Watch;
 use watchdog::{PATIENCE, Watchdog};
@@ -53,6 +53,7 @@ struct Pool {
     longest_run: Duration,
     longest_log: u64,
     durable: Durable,
+    copying: Arc<Copying>,
     /// The threads with a connection to PostgreSQL.
     threads: Mutex<Vec<Arc<Watch>>>,
 }
@@ -71,6 +72,7 @@ impl Threads {
     pub(crate) fn close(&self) {
         self.0.writes.close();
         self.0.reads.close();
+        self.0.copying.close();
     }
 
     pub(crate) fn start(config: &StoreConfig) -> Result<Self> {
@@ -96,6 +98,7 @@ impl Threads {
             longest_run: config.longest_run,
             longest_log: config.longest_log,
             durable: Durable::default(),
+            copying: Arc::default(),
             threads: Mutex::default(),
         });
         let threads = Self(pool);
@@ -107,6 +110,10 @@ impl Threads {
                 spawn("store-writer", move || worker.run_sqlite(Some(first)))?;
                 let (durable, writes, health) = (pool.durable.clone(), pool.writes.clone(), Arc::clone(&pool.health));
                 spawn("store-disk", move || durable.run(|| writes.poke(), |error| health.down(error.message())))?;
+                if pool.durable.is_apart() {
+                    let pool = Arc::downgrade(pool);
+                    spawn("store-copier", move || wal::copy(&pool))?;
+                }
                 for _ in 0..connections {
                     let worker = Worker::new(pool, pool.reads.clone(), false);
                     spawn("store-reader", move || worker.run_sqlite(None))?;
@@ -210,13 +217,15 @@ struct Worker {
     longest_run: Duration,
     longest_log: u64,
     durable: Durable,
+    copying: Arc<Copying>,
 }
 
 impl Worker {
     fn new(pool: &Pool, queue: Queue, writes: bool) -> Self {
         let (opener, health) = (pool.opener.clone(), Arc::clone(&pool.health));
         let (longest_run, longest_log, durable) = (pool.longest_run, pool.longest_log, pool.durable.clone());
-        Self { opener, queue, health, writes, longest_run, longest_log, durable }
+        let copying = Arc::clone(&pool.copying);
+        Self { opener, queue, health, writes, longest_run, longest_log, durable, copying }
     }
 
     fn run_postgres(&self, mut conn: Option<Conn>, watch: &Arc<Watch>) {
@@ -291,12 +300,16 @@ impl Worker {
                 }
             };
             match job.around {
-                Around::Nothing | Around::Search => transaction::read(conn, job, self.longest_run, &self.durable),
+                Around::Nothing | Around::Search => {
+                    #[cfg(feature = "sqlite")]
+                    conn.map(job.around == Around::Search);
+                    transaction::read(conn, job, self.longest_run, &self.durable);
+                }
                 Around::Bare => transaction::none(conn, job, &self.durable),
                 Around::Transaction => {
                     let next = |wait| self.queue.next_transaction(|| wait && self.durable.flushing());
                     transaction::group(conn, job, BATCH, &mut habits, &self.durable, next);
-                    wal.look(conn, || self.opener.log_length());
+                    wal.look(conn, &self.copying, || self.opener.log_length());
                 }
             }
         }
@@ -307,7 +320,7 @@ impl Worker {
         if self.writes {
             let log = self.opener.log(conn)?;
             if log.is_some() {
-                conn.batch("PRAGMA synchronous = NORMAL")?;
+                conn.batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0")?;
             }
             self.durable.attach(log)?;
         }

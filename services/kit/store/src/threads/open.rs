@@ -151,12 +151,10 @@ impl Opener {
                      PRAGMA cache_size = -8192; PRAGMA case_sensitive_like = ON;",
                 )?;
                 if writes {
-                    // Many changes at once touch the same pages again and again, those of indexes above all: they are copied from the log
-                    // into the file every 16 MiB and not every 4, and stay in memory meanwhile.
-                    conn.batch("PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -65536")?;
+                    // many changes at once touch the same pages again and again, those of indexes above all
+                    conn.batch("PRAGMA cache_size = -65536")?;
                 } else {
-                    // Readers look at pages where the kernel has them, rather than copy what is rarely read twice.
-                    conn.batch("PRAGMA query_only = ON; PRAGMA mmap_size = 2147418112")?;
+                    conn.batch("PRAGMA query_only = ON")?;
                 }
                 file.opened()?;
                 Ok(conn)

@@ -108,7 +108,7 @@ mod tests {
             time: Some(Timestamp { seconds: 100, nanos: ms * 1_000_000 }),
             step: step.into(),
             attempt: 1,
-            instance_uuid: format!("{fence}f3a12bc-0000-4000-8000-000000000000"),
+            instance_uuid: format!("0193f3a0-0000-4000-8000-{fence}0000003a12b"),
             fence,
             ..OperationEvent::default()
         }
@@ -128,7 +128,7 @@ mod tests {
         };
         let done = OperationEvent {
             duration: Some(Duration { seconds: 0, nanos: 30_000_000 }),
-            host_uuid: "abcdef0123".into(),
+            host_uuid: "0193f3a0-0000-4000-8000-0000abcdef01".into(),
             attempt: 2,
             message: "a\u{1b}[31mb".into(),
             ..event(Kind::StepDone, 42, 2, "start")
@@ -139,11 +139,11 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "create-vm u of vm r: SUCCEEDED after 1.25 s");
         assert_eq!(lines.len(), 7, "{text}");
-        assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>(), ["+0", "ms", "1f3a12bc", "1", "began"]);
+        assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>(), ["+0", "ms", "10000003a12b", "1", "began"]);
         assert_eq!(lines[4].trim(), "3 events are not kept");
         assert!(lines[5].ends_with("taken"), "{text}");
         let last: Vec<_> = lines[6].split_whitespace().collect();
-        assert_eq!(last[..4], ["+42", "ms", "2f3a12bc", "2"]);
-        assert!(lines[6].contains("start (try 2)  done   30 ms  abcdef01  a [31mb"), "{text}");
+        assert_eq!(last[..4], ["+42", "ms", "20000003a12b", "2"]);
+        assert!(lines[6].contains("start (try 2)  done   30 ms  0000abcdef01  a [31mb"), "{text}");
     }
 }

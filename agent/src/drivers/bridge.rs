@@ -47,13 +47,8 @@ pub fn available() -> Result<()> {
     Ok(())
 }
 
-/// The name of an interface's tap device: 14 of the 15 bytes that Linux allows. UUIDs begin with the time, so it has the end.
+/// The name of an interface's tap device: 14 of the 15 bytes that Linux allows.
 pub fn tap_name(nic_uuid: &str) -> Result<String> {
-    Ok(format!("gy{}", &failure::uuid("nic_uuid", nic_uuid)?.simple().to_string()[20..]))
-}
-
-/// What agents before called it: a machine that one of them started has its tap device by this name.
-fn former_tap_name(nic_uuid: &str) -> Result<String> {
     Ok(format!("gy{}", &failure::uuid("nic_uuid", nic_uuid)?.simple().to_string()[..12]))
 }
 
@@ -129,16 +124,14 @@ impl Network for BridgeNetwork {
     }
 
     async fn unplug(&self, nic: &MachineNic) -> Result<()> {
-        for tap in [tap_name(&nic.nic_uuid)?, former_tap_name(&nic.nic_uuid)?] {
-            if !self.is_there(&tap).await? {
-                continue;
-            }
-            match self.ip(&["link", "del", "dev", &tap]).await? {
-                Ok(()) => {}
-                Err(said) if said.contains("Cannot find") => {}
-                Err(said) => return Err(failed(&["link", "del", "dev", &tap], &said)),
-            }
+        let tap = tap_name(&nic.nic_uuid)?;
+        if !self.is_there(&tap).await? {
+            return Ok(());
         }
-        Ok(())
+        match self.ip(&["link", "del", "dev", &tap]).await? {
+            Ok(()) => Ok(()),
+            Err(said) if said.contains("Cannot find") => Ok(()),
+            Err(said) => Err(failed(&["link", "del", "dev", &tap], &said)),
+        }
     }
 }

@@ -53,7 +53,7 @@ async fn an_interface_is_plugged_into_its_bridge_and_out_again() {
         bridge: bridge.into(),
         ..MachineNic::default()
     };
-    let tap = "gy0d5b7f6f9b10";
+    let tap = "gy6f2a0c6e8d3c";
     for _ in 0..2 {
         let plugged = network.plug(&nic("gyre-br0")).await.expect("plugged");
         assert_eq!(plugged, NicBackend::Tap { interface: tap.into() });

@@ -9,7 +9,6 @@ mod zone;
 
 use std::sync::Arc;
 
-use gyre_model::id::ordered_uuid;
 use gyre_model::{Error, Result, Uuid, parse_uuid};
 use gyre_proto::host::v1::cluster_service_server::ClusterServiceServer;
 use gyre_proto::host::v1::host_service_server::HostServiceServer;
@@ -42,5 +41,5 @@ fn uuid(field: &str, text: &str) -> Result<Uuid> {
 
 /// The UUID of what is to be made: what the caller or the mesh chose, or else a new one.
 fn new_uuid(field: &str, text: &str) -> Result<Uuid> {
-    if text.is_empty() { Ok(ordered_uuid()) } else { uuid(field, text) }
+    if text.is_empty() { Ok(Uuid::new_v4()) } else { uuid(field, text) }
 }

@@ -218,8 +218,8 @@ mod tests {
         ] {
             assert!(args.contains(expected), "{expected} is not in {args}");
         }
-        let args = built(NicBackend::Tap { interface: "gy0d5b7f6f9b10".into() }, Accelerator::Kvm);
-        assert!(args.contains("-netdev tap,id=net0,ifname=gy0d5b7f6f9b10,script=no,downscript=no"), "{args}");
+        let args = built(NicBackend::Tap { interface: "gy6f2a0c6e8d3c".into() }, Accelerator::Kvm);
+        assert!(args.contains("-netdev tap,id=net0,ifname=gy6f2a0c6e8d3c,script=no,downscript=no"), "{args}");
         assert!(args.contains("-accel kvm -cpu host"), "{args}");
     }
 

@@ -17,7 +17,7 @@ pub fn parse_uuid(text: &str) -> Option<Uuid> {
     matches!(text.len(), 32 | 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
-/// A new UUID of version 4 that begins with the time in milliseconds and goes on with 74 random bits: for all that Gyre names.
+/// A new UUID of version 4 that begins with the time in milliseconds and goes on with 74 random bits: for what there are many of.
 ///
 /// Rows that are made together then lie together in every index that begins with their UUID, or with that of what they belong to,
 /// and a database changes the last pages of each instead of pages all over it. The end of one tells resources apart that

@@ -177,7 +177,8 @@ impl VmService for Api {
                 .l3_network_uuids
                 .iter()
                 .map(|network| {
-                    let nic = ordered_uuid();
+                    // without order: agents name tap devices by the beginning
+                    let nic = Uuid::new_v4();
                     VmNic { uuid: nic.to_string(), l3_network_uuid: network.clone(), mac: mac(nic), ..VmNic::default() }
                 })
                 .collect(),

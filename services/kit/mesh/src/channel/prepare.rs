@@ -1,7 +1,7 @@
 //! Reading a request on its way: which UUID routes it, and filling in what the caller left to us.
 
 use bytes::{Bytes, BytesMut};
-use gyre_model::catalog::MethodInfo;
+use gyre_model::catalog::{Access, MethodInfo};
 use gyre_model::id::ordered_uuid;
 use gyre_model::{Result, parse_uuid, wire};
 use http_body::Body as _;
@@ -104,7 +104,9 @@ fn fill(info: &MethodInfo, framed: Bytes, account: Uuid) -> (Bytes, Option<Uuid>
         // a repeat has to meet the owner of the first; who gave no request id repeats nothing
         let new = match wish {
             Some(id) => uuid_of_wish(account, info.path, id),
-            None => ordered_uuid(),
+            None if info.access == Access::Account => ordered_uuid(),
+            // what administrators set up is little, and of hosts samples are taken by their UUIDs, which have to lie without order
+            None => Uuid::new_v4(),
         };
         wire::append_string(&mut more, path, &new.to_string());
         key = Some(new);

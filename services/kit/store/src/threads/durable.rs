@@ -110,6 +110,11 @@ impl Durable {
         self.lock().log.is_some()
     }
 
+    /// The disk refuses to keep what was copied into the file. The log must not be begun anew then: see 4.
+    pub fn refuse(&self, error: &str) {
+        self.lock().refuse(&error);
+    }
+
     /// Before a commit.
     pub fn begin(&self) {
         self.lock().begun += 1;
@@ -201,11 +206,7 @@ impl Durable {
             state.took = took;
             state.flushed = state.flushed.max(target);
             if let Err(error) = &flushed {
-                tracing::error!(%error, "the disk refuses what was committed; start this machine again");
-                let text = format!(
-                    "the disk of the database did not keep what was written ({error}); look after the disk, then start its machine again"
-                );
-                state.broken.get_or_insert(Error::unavailable("DATABASE_AWAY", text));
+                state.refuse(error);
             }
             let (ready, broken) = (state.ready(), state.broken.clone());
             drop(state);
@@ -217,6 +218,15 @@ impl Durable {
 }
 
 impl State {
+    /// From now on nothing is answered but that the disk does not keep what is written.
+    fn refuse(&mut self, error: &dyn std::fmt::Display) {
+        tracing::error!(%error, "the disk refuses what was committed; start this machine again");
+        let text = format!(
+            "the disk of the database did not keep what was written ({error}); look after the disk, then start its machine again"
+        );
+        self.broken.get_or_insert(Error::unavailable("DATABASE_AWAY", text));
+    }
+
     /// Takes those out who wait for nothing any more.
     fn ready(&mut self) -> Vec<Waiting> {
         let flushed = if self.broken.is_some() { u64::MAX } else { self.flushed };

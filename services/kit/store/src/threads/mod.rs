@@ -305,11 +305,14 @@ impl Worker {
                     conn.map(job.around == Around::Search);
                     transaction::read(conn, job, self.longest_run, &self.durable);
                 }
-                Around::Bare => transaction::none(conn, job, &self.durable),
+                Around::Bare => {
+                    transaction::none(conn, job, &self.durable);
+                    wal.look(conn, &self.copying, &self.durable, || self.opener.log_length());
+                }
                 Around::Transaction => {
                     let next = |wait| self.queue.next_transaction(|| wait && self.durable.flushing());
                     transaction::group(conn, job, BATCH, &mut habits, &self.durable, next);
-                    wal.look(conn, &self.copying, || self.opener.log_length());
+                    wal.look(conn, &self.copying, &self.durable, || self.opener.log_length());
                 }
             }
         }

@@ -14,7 +14,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::null_mut;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use libsqlite3_sys as ffi;
 
@@ -43,50 +43,52 @@ impl Cache {
     }
 }
 
+const EMPTY: ffi::sqlite3_pcache_methods2 = ffi::sqlite3_pcache_methods2 {
+    iVersion: 1,
+    pArg: null_mut(),
+    xInit: None,
+    xShutdown: None,
+    xCreate: None,
+    xCachesize: None,
+    xPagecount: None,
+    xFetch: None,
+    xUnpin: None,
+    xRekey: None,
+    xTruncate: None,
+    xDestroy: None,
+    xShrink: None,
+};
+
 /// Puts it in the place of SQLite's, for all connections of this process. Before the first one: afterwards SQLite refuses, and its own stays,
 /// with which everything works as well and slower.
 pub(super) fn install() {
-    OWN.get_or_init(|| {
-        let empty = ffi::sqlite3_pcache_methods2 {
-            iVersion: 1,
-            pArg: null_mut(),
-            xInit: None,
-            xShutdown: None,
-            xCreate: None,
-            xCachesize: None,
-            xPagecount: None,
-            xFetch: None,
-            xUnpin: None,
-            xRekey: None,
-            xTruncate: None,
-            xDestroy: None,
-            xShrink: None,
-        };
-        let mut own = empty;
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let mut own = EMPTY;
         // SAFETY: SQLite writes its methods there; nothing of it runs on other threads yet, since all connections are opened behind this.
         let told = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_GETPCACHE2, &raw mut own) };
-        if told == ffi::SQLITE_OK {
-            let ours = ffi::sqlite3_pcache_methods2 {
-                xInit: Some(init),
-                xShutdown: Some(shutdown),
-                xCreate: Some(create),
-                xCachesize: Some(cache_size),
-                xPagecount: Some(page_count),
-                xFetch: Some(fetch),
-                xUnpin: Some(unpin),
-                xRekey: Some(rekey),
-                xTruncate: Some(truncate),
-                xDestroy: Some(destroy),
-                xShrink: Some(shrink),
-                ..empty
-            };
-            // SAFETY: SQLite copies the methods, which are there as long as the process, and calls them once a connection is opened.
-            let taken = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_PCACHE2, &raw const ours) };
-            if taken != ffi::SQLITE_OK {
-                tracing::debug!(taken, "SQLite keeps its own page cache");
-            }
+        if told != ffi::SQLITE_OK || OWN.set(Own(own)).is_err() {
+            return;
         }
-        Own(own)
+        let ours = ffi::sqlite3_pcache_methods2 {
+            xInit: Some(init),
+            xShutdown: Some(shutdown),
+            xCreate: Some(create),
+            xCachesize: Some(cache_size),
+            xPagecount: Some(page_count),
+            xFetch: Some(fetch),
+            xUnpin: Some(unpin),
+            xRekey: Some(rekey),
+            xTruncate: Some(truncate),
+            xDestroy: Some(destroy),
+            xShrink: Some(shrink),
+            ..EMPTY
+        };
+        // SAFETY: SQLite copies the methods, which are there as long as the process, and calls them once a connection is opened.
+        let taken = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_PCACHE2, &raw const ours) };
+        if taken != ffi::SQLITE_OK {
+            tracing::debug!(taken, "SQLite keeps its own page cache");
+        }
     });
 }
 
@@ -111,7 +113,8 @@ unsafe fn cache<'a>(cache: *mut ffi::sqlite3_pcache) -> &'a Cache {
 }
 
 unsafe extern "C" fn init(_: *mut c_void) -> c_int {
-    own!(xInit(OWN.get().map_or(null_mut(), |own| own.0.pArg)))
+    let Some(own) = OWN.get() else { return ffi::SQLITE_ERROR };
+    own!(xInit(own.0.pArg))
 }
 
 unsafe extern "C" fn shutdown(_: *mut c_void) {

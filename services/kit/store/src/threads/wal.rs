@@ -15,10 +15,12 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use gyre_model::Result;
+use gyre_model::{Error, Result};
 
-use super::Pool;
+use super::{Durable, Pool};
 use crate::conn::Conn;
+use crate::error::{DbError, DbResult};
+use crate::row::Row;
 use crate::sql::Sql;
 
 /// How long readers are waited for.
@@ -67,33 +69,39 @@ pub(super) fn copy(pool: &Weak<Pool>) {
         }
         seen = commits;
         match copy_once(&pool, &mut conn) {
-            Ok(long) => pool.copying.anew.store(long, Ordering::Relaxed),
+            Ok(false) => {}
+            Ok(true) => pool.copying.anew.store(true, Ordering::Relaxed),
             Err(error) => {
                 conn = None;
                 tracing::warn!(%error, "the write-ahead log cannot be copied into the database");
+                drop(pool);
+                std::thread::sleep(PAUSE);
             }
         }
     }
 }
 
-/// Copies what there is, if it is enough. Answers whether the log is long.
+/// Copies what there is, if it is enough. Answers whether the log is long and so little of it is left that a reader cannot be holding the rest:
+/// the writer would wait for that one in vain.
 fn copy_once(pool: &Pool, conn: &mut Option<Conn>) -> Result<bool> {
     let conn = match conn {
         Some(conn) => conn,
         None => conn.insert(pool.opener.open(false, None)?),
     };
-    let (log, copied) = checkpoint(conn, "NOOP")?;
+    let mut checkpoint = |how| checkpoint(conn, how).map_err(|error| failed(&pool.durable, error));
+    let (log, copied) = checkpoint("NOOP")?;
     if log - copied < PAGES {
         return Ok(false);
     }
-    let (log, _) = checkpoint(conn, "PASSIVE")?;
-    Ok(log >= LONG)
+    let (log, copied) = checkpoint("PASSIVE")?;
+    Ok(log >= LONG && log - copied < PAGES)
 }
 
 /// How many pages the log has then, and how many of them are copied.
-fn checkpoint(conn: &mut Conn, how: &str) -> Result<(i64, i64)> {
+fn checkpoint(conn: &mut Conn, how: &str) -> DbResult<(i64, i64)> {
     let row = conn.query_one(Sql::new(format!("PRAGMA wal_checkpoint({how})")))?;
-    row.map_or(Ok((0, 0)), |row| Ok((row.int(1)?, row.int(2)?)))
+    let pages = |row: &Row, at| row.int(at).unwrap_or(0);
+    Ok(row.map_or((0, 0), |row| (pages(&row, 1), pages(&row, 2))))
 }
 
 /// When the writer looks at the log.
@@ -109,10 +117,13 @@ impl Wal {
     }
 
     /// After a commit: begins the log anew where it is long. `length` tells how long its file is, in bytes.
-    pub fn look(&mut self, conn: &mut Conn, copying: &Copying, length: impl FnOnce() -> u64) {
+    pub fn look(&mut self, conn: &mut Conn, copying: &Copying, durable: &Durable, length: impl FnOnce() -> u64) {
         copying.committed();
+        if durable.sound().is_err() {
+            return;
+        }
         if copying.anew.swap(false, Ordering::Relaxed) {
-            begin_anew(conn, "RESTART");
+            begin_anew(conn, durable, "RESTART");
         }
         let now = Instant::now();
         if now < self.next {
@@ -120,18 +131,30 @@ impl Wal {
         }
         self.next = now + PAUSE;
         if length() > self.longest {
-            begin_anew(conn, "TRUNCATE");
+            begin_anew(conn, durable, "TRUNCATE");
         }
     }
 }
 
-fn begin_anew(conn: &mut Conn, how: &str) {
+fn begin_anew(conn: &mut Conn, durable: &Durable, how: &str) {
     let anew = format!(
         "PRAGMA busy_timeout = {}; PRAGMA wal_checkpoint({how}); PRAGMA busy_timeout = {}",
         PATIENCE.as_millis(),
         super::open::BUSY.as_millis()
     );
     if let Err(error) = conn.batch(&anew) {
+        let error = failed(durable, error);
         tracing::warn!(%error, "the write-ahead log cannot be shortened");
     }
+}
+
+/// A copy failed. What the disk did not take into the file is not copied again, and a second flush would not tell that it is missing; so the
+/// log has to stay as it is. A full disk says so before it takes anything.
+fn failed(durable: &Durable, error: DbError) -> Error {
+    if let DbError::Lost(why) = &error
+        && why.contains("disk I/O error")
+    {
+        durable.refuse(why);
+    }
+    error.into()
 }
